@@ -1,0 +1,1 @@
+//! Reads and writes the Kubernetes objects that Drayage needs.

@@ -1,0 +1,1 @@
+//! The `dray` command as a library.
