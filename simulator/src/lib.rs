@@ -1,1 +1,11 @@
-//! The `dray` command as a library.
+//! The library behind the `dray` command: what schedules where, on which devices, and why not.
+//!
+//! - [`gates`]: feature gates and their defaults by release
+//! - [`schedule`]: the scheduling cycle over a snapshot of a cluster
+//! - [`report`]: its answer as data
+//! - [`import`]: public traces turned into Kubernetes objects
+
+pub mod gates;
+pub mod import;
+pub mod report;
+pub mod schedule;

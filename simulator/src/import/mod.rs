@@ -1,0 +1,1 @@
+//! Public traces turned into Kubernetes objects.

@@ -1,0 +1,86 @@
+//! What a simulation says: plain data with a stable, versioned serialisation.
+//!
+//! Field names are camelCase, absent values are left out, lists are in a stated order. Text output is made from
+//! these types by the command; nothing here prints.
+
+mod allocate;
+mod pod;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+pub use allocate::{AllocateReport, ProblemAnswer, ProblemError, ProblemOutcome};
+pub use pod::{
+    ClaimReport, DeviceFailure, DeviceReport, ErrorReport, Nearest, PodOutcome, PodReport, Reason,
+    RefusalCount,
+};
+
+/// `apiVersion` of every report.
+pub const API_VERSION: &str = "drayage.dev/report/v1alpha1";
+
+/// The answer of a simulation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SimulationReport {
+    /// [`API_VERSION`]
+    pub api_version: &'static str,
+    /// `SimulationReport`
+    pub kind: &'static str,
+    /// What was assumed.
+    #[serde(flatten)]
+    pub assumptions: Assumptions,
+    /// Counts.
+    pub summary: Summary,
+    /// Every pod, in the order of the queue; pods that already run come first, in the order of their names.
+    pub pods: Vec<PodReport>,
+}
+
+/// Everything an answer rests on besides the objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Assumptions {
+    /// The Kubernetes release, such as `1.36`.
+    pub release: String,
+    /// Every feature gate that the release knows and Drayage has heard of.
+    pub feature_gates: BTreeMap<String, bool>,
+    /// The gates that were set by the user.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub feature_gate_overrides: BTreeMap<String, bool>,
+    /// How equal pods are ordered and which of several feasible nodes is taken, in words.
+    pub tie_rule: String,
+    /// Where the simulation knowingly differs from a scheduler, in words.
+    pub approximations: Vec<String>,
+    /// Input that had no influence: unknown kinds, ignored fields.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<String>,
+    /// What is odd about the input but did not stop the simulation.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Counts over a whole simulation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// All pods that are not finished.
+    pub pods: usize,
+    /// Pods that ran before the simulation.
+    pub already_running: usize,
+    /// Pods that the simulation placed.
+    pub scheduled: usize,
+    /// Pods that were not placed, for whatever reason.
+    pub pending: usize,
+    /// The pending pods by the plugin that refused most nodes, or `SchedulingGates`, `Error`, `Undecided`.
+    pub pending_by_cause: BTreeMap<String, usize>,
+    /// Pods that are finished and therefore count for nothing.
+    pub finished: usize,
+    /// Nodes.
+    pub nodes: usize,
+    /// Devices in the newest generation of every pool.
+    pub devices: usize,
+    /// Devices with at least one allocation, after the simulation. Admin access does not count.
+    pub devices_in_use: usize,
+    /// Allocations of devices, after the simulation: a device that is shared three times counts three times.
+    pub device_allocations: usize,
+}

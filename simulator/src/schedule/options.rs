@@ -1,0 +1,67 @@
+//! What a caller may choose, and how it follows a long simulation.
+
+use drayage_cel::Release;
+
+use crate::gates::FeatureGates;
+
+/// Steps of the device search on one node that end in `undecided`.
+///
+/// Upstream gives up after ten seconds of wall time; steps do not depend on the machine.
+pub const DEFAULT_STEP_BUDGET: u64 = 5_000_000;
+
+/// Choices of a simulation.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Release and feature gates.
+    pub gates: FeatureGates,
+    /// Steps of the device search, for one pod on one node.
+    pub step_budget: u64,
+    /// Whether to say for every pod without a node which devices were refused and why. Costs time for each
+    /// distinct failure.
+    pub explain: bool,
+}
+
+impl Options {
+    /// The defaults for a release.
+    pub fn for_release(release: Release) -> Self {
+        Self { gates: FeatureGates::for_release(release), step_budget: DEFAULT_STEP_BUDGET, explain: true }
+    }
+}
+
+/// Told about progress; a command draws its bar with it.
+pub trait Observer {
+    /// `done` of `total` pods have been looked at.
+    fn progress(&mut self, done: usize, total: usize);
+}
+
+/// No interest in progress.
+impl Observer for () {
+    fn progress(&mut self, _done: usize, _total: usize) {}
+}
+
+/// Why there is no report.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SimulateError {
+    /// The caller asked to stop.
+    #[error("stopped before the end")]
+    Cancelled,
+    /// A node that was asked for does not exist.
+    #[error("node `{name}` does not exist in the input")]
+    NodeMissing {
+        /// The node's name.
+        name: String,
+    },
+    /// A pod that was asked for does not exist.
+    #[error("pod `{name}` does not exist in the input")]
+    PodMissing {
+        /// `namespace/name`
+        name: String,
+    },
+    /// A claim that was asked for does not exist.
+    #[error("resource claim `{name}` does not exist in the input")]
+    ClaimMissing {
+        /// `namespace/name`
+        name: String,
+    },
+}
