@@ -1,0 +1,222 @@
+//! What other claims already hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use drayage_cel::Quantity;
+use rustc_hash::FxHasher;
+
+use crate::amount;
+use crate::features::Features;
+use crate::objects::{AllocationResult, DeviceId, DeviceRequestAllocationResult, PoolId, SharedDeviceId};
+
+/// Devices, shares of devices and capacity held by allocated claims.
+///
+/// Cloning is cheap (one reference count) and later changes copy only what they touch, so a state can be forked
+/// for a what-if. Devices need not exist in any slice.
+#[derive(Clone, Debug, Default)]
+pub struct AllocatedState {
+    /// `None` until something is inserted. Pools are spread over a fixed number of buckets, so that a change
+    /// after a fork copies one bucket and the list of buckets, whatever the size of the cluster.
+    buckets: Option<Arc<[Bucket]>>,
+}
+
+type Bucket = Arc<Vec<(PoolId, Arc<PoolBooks>)>>;
+
+const BUCKETS: usize = 128;
+
+/// What is held of the devices of one pool. Devices without anything held have no entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PoolBooks {
+    pub(crate) devices: BTreeMap<String, DeviceBooks>,
+}
+
+/// What is held of one device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DeviceBooks {
+    /// Whether a claim holds it exclusively.
+    pub(crate) exclusive: bool,
+    /// Identities of the shares claims hold of it.
+    pub(crate) shares: BTreeSet<String>,
+    /// Capacity consumed by shares. Present but empty differs from absent: it marks the device as shared.
+    pub(crate) capacity: Option<BTreeMap<String, Quantity>>,
+}
+
+impl DeviceBooks {
+    fn is_empty(&self) -> bool {
+        !self.exclusive && self.shares.is_empty() && self.capacity.is_none()
+    }
+}
+
+impl AllocatedState {
+    /// Nothing is held.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the devices of one claim's allocation, as the scheduler's view of allocated claims does: results with
+    /// admin access hold nothing; with consumable capacity, results with a share ID hold a share and its
+    /// capacity; all others hold their device exclusively.
+    pub fn insert(&mut self, result: &AllocationResult, features: Features) {
+        for device in &result.results {
+            let id = device.device_id();
+            match Holding::of(device, features) {
+                Holding::Nothing => {}
+                Holding::Device => self.insert_device(&id),
+                Holding::Share(share_id) => {
+                    self.insert_share(&SharedDeviceId { device: id.clone(), share_id: share_id.to_owned() });
+                    if !device.consumed_capacity.is_empty() {
+                        self.insert_capacity(&id, &device.consumed_capacity);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes back what [`insert`](Self::insert) added for the same result.
+    pub fn remove(&mut self, result: &AllocationResult, features: Features) {
+        for device in &result.results {
+            let id = device.device_id();
+            match Holding::of(device, features) {
+                Holding::Nothing => {}
+                Holding::Device => self.remove_device(&id),
+                Holding::Share(share_id) => {
+                    self.remove_share(&SharedDeviceId { device: id.clone(), share_id: share_id.to_owned() });
+                    if !device.consumed_capacity.is_empty() {
+                        self.remove_capacity(&id, &device.consumed_capacity);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Marks a device as held exclusively.
+    pub fn insert_device(&mut self, id: &DeviceId) {
+        self.change(id, |books| books.exclusive = true);
+    }
+
+    /// Takes back [`insert_device`](Self::insert_device).
+    pub fn remove_device(&mut self, id: &DeviceId) {
+        self.change(id, |books| books.exclusive = false);
+    }
+
+    /// Records a share of a device. It blocks nothing by itself, but counters of the device are in use.
+    pub fn insert_share(&mut self, id: &SharedDeviceId) {
+        self.change(&id.device, |books| {
+            books.shares.insert(id.share_id.clone());
+        });
+    }
+
+    /// Takes back [`insert_share`](Self::insert_share).
+    pub fn remove_share(&mut self, id: &SharedDeviceId) {
+        self.change(&id.device, |books| {
+            books.shares.remove(&id.share_id);
+        });
+    }
+
+    /// Adds consumed capacity of a device, by capacity name.
+    pub fn insert_capacity(&mut self, id: &DeviceId, amounts: &BTreeMap<String, Quantity>) {
+        self.change(id, |books| {
+            let consumed = books.capacity.get_or_insert_default();
+            for (name, amount) in amounts {
+                match consumed.get_mut(name) {
+                    Some(sum) => amount::add(sum, amount),
+                    None => {
+                        consumed.insert(name.clone(), amount.clone());
+                    }
+                }
+            }
+        });
+    }
+
+    /// Subtracts consumed capacity of a device. Names that are not booked are ignored; when every booked amount
+    /// is zero, the device's entry disappears.
+    pub fn remove_capacity(&mut self, id: &DeviceId, amounts: &BTreeMap<String, Quantity>) {
+        self.change(id, |books| {
+            let Some(consumed) = &mut books.capacity else { return };
+            for (name, amount) in amounts {
+                if let Some(sum) = consumed.get_mut(name) {
+                    amount::subtract(sum, amount);
+                }
+            }
+            if consumed.values().all(amount::is_zero) {
+                books.capacity = None;
+            }
+        });
+    }
+
+    /// Whether a claim holds the device exclusively.
+    pub fn holds_device(&self, id: &DeviceId) -> bool {
+        self.device(id).is_some_and(|books| books.exclusive)
+    }
+
+    /// Whether anything of the device is held: the device, a share or capacity. This is what counts for counters.
+    pub fn is_allocated(&self, id: &DeviceId) -> bool {
+        self.device(id).is_some()
+    }
+
+    /// The share IDs held of a device, sorted.
+    pub fn shares(&self, id: &DeviceId) -> impl Iterator<Item = &str> {
+        self.device(id).into_iter().flat_map(|books| books.shares.iter().map(String::as_str))
+    }
+
+    /// The capacity shares consume of a device, by capacity name.
+    pub fn consumed_capacity(&self, id: &DeviceId) -> Option<&BTreeMap<String, Quantity>> {
+        self.device(id).and_then(|books| books.capacity.as_ref())
+    }
+
+    /// The books of a pool, if anything of it is held.
+    pub(crate) fn pool(&self, id: &PoolId) -> Option<&PoolBooks> {
+        let bucket = self.buckets.as_ref()?.get(bucket_of(id))?;
+        bucket.iter().find(|(pool, _)| pool == id).map(|(_, books)| books.as_ref())
+    }
+
+    fn device(&self, id: &DeviceId) -> Option<&DeviceBooks> {
+        self.pool(&id.pool)?.devices.get(&id.device)
+    }
+
+    fn change(&mut self, id: &DeviceId, change: impl FnOnce(&mut DeviceBooks)) {
+        let buckets = self.buckets.get_or_insert_with(|| (0..BUCKETS).map(|_| Bucket::default()).collect());
+        let Some(bucket) = Arc::make_mut(buckets).get_mut(bucket_of(&id.pool)) else { return };
+        let bucket = Arc::make_mut(bucket);
+        let position = bucket.iter().position(|(pool, _)| pool == &id.pool).unwrap_or_else(|| {
+            bucket.push((id.pool.clone(), Arc::default()));
+            bucket.len() - 1
+        });
+        let Some((_, pool)) = bucket.get_mut(position) else { return };
+        let pool = Arc::make_mut(pool);
+        let mut books = pool.devices.remove(&id.device).unwrap_or_default();
+        change(&mut books);
+        if !books.is_empty() {
+            pool.devices.insert(id.device.clone(), books);
+        }
+        if pool.devices.is_empty() {
+            bucket.swap_remove(position);
+        }
+    }
+}
+
+/// What one result of an allocated claim holds.
+enum Holding<'a> {
+    Nothing,
+    Device,
+    Share(&'a str),
+}
+
+impl<'a> Holding<'a> {
+    fn of(result: &'a DeviceRequestAllocationResult, features: Features) -> Self {
+        match &result.share_id {
+            _ if result.admin_access == Some(true) => Self::Nothing,
+            Some(share_id) if features.consumable_capacity => Self::Share(share_id),
+            _ => Self::Device,
+        }
+    }
+}
+
+fn bucket_of(id: &PoolId) -> usize {
+    let mut hasher = FxHasher::default();
+    id.hash(&mut hasher);
+    // The upper bits of this hash are the better ones.
+    usize::try_from(hasher.finish() >> 57).unwrap_or_default() % BUCKETS
+}

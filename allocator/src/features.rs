@@ -1,0 +1,53 @@
+//! The feature switches of the allocator.
+
+/// Which features of the allocator are on. Upstream derives them from feature gates of kube-scheduler.
+///
+/// A feature that is off is not simply ignored: many inputs that need it become errors, see the fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Features {
+    /// Gate DRAAdminAccess (KEP-5018). Off: a request with `adminAccess`, even `false`, is an error.
+    pub admin_access: bool,
+    /// Gate DRAPrioritizedList (KEP-4816). Off: a request with `firstAvailable` is an error.
+    pub prioritized_list: bool,
+    /// Gate DRAPartitionableDevices (KEP-4815). Off: slices with `sharedCounters` or `perDeviceNodeSelection` do
+    /// not exist, and devices that consume counters cannot be allocated.
+    pub partitionable_devices: bool,
+    /// Gate DRADeviceTaints (KEP-5055). Off: taints are ignored.
+    pub device_taints: bool,
+    /// Gates DRADeviceBindingConditions and DRAResourceClaimDeviceStatus together (KEP-5007). Off: devices with
+    /// binding conditions cannot be selected.
+    pub device_binding_and_status: bool,
+    /// Gate DRAConsumableCapacity (KEP-5075). Off: requests with a capacity block are an error, and devices that
+    /// allow multiple allocations are allocated exclusively.
+    pub consumable_capacity: bool,
+    /// Gate DRAListTypeAttributes. Off: a constraint cannot compare attributes that are lists.
+    pub list_type_attributes: bool,
+}
+
+impl Features {
+    /// Everything off.
+    pub const NONE: Self = Self {
+        admin_access: false,
+        prioritized_list: false,
+        partitionable_devices: false,
+        device_taints: false,
+        device_binding_and_status: false,
+        consumable_capacity: false,
+        list_type_attributes: false,
+    };
+}
+
+impl Default for Features {
+    /// The default gates of Kubernetes 1.36: everything but list-typed attributes.
+    fn default() -> Self {
+        Self {
+            admin_access: true,
+            prioritized_list: true,
+            partitionable_devices: true,
+            device_taints: true,
+            device_binding_and_status: true,
+            consumable_capacity: true,
+            list_type_attributes: false,
+        }
+    }
+}
