@@ -15,7 +15,7 @@ mod value;
 pub use attribute::AttributeValue;
 pub use declarations::CostEstimate;
 pub use error::EvaluationError;
-pub use quantity::{Quantity, QuantityError};
+pub use quantity::{Quantity, QuantityError, QuantityErrorReason, QuantityFormat};
 pub use release::{Release, ReleaseError};
 pub use semantic_version::{SemanticVersion, SemanticVersionError};
 pub use types::Type;
