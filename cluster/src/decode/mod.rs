@@ -1,0 +1,41 @@
+//! From documents to typed objects, every served version into one shape.
+//!
+//! Reading is lenient about content: what the API server would refuse, but what has a meaning, is kept as it is
+//! (see [`crate::validate`]); only values of the wrong type are errors here. Defaults are those of the API server.
+
+pub(crate) mod claim;
+pub(crate) mod class;
+pub(crate) mod common;
+pub(crate) mod result;
+pub(crate) mod slice;
+
+/// The versions of `resource.k8s.io` that were ever served. `v1beta2` and `v1` have the same shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ResourceVersion {
+    /// 1.26 to 1.33; claims by structured parameters since 1.31.
+    V1Alpha3,
+    /// 1.32 and later.
+    V1Beta1,
+    /// 1.33 and later.
+    V1Beta2,
+    /// 1.34 and later.
+    V1,
+}
+
+impl ResourceVersion {
+    /// From the version part of `apiVersion`.
+    pub(crate) fn from_text(version: &str) -> Option<Self> {
+        match version {
+            "v1" => Some(Self::V1),
+            "v1beta2" => Some(Self::V1Beta2),
+            "v1beta1" => Some(Self::V1Beta1),
+            "v1alpha3" => Some(Self::V1Alpha3),
+            _ => None,
+        }
+    }
+
+    /// Whether requests have their `exactly` block and devices have their attributes directly.
+    pub(crate) fn has_current_shape(self) -> bool {
+        self >= Self::V1Beta2
+    }
+}

@@ -1,0 +1,141 @@
+//! ResourceSlice, in every version.
+
+use drayage_allocator::objects::{
+    AttributeValue, CapacityRequestPolicy, CapacityRequestPolicyRange, CounterSet, Device, DeviceCapacity,
+    DeviceCounterConsumption, DeviceTaint, ResourcePool, ResourceSlice,
+};
+
+use super::ResourceVersion;
+use super::common::{counters, node_selector, texts_or_none, zero};
+use crate::fields::{Fields, Item, object};
+
+/// The `spec` of a slice. The caller sets the name.
+pub(crate) fn spec(spec: &Fields<'_, '_>, version: ResourceVersion) -> ResourceSlice {
+    ResourceSlice {
+        name: String::new(),
+        driver: spec.string("driver"),
+        pool: spec.object("pool", pool).unwrap_or_default(),
+        node_name: spec.text("nodeName"),
+        node_selector: spec.object("nodeSelector", node_selector),
+        all_nodes: spec.flag("allNodes"),
+        per_device_node_selection: spec.boolean("perDeviceNodeSelection"),
+        devices: spec
+            .list("devices", |item| object(item, |fields| device(fields, version)))
+            .unwrap_or_default(),
+        shared_counters: spec.list("sharedCounters", |item| object(item, counter_set)).unwrap_or_default(),
+    }
+}
+
+fn pool(pool: &Fields<'_, '_>) -> ResourcePool {
+    ResourcePool {
+        name: pool.string("name"),
+        generation: pool.integer("generation").unwrap_or_default(),
+        resource_slice_count: pool.integer("resourceSliceCount").unwrap_or_default(),
+    }
+}
+
+fn counter_set(set: &Fields<'_, '_>) -> CounterSet {
+    set.not_considered("mixins", "mixins (KEP-5234) are not read");
+    CounterSet { name: set.string("name"), counters: counters(set) }
+}
+
+fn device(fields: &Fields<'_, '_>, version: ResourceVersion) -> Device {
+    let mut device = if version.has_current_shape() {
+        basic_device(fields, version)
+    } else {
+        fields.object("basic", |basic| basic_device(basic, version)).unwrap_or_default()
+    };
+    device.name = fields.string("name");
+    device
+}
+
+/// Everything of a device but its name; before v1beta2 it sits in a block `basic`.
+fn basic_device(fields: &Fields<'_, '_>, version: ResourceVersion) -> Device {
+    for key in ["nodeAllocatableResourceMappings", "nodeAllocatableResources"] {
+        fields
+            .not_considered(key, "what devices take from the node's own resources (KEP-5517) is not counted");
+    }
+    fields.not_considered("partitionTypeAttribute", "partition types do not change what is allocated");
+    Device {
+        name: String::new(),
+        attributes: fields.map("attributes", |item| Some(attribute(item))).unwrap_or_default(),
+        capacity: fields.map("capacity", |item| capacity(item, version)).unwrap_or_default(),
+        consumes_counters: fields
+            .list("consumesCounters", |item| object(item, counter_consumption))
+            .unwrap_or_default(),
+        node_name: fields.text("nodeName"),
+        node_selector: fields.object("nodeSelector", node_selector),
+        all_nodes: fields.flag("allNodes"),
+        taints: fields.list("taints", |item| object(item, taint)).unwrap_or_default(),
+        binds_to_node: fields.flag("bindsToNode"),
+        binding_conditions: texts_or_none(fields, "bindingConditions"),
+        binding_failure_conditions: texts_or_none(fields, "bindingFailureConditions"),
+        allow_multiple_allocations: fields.boolean("allowMultipleAllocations"),
+    }
+}
+
+/// An attribute with no field set is kept as [`AttributeValue::Unset`].
+fn attribute(item: Item<'_, '_>) -> AttributeValue {
+    let Some(fields) = item.fields() else { return AttributeValue::Unset };
+    let list = |key: &'static str| fields.get(key).filter(|item| !item.is_empty_list());
+    let mut values = Vec::with_capacity(1);
+    values.extend(fields.integer("int").map(AttributeValue::Int));
+    values.extend(fields.boolean("bool").map(AttributeValue::Bool));
+    values.extend(fields.text("string").map(AttributeValue::String));
+    values.extend(fields.text("version").map(AttributeValue::Version));
+    if let Some(ints) = list("ints") {
+        values.push(AttributeValue::Ints(ints.items().filter_map(|item| item.integer()).collect()));
+    }
+    if let Some(bools) = list("bools") {
+        values.push(AttributeValue::Bools(bools.items().filter_map(|item| item.boolean()).collect()));
+    }
+    if let Some(strings) = list("strings") {
+        values.push(AttributeValue::Strings(strings.items().filter_map(|item| item.text()).collect()));
+    }
+    if let Some(versions) = list("versions") {
+        values.push(AttributeValue::Versions(versions.items().filter_map(|item| item.text()).collect()));
+    }
+    fields.finish();
+    if values.len() > 1 {
+        let names: Vec<&str> = values.iter().map(AttributeValue::field_name).collect();
+        item.wrong(
+            format!("an attribute has one value, this one has `{}`", names.join("` and `")),
+            Some("keep one of them"),
+        );
+    }
+    values.into_iter().next().unwrap_or(AttributeValue::Unset)
+}
+
+/// Version v1alpha3 has the bare quantity where later ones have a block with `value`.
+fn capacity(item: Item<'_, '_>, version: ResourceVersion) -> Option<DeviceCapacity> {
+    if version == ResourceVersion::V1Alpha3 && !item.is_object() {
+        return item.quantity().map(|value| DeviceCapacity { value, request_policy: None });
+    }
+    object(item, |fields| DeviceCapacity {
+        value: fields.quantity("value").unwrap_or_else(zero),
+        request_policy: fields.object("requestPolicy", request_policy),
+    })
+}
+
+fn request_policy(policy: &Fields<'_, '_>) -> CapacityRequestPolicy {
+    CapacityRequestPolicy {
+        default: policy.quantity("default"),
+        valid_values: policy.list("validValues", |item| item.quantity()),
+        valid_range: policy.object("validRange", |range| CapacityRequestPolicyRange {
+            min: range.quantity("min"),
+            max: range.quantity("max"),
+            step: range.quantity("step"),
+        }),
+    }
+}
+
+fn counter_consumption(fields: &Fields<'_, '_>) -> DeviceCounterConsumption {
+    fields.not_considered("compatibilityGroups", "compatibility groups (KEP-5963) are not considered");
+    DeviceCounterConsumption { counter_set: fields.string("counterSet"), counters: counters(fields) }
+}
+
+/// `DeviceTaint`, of a device or a rule.
+pub(crate) fn taint(fields: &Fields<'_, '_>) -> DeviceTaint {
+    fields.skip(&["timeAdded"]);
+    DeviceTaint { key: fields.string("key"), value: fields.string("value"), effect: fields.string("effect") }
+}
