@@ -190,7 +190,7 @@ fn features(fields: &Fields<'_, '_>) -> ProblemFeatures {
 fn recorded(fields: &Fields<'_, '_>) -> Recorded {
     Recorded {
         results: fields.list("results", |item| object(item, result::allocation)),
-        results_json: fields.get("results").map(|item| item.to_json()),
+        results_json: fields.get("results").map(Item::to_json),
         error: fields.text("error"),
         expect_error: fields.flag("expectError"),
         steps: fields.integer("steps").and_then(|steps| u64::try_from(steps).ok()),
