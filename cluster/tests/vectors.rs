@@ -1,5 +1,6 @@
 //! The recorded problems are read whole, and the recorded results are written back as they were.
 
+#![expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 use std::path::PathBuf;
 
 use drayage_cluster::problems::{self, Problem};
