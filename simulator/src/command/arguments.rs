@@ -1,0 +1,307 @@
+//! What was typed. Each subcommand's module turns its part into what it means.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use drayage_cel::Release;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 yes, 1 no, 2 bad input, 3 undecided within the step budget, 4 internal error";
+
+/// What schedules where, on which devices, and why not: Kubernetes Dynamic Resource Allocation, offline.
+#[derive(Debug, Parser)]
+#[command(name = "dray", version, styles = STYLES, after_help = EXIT_CODES, max_term_width = 110)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) subcommand: Sub,
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+/// Options of every subcommand.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Print no notes and warnings on stderr
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(long, global = true, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub(crate) color: ColorChoice,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sub {
+    Simulate(Simulate),
+    Allocate(Allocate),
+    /// Check or evaluate a device-selector CEL expression
+    #[command(subcommand)]
+    Cel(Cel),
+    /// Turn public traces into Kubernetes objects
+    #[command(subcommand)]
+    Import(Import),
+    Completions(Completions),
+}
+
+/// Which Kubernetes is meant.
+#[derive(Debug, Args)]
+pub(crate) struct Kubernetes {
+    /// Kubernetes release whose behaviour and feature-gate defaults apply
+    #[arg(long = "k8s", value_name = "RELEASE", default_value = "1.36")]
+    pub(crate) release: Release,
+    /// Feature gates that differ from the release's defaults, as NAME=true or NAME=false
+    #[arg(long, value_name = "GATES", value_delimiter = ',')]
+    pub(crate) feature_gates: Vec<String>,
+}
+
+/// Where objects come from.
+#[derive(Debug, Args)]
+pub(crate) struct Objects {
+    /// Files and folders with Kubernetes objects in YAML or JSON; `-` is stdin
+    #[arg(short, long, value_name = "PATH", num_args = 1..)]
+    pub(crate) filename: Vec<PathBuf>,
+    /// Refuse unknown kinds and fields instead of ignoring them
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// Schedule the pending pods of a cluster and allocate their claims.
+///
+/// Reads Kubernetes objects (a dump of a cluster, manifests, or both), schedules pending pods in queue order
+/// as kube-scheduler does, and tells for each pod its node and devices, or why no node fits.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: a cluster in one file and a workload in another
+  dray simulate -f cluster.yaml workload.yaml
+
+Example: a live cluster
+  kubectl get nodes,pods,resourceslices,deviceclasses,resourceclaims -A -o yaml | dray simulate -f -")]
+pub(crate) struct Simulate {
+    #[command(flatten)]
+    pub(crate) objects: Objects,
+    #[command(flatten)]
+    pub(crate) kubernetes: Kubernetes,
+    /// How the answer is printed
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: SimulateOutput,
+    /// Search steps for the claims of one pod on one node before the answer is undecided
+    #[arg(long, value_name = "STEPS")]
+    pub(crate) step_budget: Option<u64>,
+}
+
+/// How `dray simulate` prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SimulateOutput {
+    /// Pods in columns, then the reasons and a summary
+    #[default]
+    Table,
+    /// As table, with one line a claim and full device names
+    Wide,
+    /// One JSON object with everything
+    Json,
+    /// The same object as YAML
+    Yaml,
+}
+
+/// Allocate claims on one node, or replay recorded problems.
+///
+/// Prints one AllocationResult (`resource.k8s.io/v1`) for each claim, in order, or says which request failed
+/// and at what. With --problems, reads one problem a line and prints one JSON line for each.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "\
+Example: the claims of one pod on one node
+  dray allocate -f cluster.yaml --node gpu-0 --pod ml/train-0
+
+Example: recorded problems
+  dray allocate --problems problems.jsonl --k8s 1.36",
+    group(clap::ArgGroup::new("input").required(true).args(["filename", "problems"]))
+)]
+pub(crate) struct Allocate {
+    #[command(flatten)]
+    pub(crate) objects: Objects,
+    /// Node on which to allocate
+    #[arg(long, value_name = "NAME", conflicts_with = "problems")]
+    pub(crate) node: Option<String>,
+    /// Allocate the claims of this pod
+    #[arg(long, value_name = "NS/NAME", conflicts_with_all = ["problems", "claim"])]
+    pub(crate) pod: Option<String>,
+    /// Allocate this claim; repeat it to allocate several together, in order
+    #[arg(long, value_name = "NS/NAME", conflicts_with = "problems")]
+    pub(crate) claim: Vec<String>,
+    /// Read problems from this file, one JSON object a line; `-` is stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["filename", "strict", "output", "feature_gates"])]
+    pub(crate) problems: Option<PathBuf>,
+    /// How the answer is printed
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: ObjectOutput,
+    #[command(flatten)]
+    pub(crate) kubernetes: Kubernetes,
+    /// Search steps before the answer is undecided
+    #[arg(long, value_name = "STEPS")]
+    pub(crate) step_budget: Option<u64>,
+}
+
+/// How objects are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ObjectOutput {
+    /// YAML documents
+    #[default]
+    Yaml,
+    /// One JSON object
+    Json,
+}
+
+/// What to do with an expression.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cel {
+    Check(CelCheck),
+    Eval(CelEval),
+}
+
+/// How expressions are compiled.
+#[derive(Debug, Args)]
+pub(crate) struct CelEnvironment {
+    #[command(flatten)]
+    pub(crate) kubernetes: Kubernetes,
+    /// What the expression is for
+    #[arg(long, value_enum, default_value_t, value_name = "PURPOSE")]
+    pub(crate) purpose: CelPurpose,
+}
+
+/// What an expression is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CelPurpose {
+    /// A selector that is stored already, as the scheduler reads it
+    #[default]
+    Stored,
+    /// A selector of a new object, which may use only what the release before knew as well
+    New,
+    /// A derived attribute, which may also be a scalar or a list
+    Attribute,
+}
+
+/// Compile an expression: its type and its estimated cost, or the error.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  dray cel check 'device.attributes[\"gpu.example.com\"].model == \"H100\"'")]
+pub(crate) struct CelCheck {
+    /// The expression; `-` reads it from stdin
+    pub(crate) expression: String,
+    #[command(flatten)]
+    pub(crate) environment: CelEnvironment,
+    #[command(flatten)]
+    pub(crate) device: CelDevice,
+    /// How the answer is printed
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: CelOutput,
+}
+
+/// A device to look at.
+#[derive(Debug, Args)]
+pub(crate) struct CelDevice {
+    /// File with ResourceSlices; `-` is stdin
+    #[arg(short = 'f', long = "slice", visible_alias = "filename", value_name = "FILE")]
+    pub(crate) slice: Vec<PathBuf>,
+    /// The device: its name, or POOL/NAME, or DRIVER/POOL/NAME
+    #[arg(long, value_name = "NAME", requires = "slice")]
+    pub(crate) device: Option<String>,
+}
+
+/// Evaluate an expression, or a file of them, against a device of a ResourceSlice.
+///
+/// Exits with 0 when the value is true or no bool, with 1 when it is false or evaluation fails, with 2 when the
+/// expression does not compile. With --corpus the outcomes are in the output only.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "\
+Example:
+  dray cel eval 'device.attributes[\"gpu.example.com\"].model == \"H100\"' -f slice.yaml --device gpu-0
+
+Example: every expression of a JSON array, one JSON line each
+  dray cel eval --corpus expressions.json --slice slice.yaml --device gpu-0",
+    group(clap::ArgGroup::new("what").required(true).args(["expression", "corpus"]))
+)]
+pub(crate) struct CelEval {
+    /// The expression; `-` reads it from stdin
+    pub(crate) expression: Option<String>,
+    /// JSON array of expressions: strings, [group, expression, verdict], or objects with `expression`
+    #[arg(long, value_name = "FILE", conflicts_with = "output")]
+    pub(crate) corpus: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) device: CelDevice,
+    #[command(flatten)]
+    pub(crate) environment: CelEnvironment,
+    /// How the answer is printed
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: CelOutput,
+}
+
+/// How `dray cel` prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CelOutput {
+    /// Lines for people
+    #[default]
+    Text,
+    /// One JSON object on one line
+    Json,
+}
+
+/// Where to import from.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    Openb(ImportOpenb),
+}
+
+/// The openb GPU trace (Alibaba, 2023) as Node, ResourceSlice, DeviceClass, ResourceClaim and Pod objects.
+///
+/// A whole GPU becomes an exclusive request, a share of a GPU a request of capacity `milli`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  dray import openb --nodes openb_node_list_gpu_node.csv --pods openb_pod_list_default.csv -o openb/
+  dray simulate -f openb/")]
+pub(crate) struct ImportOpenb {
+    /// List of nodes, CSV
+    #[arg(long, value_name = "CSV")]
+    pub(crate) nodes: PathBuf,
+    /// List of pods, CSV
+    #[arg(long, value_name = "CSV")]
+    pub(crate) pods: PathBuf,
+    /// Folder for the files `cluster` and `workload`, made if it is missing; `-` writes all to stdout
+    #[arg(short, long, value_name = "DIR", default_value = "-")]
+    pub(crate) output: PathBuf,
+    /// How objects are written
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: ImportFormat,
+}
+
+/// How imported objects are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportFormat {
+    /// One document an object
+    #[default]
+    Yaml,
+    /// One List
+    Json,
+}
+
+/// Print a completion script for a shell.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: bash
+  dray completions bash > ~/.local/share/bash-completion/completions/dray")]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}

@@ -1,0 +1,12 @@
+//! The Kubernetes that is meant: release and feature gates.
+
+use drayage_simulator::gates::FeatureGates;
+
+use super::arguments::Kubernetes;
+use super::failure::{Complaint, Failure};
+
+/// The release's gates with the user's overrides.
+pub(crate) fn gates(typed: &Kubernetes) -> Result<FeatureGates, Failure> {
+    FeatureGates::parse(typed.release, &typed.feature_gates.join(","))
+        .map_err(|error| Failure::input(Complaint::new(error.to_string())))
+}

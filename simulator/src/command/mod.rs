@@ -1,0 +1,73 @@
+//! The command: what was typed, what is printed, how it ends.
+//!
+//! [`arguments`] holds what was typed. One module for each subcommand turns that into typed options, asks the
+//! library, and renders the answer. Only [`terminal`] writes. A command gives its answer as an [`Exit`], or a
+//! [`Failure`] where it has none.
+
+#![allow(dead_code, reason = "the subcommands that use the rest follow")]
+
+mod activity;
+mod allocate;
+mod arguments;
+mod completions;
+mod exit;
+mod failure;
+mod guard;
+mod import;
+mod kubernetes;
+mod simulate;
+mod source;
+mod terminal;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::{Arguments, Sub};
+use exit::Exit;
+use failure::Failure;
+use terminal::Terminal;
+
+/// Runs the command that the process was started with.
+pub(crate) fn main() -> ExitCode {
+    guard::catch_panics(parse_and_run).into()
+}
+
+fn parse_and_run() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(usage) => return print_usage(&usage),
+    };
+    match arguments.global.color {
+        clap::ColorChoice::Auto => anstream::ColorChoice::Auto,
+        clap::ColorChoice::Always => anstream::ColorChoice::Always,
+        clap::ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
+    let terminal = Terminal::new(arguments.global.quiet);
+    terminal.stop_on_interrupt();
+    run(arguments.subcommand, &terminal).unwrap_or_else(|failure| {
+        failure.messages().iter().for_each(|message| terminal::error(message));
+        failure.exit()
+    })
+}
+
+fn run(subcommand: Sub, terminal: &Terminal) -> Result<Exit, Failure> {
+    match subcommand {
+        Sub::Allocate(typed) => allocate::run(&typed, terminal),
+        Sub::Import(typed) => import::run(&typed, terminal),
+        Sub::Completions(typed) => completions::run(&typed, terminal),
+        _ => Err(Failure::Internal("not here yet".to_owned())),
+    }
+}
+
+/// Prints what clap has to say: help and version on stdout, wrong usage on stderr.
+fn print_usage(usage: &clap::Error) -> Exit {
+    if let Err(error) = usage.print() {
+        let failure = Failure::Output(error);
+        failure.messages().iter().for_each(|message| terminal::error(message));
+        return failure.exit();
+    }
+    if usage.use_stderr() { Exit::BadInput } else { Exit::Yes }
+}
