@@ -5,9 +5,13 @@
 mod decode;
 mod fields;
 mod json;
+pub mod objects;
 mod path;
 pub mod problems;
+mod source;
 mod tree;
 pub mod write;
+mod yaml;
 
 pub use path::{FieldPath, Segment};
+pub use source::{Origin, Place, Source, Sources};

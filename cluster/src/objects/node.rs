@@ -1,0 +1,45 @@
+//! Nodes.
+
+use std::collections::BTreeMap;
+
+use drayage_allocator::objects::Quantity;
+
+use super::{Metadata, Origin};
+
+/// `core/v1` `Node`, as far as scheduling looks at it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// `metadata`
+    pub metadata: Metadata,
+    /// Where it was read.
+    pub origin: Origin,
+    /// `spec.unschedulable`
+    pub unschedulable: bool,
+    /// `spec.taints`
+    pub taints: Vec<Taint>,
+    /// `status.allocatable`; where that is absent, `status.capacity`, as the API server defaults it.
+    pub allocatable: BTreeMap<String, Quantity>,
+    /// Whether condition `Ready` is `True`; `None` where the object has no such condition.
+    pub ready: Option<bool>,
+}
+
+impl Node {
+    /// What the allocator looks at.
+    pub fn for_allocator(&self) -> drayage_allocator::objects::Node {
+        drayage_allocator::objects::Node {
+            name: self.metadata.name.clone(),
+            labels: self.metadata.labels.clone(),
+        }
+    }
+}
+
+/// `core/v1` `Taint`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taint {
+    /// `key`
+    pub key: String,
+    /// `value`
+    pub value: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
+}

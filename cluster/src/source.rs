@@ -1,0 +1,210 @@
+//! The texts that were read, and the way from an object's field back to its line.
+//!
+//! Objects remember only a range of a text. Line, column and the exact place of a field are found when somebody
+//! asks, by reading that range again: errors are rare, objects are many.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::path::{FieldPath, Segment};
+use crate::tree::{Node, Value};
+use crate::{json, yaml};
+
+/// One text: a file, standard input, or bytes that the caller had.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub(crate) name: String,
+    pub(crate) text: Arc<str>,
+}
+
+impl Source {
+    /// What messages call it: the path as the user gave it, or `<stdin>`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// How the text of an object is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Notation {
+    #[default]
+    Yaml,
+    Json,
+}
+
+/// Where an object was read. The default is an object that was never read but made by the program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    pub(crate) range: Option<SourceRange>,
+    /// The object is only a part of what is written there, such as the pod template of a Deployment.
+    pub(crate) within: FieldPath,
+}
+
+/// A document in a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SourceRange {
+    pub(crate) source: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) notation: Notation,
+    /// Which element of `items`, for an object in a YAML list.
+    pub(crate) item: Option<usize>,
+}
+
+impl Origin {
+    /// An object made from a part of this one: places of its fields are sought below `path`.
+    #[must_use]
+    pub fn within(&self, path: &FieldPath) -> Self {
+        Self { range: self.range, within: self.within.clone().join(path) }
+    }
+
+    /// Whether the object was read from a source at all.
+    pub fn is_known(&self) -> bool {
+        self.range.is_some()
+    }
+}
+
+/// A line and column of a source, with what is needed to show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Name of the source.
+    pub source: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column, from 1, in characters.
+    pub column: usize,
+    /// The line itself, without its end; cut around the column where it is very long.
+    pub text: String,
+    /// Where in `text` the column is, from 0, in characters.
+    pub caret: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.source, self.line, self.column)
+    }
+}
+
+impl Place {
+    /// The line with its number and a caret below the column.
+    pub fn excerpt(&self) -> String {
+        let number = self.line.to_string();
+        let margin = " ".repeat(number.len());
+        let shown = self.text.replace('\t', " ");
+        format!("{margin} |\n{number} | {shown}\n{margin} | {}^", " ".repeat(self.caret))
+    }
+}
+
+/// All sources of a snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    pub(crate) list: Vec<Source>,
+}
+
+/// Lines longer than this are cut for display.
+const SHOWN_WIDTH: usize = 120;
+
+impl Sources {
+    /// The sources, in the order in which they were read.
+    pub fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.list.iter()
+    }
+
+    /// The place of a field of an object; the nearest enclosing field where that one is not written.
+    ///
+    /// `path` is that of `v1`; in an object of an older version the corresponding field is found. `None` for an
+    /// object that was not read from a source.
+    pub fn place(&self, origin: &Origin, path: &FieldPath) -> Option<Place> {
+        let range = origin.range?;
+        let text = self.list.get(range.source)?.text();
+        let path = origin.within.clone().join(path);
+        let at = offset_of(text, range, &path).unwrap_or(range.start);
+        self.place_at(range.source, at)
+    }
+
+    /// The place of a byte offset.
+    pub(crate) fn place_at(&self, source: usize, at: usize) -> Option<Place> {
+        let source = self.list.get(source)?;
+        Some(place_in(&source.name, &source.text, at))
+    }
+}
+
+/// The place of a byte offset in a text.
+pub(crate) fn place_in(name: &str, text: &str, at: usize) -> Place {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    let (before, after) = text.split_at(at);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line_end = after.find('\n').map_or(text.len(), |newline| at + newline);
+    let lead = before.get(line_start..).unwrap_or_default();
+    let column = lead.chars().count() + 1;
+    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    let full = text.get(line_start..line_end).unwrap_or_default().trim_end_matches('\r');
+    let skipped = if column > SHOWN_WIDTH { column - SHOWN_WIDTH / 2 } else { 0 };
+    Place {
+        source: name.to_owned(),
+        line,
+        column,
+        text: full.chars().skip(skipped).take(SHOWN_WIDTH).collect(),
+        caret: column - 1 - skipped,
+    }
+}
+
+fn offset_of(text: &str, range: SourceRange, path: &FieldPath) -> Option<usize> {
+    let document = match range.notation {
+        Notation::Json => json::Parser::new(text, range.start, range.end).value().ok()?,
+        Notation::Yaml => yaml::parse_document(text, range.start, range.end).ok()?,
+    };
+    let node = match range.item {
+        None => &document,
+        Some(index) => match &document.value.get("items")?.value {
+            Value::List(items) => items.get(index)?,
+            _ => return None,
+        },
+    };
+    Some(follow(node, path.segments()))
+}
+
+/// Goes as far as the path leads and gives the offset of the last field that is there.
+fn follow(node: &Node<'_>, path: &[Segment]) -> usize {
+    let mut node = node;
+    let mut at = node.at;
+    for segment in path {
+        let next = match (segment, &node.value) {
+            (Segment::Index(index), Value::List(items)) => items.get(*index).map(|item| (item.at, item)),
+            (Segment::Field(name) | Segment::Key(name), Value::Map(entries)) => entries
+                .iter()
+                .find(|entry| entry.key == name.as_str())
+                .map(|entry| (value_or_key(entry.key_at, &entry.node), &entry.node)),
+            _ => None,
+        };
+        match next {
+            Some((next_at, next_node)) => (at, node) = (next_at, next_node),
+            // older versions have no `exactly` and put most fields of a device below `basic`
+            None if matches!(segment, Segment::Field(name) if name == "exactly") => {}
+            None => match (node.value.get("basic"), segment) {
+                (Some(basic), Segment::Field(name)) => match basic.value.get(name) {
+                    Some(inner) => (at, node) = (inner.at, inner),
+                    None => return at,
+                },
+                _ => return at,
+            },
+        }
+    }
+    at
+}
+
+/// Errors about a scalar point at it, errors about a list or object at the field's name.
+fn value_or_key(key_at: usize, node: &Node<'_>) -> usize {
+    match node.value {
+        Value::List(_) | Value::Map(_) | Value::Null => key_at,
+        _ => node.at,
+    }
+}
