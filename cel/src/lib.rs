@@ -4,6 +4,7 @@
 mod attribute;
 mod declarations;
 mod error;
+mod go_regex;
 mod library;
 mod number;
 mod quantity;
