@@ -1,0 +1,71 @@
+//! One allocation problem with everything that goes into the allocator.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use drayage_allocator::objects::{
+    DeviceClass, DeviceId, Node, Quantity, ResourceClaim, ResourceSlice, SharedDeviceId,
+};
+use drayage_allocator::{AllocatedState, Allocator, Answer, Features, Inventory, Outcome, Profile};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Problem {
+    pub name: String,
+    pub node: Node,
+    pub classes: Vec<DeviceClass>,
+    pub slices: Vec<ResourceSlice>,
+    pub claims: Vec<ResourceClaim>,
+    pub held_devices: BTreeSet<DeviceId>,
+    pub held_shares: BTreeSet<SharedDeviceId>,
+    pub held_capacity: BTreeMap<DeviceId, BTreeMap<String, Quantity>>,
+    pub features: Features,
+}
+
+/// Steps the allocator may take; problems here are small.
+pub const BUDGET: u64 = 1_000_000;
+
+impl Problem {
+    pub fn state(&self) -> AllocatedState {
+        let mut state = AllocatedState::new();
+        for id in &self.held_devices {
+            state.insert_device(id);
+        }
+        for id in &self.held_shares {
+            state.insert_share(id);
+        }
+        for (id, amounts) in &self.held_capacity {
+            state.insert_capacity(id, amounts);
+        }
+        state
+    }
+
+    pub fn allocator(&self, profile: Profile) -> Allocator {
+        let inventory = Arc::new(Inventory::new(self.slices.clone()));
+        Allocator::new(inventory, self.classes.clone(), profile, self.features)
+    }
+
+    /// Asks an allocator that may have been asked before.
+    pub fn ask(&self, allocator: &mut Allocator) -> Answer {
+        let claims: Vec<&ResourceClaim> = self.claims.iter().collect();
+        let mut shares = 0;
+        let mut share_ids = || {
+            shares += 1;
+            format!("share-{shares}")
+        };
+        allocator.allocate(&self.state(), &self.node, &claims, &mut share_ids, BUDGET)
+    }
+
+    pub fn solve(&self) -> Answer {
+        self.ask(&mut self.allocator(Profile::V1_36))
+    }
+}
+
+/// The outcome without what is arbitrary in it: share IDs.
+pub fn without_share_ids(mut outcome: Outcome) -> Outcome {
+    if let Outcome::Allocated(results) = &mut outcome {
+        for device in results.iter_mut().flat_map(|result| &mut result.results) {
+            device.share_id = device.share_id.as_ref().map(|_| "<any>".to_owned());
+        }
+    }
+    outcome
+}
