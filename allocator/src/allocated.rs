@@ -140,7 +140,7 @@ impl AllocatedState {
                     amount::subtract(sum, amount);
                 }
             }
-            if consumed.values().all(amount::is_zero) {
+            if consumed.values().all(Quantity::is_zero) {
                 books.capacity = None;
             }
         });

@@ -3,12 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use crate::allocated::AllocatedState;
 use crate::answer::{Answer, Outcome};
+use crate::counters::CounterLayout;
+use crate::error::AllocationError;
 use crate::features::Features;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, NodeView, ViewRules};
 use crate::objects::{DeviceClass, Node, ResourceClaim};
+use crate::problem::{Problem, Setting};
 use crate::profile::Profile;
+use crate::result;
+use crate::search::{self, Chosen, Ending};
+use crate::selectors::Selectors;
 
 /// Answers allocation questions against one inventory and one set of classes.
 ///
@@ -20,6 +28,23 @@ pub struct Allocator {
     classes: BTreeMap<String, DeviceClass>,
     profile: Profile,
     features: Features,
+    selectors: Selectors,
+    rules: ViewRules,
+    nodes: FxHashMap<String, KnownNode>,
+}
+
+/// A node that was asked about, and what it sees.
+#[derive(Debug)]
+struct KnownNode {
+    labels: BTreeMap<String, String>,
+    view: Result<Arc<KnownView>, AllocationError>,
+}
+
+/// A view and what follows from it for any question.
+#[derive(Debug)]
+pub(crate) struct KnownView {
+    pub(crate) view: NodeView,
+    pub(crate) counters: CounterLayout,
 }
 
 impl Allocator {
@@ -30,8 +55,16 @@ impl Allocator {
         profile: Profile,
         features: Features,
     ) -> Self {
-        let classes = classes.into_iter().map(|class| (class.name.clone(), class)).collect();
-        Self { inventory, classes, profile, features }
+        let rules = ViewRules::new(&inventory, features, profile);
+        Self {
+            classes: classes.into_iter().map(|class| (class.name.clone(), class)).collect(),
+            selectors: Selectors::new(features, profile),
+            nodes: FxHashMap::default(),
+            inventory,
+            profile,
+            features,
+            rules,
+        }
     }
 
     /// The inventory it allocates from.
@@ -67,7 +100,65 @@ impl Allocator {
         share_ids: &mut dyn FnMut() -> String,
         budget: u64,
     ) -> Answer {
-        let _ = (state, node, claims, share_ids, budget);
-        Answer { outcome: Outcome::Undecided, steps: 0 }
+        let mut steps = 0;
+        let outcome = match self.search(state, node, claims, share_ids, &mut steps, budget) {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::Error(error),
+        };
+        Answer { outcome, steps }
+    }
+
+    fn search(
+        &mut self,
+        state: &AllocatedState,
+        node: &Node,
+        claims: &[&ResourceClaim],
+        share_ids: &mut dyn FnMut() -> String,
+        steps: &mut u64,
+        budget: u64,
+    ) -> Result<Outcome, AllocationError> {
+        let known = self.view(node)?;
+        let setting = Setting {
+            inventory: &self.inventory,
+            view: &known.view,
+            state,
+            classes: &self.classes,
+            profile: self.profile,
+            features: self.features,
+        };
+        let problem = Problem::new(&setting, &mut self.selectors, claims)?;
+        let mut chosen = Chosen::new(&setting, &problem, &known.counters);
+        match search::run(&setting, &problem, &mut self.selectors, &mut chosen, steps, budget) {
+            Ending::Solved(alternatives) => {
+                let devices = chosen.devices();
+                result::assemble(&setting, &problem, node, devices, &alternatives, share_ids)
+                    .map(Outcome::Allocated)
+            }
+            Ending::Failed => Ok(Outcome::Unsatisfiable { invalid_pools: setting.view.has_invalid_pools() }),
+            Ending::Error(error) => Err(error),
+            Ending::OutOfSteps => Ok(Outcome::Undecided),
+        }
+    }
+
+    /// What the node sees, remembered from earlier questions unless its labels changed and have a say.
+    pub(crate) fn view(&mut self, node: &Node) -> Result<Arc<KnownView>, AllocationError> {
+        if let Some(known) = self.nodes.get(&node.name) {
+            match &known.view {
+                Ok(view) if !view.view.uses_labels || known.labels == node.labels => return Ok(view.clone()),
+                Err(error) if known.labels == node.labels => return Err(error.clone()),
+                _ => {}
+            }
+        }
+        let view = self.rules.view(&self.inventory, node).map(|view| {
+            let counters = if self.features.partitionable_devices {
+                CounterLayout::new(&self.inventory, &view, self.profile)
+            } else {
+                CounterLayout::default()
+            };
+            Arc::new(KnownView { view, counters })
+        });
+        let known = KnownNode { labels: node.labels.clone(), view: view.clone() };
+        self.nodes.insert(node.name.clone(), known);
+        view
     }
 }

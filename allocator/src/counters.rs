@@ -1,0 +1,234 @@
+//! Counters of partitionable devices (KEP-4815).
+
+use std::collections::BTreeMap;
+
+use drayage_cel::Quantity;
+
+use crate::allocated::AllocatedState;
+use crate::amount;
+use crate::inventory::{Inventory, NodeView, PoolState};
+use crate::objects::{Device, PoolId};
+use crate::profile::{CounterBooks, Profile};
+
+/// The counters of a node's pools and what each device takes of them. Depends on slices only.
+///
+/// Pools whose devices consume counters are put into books; with [`CounterBooks::PoolName`] pools of equal name
+/// share one.
+#[derive(Debug, Default)]
+pub(crate) struct CounterLayout {
+    pub(crate) books: Vec<CounterBook>,
+    /// By pool of the view: its book.
+    book_of_pool: Vec<Option<u32>>,
+    /// By position: what the device takes. Empty where no device of the node consumes counters.
+    consumption: Vec<Consumption>,
+}
+
+/// What a device takes: number of the counter in its book, and amount.
+pub(crate) type Consumption = Vec<(u32, Quantity)>;
+
+/// The counters of one pool, or of several that upstream mixes up.
+#[derive(Debug, Default)]
+pub(crate) struct CounterBook {
+    /// Counter set and counter.
+    pub(crate) names: Vec<(String, String)>,
+    /// Pools of the view in this book, each with the full amount of the counters it has.
+    pub(crate) pools: Vec<(u32, Totals)>,
+}
+
+/// Amounts by number of the counter; `None` where the pool has no such counter.
+pub(crate) type Totals = Vec<Option<Quantity>>;
+
+impl CounterLayout {
+    pub(crate) fn new(inventory: &Inventory, view: &NodeView, profile: Profile) -> Self {
+        let mut layout = Self { book_of_pool: vec![None; view.pools.len()], ..Self::default() };
+        let mut book_by_name: BTreeMap<&str, u32> = BTreeMap::new();
+        for (pool, pool_view) in (0_u32..).zip(&view.pools) {
+            let PoolState::Usable(slices) = &pool_view.state else { continue };
+            let mut positions = pool_view.positions.clone();
+            if positions.all(|position| inventory.device(view.device(position)).consumes_counters.is_empty())
+            {
+                continue;
+            }
+            let number = u32::try_from(layout.books.len()).unwrap_or(u32::MAX);
+            let number = match profile.counter_books {
+                CounterBooks::Pool => number,
+                CounterBooks::PoolName => {
+                    *book_by_name.entry(&inventory.pool(pool_view.pool).id.pool).or_insert(number)
+                }
+            };
+            if number as usize == layout.books.len() {
+                layout.books.push(CounterBook::default());
+            }
+            layout.book_of_pool[pool as usize] = Some(number);
+            let book = &mut layout.books[number as usize];
+            let mut totals = Totals::new();
+            for counter_set in slices.counter_sets(inventory) {
+                for (counter, amount) in &counter_set.counters {
+                    let index = book.number(&counter_set.name, counter) as usize;
+                    totals.resize(totals.len().max(index + 1), None);
+                    totals[index] = Some(amount.clone());
+                }
+            }
+            book.pools.push((pool, totals));
+        }
+        if !layout.books.is_empty() {
+            layout.consumption = (0..view.len())
+                .map(|position| match layout.book_of_pool[view.pool_of(position) as usize] {
+                    Some(book) => {
+                        layout.books[book as usize].consumption(inventory.device(view.device(position)))
+                    }
+                    None => Consumption::new(),
+                })
+                .collect();
+        }
+        layout
+    }
+
+    /// The book of the device at a position and what it takes from there, if it consumes counters.
+    pub(crate) fn consumption(&self, view: &NodeView, position: u32) -> Option<(u32, &[(u32, Quantity)])> {
+        let consumption = self.consumption.get(position as usize)?;
+        let book = *self.book_of_pool.get(view.pool_of(position) as usize)?;
+        Some((book?, consumption))
+    }
+
+    #[allow(dead_code, reason = "for the accelerated search")]
+    /// Whether some book belongs to several pools, so that the order of the search decides what is available.
+    pub(crate) fn mixes_pools(&self) -> bool {
+        self.books.iter().any(|book| book.pools.len() > 1)
+    }
+}
+
+impl CounterBook {
+    fn number(&mut self, counter_set: &str, counter: &str) -> u32 {
+        let found = self.find(counter_set, counter);
+        found.unwrap_or_else(|| {
+            self.names.push((counter_set.to_owned(), counter.to_owned()));
+            u32::try_from(self.names.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+
+    fn find(&self, counter_set: &str, counter: &str) -> Option<u32> {
+        let found = self.names.iter().position(|(set, name)| set == counter_set && name == counter);
+        found.and_then(|index| u32::try_from(index).ok())
+    }
+
+    /// What a device takes. Counters a valid pool's devices name always exist.
+    fn consumption(&self, device: &Device) -> Consumption {
+        let mut consumption = Consumption::new();
+        for entry in &device.consumes_counters {
+            for (counter, amount) in &entry.counters {
+                let Some(number) = self.find(&entry.counter_set, counter) else { continue };
+                match consumption.iter_mut().find(|(other, _)| *other == number) {
+                    Some((_, sum)) => amount::add(sum, amount),
+                    None => consumption.push((number, amount.clone())),
+                }
+            }
+        }
+        consumption
+    }
+
+    /// What is left of a pool's counters after all allocated devices of the pool, on whatever node, took theirs.
+    /// Negative where more was allocated than there is.
+    pub(crate) fn available(
+        &self,
+        pool: u32,
+        inventory: &Inventory,
+        view: &NodeView,
+        state: &AllocatedState,
+    ) -> Totals {
+        let totals = self.pools.iter().find(|(other, _)| *other == pool);
+        let mut available = totals.map(|(_, totals)| totals.clone()).unwrap_or_default();
+        available.resize(self.names.len(), None);
+        let pool_view = &view.pools[pool as usize];
+        let PoolState::Usable(slices) = &pool_view.state else { return available };
+        let id: &PoolId = &inventory.pool(pool_view.pool).id;
+        let Some(books) = state.pool(id) else { return available };
+        let mut deduct = |device: &Device| {
+            for (number, amount) in self.consumption(device) {
+                if let Some(Some(left)) = available.get_mut(number as usize) {
+                    amount::subtract(left, &amount);
+                }
+            }
+        };
+        for name in books.devices.keys() {
+            if let Some(position) = pool_view.position_of(inventory, view, name) {
+                deduct(inventory.device(view.device(position)));
+            }
+        }
+        for device in slices.elsewhere.iter().flat_map(|slice| &inventory.slice(*slice).devices) {
+            if books.devices.contains_key(&device.name) {
+                deduct(device);
+            }
+        }
+        available
+    }
+}
+
+/// The running books of one search.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CounterState {
+    books: Vec<RunningBook>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct RunningBook {
+    /// What was available before this search, computed when a device of the book is first looked at; from then
+    /// on it stays, whichever pool of the book that device belongs to.
+    available: Option<Totals>,
+    consumed: Vec<Quantity>,
+}
+
+impl CounterState {
+    pub(crate) fn new(layout: &CounterLayout) -> Self {
+        let running = |book: &CounterBook| RunningBook {
+            available: None,
+            consumed: vec![Quantity::ZERO; book.names.len()],
+        };
+        Self { books: layout.books.iter().map(running).collect() }
+    }
+
+    /// Takes what a device needs, if **every** counter of the book still covers what is taken: one counter that is
+    /// over-committed blocks all devices of the pool that consume any. The error is the number of a short counter.
+    pub(crate) fn take(
+        &mut self,
+        book: u32,
+        consumption: &[(u32, Quantity)],
+        available: impl FnOnce() -> Totals,
+    ) -> Result<(), u32> {
+        let running = &mut self.books[book as usize];
+        running.available.get_or_insert_with(available);
+        for (counter, amount) in consumption {
+            amount::add(&mut running.consumed[*counter as usize], amount);
+        }
+        let shortage = running.shortage();
+        if shortage.is_some() {
+            self.give_back(book, consumption);
+        }
+        shortage.map_or(Ok(()), Err)
+    }
+
+    /// Undoes a successful [`take`](Self::take).
+    pub(crate) fn give_back(&mut self, book: u32, consumption: &[(u32, Quantity)]) {
+        let running = &mut self.books[book as usize];
+        for (counter, amount) in consumption {
+            amount::subtract(&mut running.consumed[*counter as usize], amount);
+        }
+    }
+
+    #[allow(dead_code, reason = "for the accelerated search")]
+    /// What the search has taken from a book so far, by counter.
+    pub(crate) fn consumed(&self, book: u32) -> &[Quantity] {
+        &self.books[book as usize].consumed
+    }
+}
+
+impl RunningBook {
+    /// The number of a counter of which less is available than taken.
+    fn shortage(&self) -> Option<u32> {
+        let available = self.available.iter().flatten();
+        let mut counters = (0_u32..).zip(available.zip(&self.consumed));
+        let short = counters
+            .find(|(_, (available, taken))| available.as_ref().is_some_and(|available| available < *taken));
+        short.map(|(counter, _)| counter)
+    }
+}

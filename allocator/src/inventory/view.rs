@@ -1,0 +1,268 @@
+//! What one node sees of the inventory.
+
+use std::collections::BTreeSet;
+
+use super::pool::{self, PoolSlices, PoolState};
+use super::{Inventory, length};
+use crate::error::{AllocationError, ErrorKind};
+use crate::features::Features;
+use crate::node_selection;
+use crate::objects::{Node, ResourceSlice};
+use crate::profile::Profile;
+
+/// The pools of one node and their devices, in search order: pools by driver and name, those with binding
+/// conditions last; slices by name; devices in the driver's order.
+#[derive(Debug, Default)]
+pub(crate) struct NodeView {
+    /// Pools in search order, incomplete and invalid ones included.
+    pub(crate) pools: Vec<PoolView>,
+    /// Devices of usable pools, in search order.
+    pub(crate) positions: Vec<Position>,
+    /// Texts for [`NodeMatch::Faulty`].
+    pub(crate) faults: Vec<String>,
+    /// Whether the node's labels had a say, so that other labels may give another view.
+    pub(crate) uses_labels: bool,
+}
+
+/// One pool of a view.
+#[derive(Debug)]
+pub(crate) struct PoolView {
+    /// The pool in the inventory.
+    pub(crate) pool: u32,
+    pub(crate) state: PoolState,
+    /// Its devices in [`NodeView::positions`].
+    pub(crate) positions: std::ops::Range<u32>,
+    /// The same devices sorted by name.
+    pub(crate) by_name: Vec<u32>,
+}
+
+/// One device of a view.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position {
+    /// The device in the inventory.
+    pub(crate) device: u32,
+    /// Its pool in [`NodeView::pools`].
+    pub(crate) pool: u32,
+    /// Whether the device's own node selection, where its slice asks for that, selects the node.
+    pub(crate) node: NodeMatch,
+}
+
+/// The verdict of a device's own node selection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeMatch {
+    Yes,
+    No,
+    /// The node selector cannot be parsed; the number of the text in [`NodeView::faults`].
+    Faulty(u32),
+}
+
+/// How pools are gathered, the same for every node.
+#[derive(Debug)]
+pub(crate) struct ViewRules {
+    features: Features,
+    counter_slices_everywhere: bool,
+    /// Incomplete and invalid pools that every node sees through their counter slices alone.
+    broken_everywhere: Vec<(u32, PoolState)>,
+}
+
+impl ViewRules {
+    pub(crate) fn new(inventory: &Inventory, features: Features, profile: Profile) -> Self {
+        let everywhere = features.partitionable_devices && profile.counter_slices_everywhere;
+        let mut broken_everywhere = Vec::new();
+        for &pool in inventory.counter_pools.iter().filter(|_| everywhere) {
+            match pool::decide(inventory, pool, &inventory.pool(pool).counter_slices, true) {
+                None | Some(PoolState::Usable(_)) => {}
+                Some(broken) => broken_everywhere.push((pool, broken)),
+            }
+        }
+        Self { features, counter_slices_everywhere: everywhere, broken_everywhere }
+    }
+
+    /// Gathers the pools of a node. The error is that of a node selector that cannot be parsed.
+    pub(crate) fn view(&self, inventory: &Inventory, node: &Node) -> Result<NodeView, AllocationError> {
+        let mut view = NodeView::default();
+        let local = inventory.local_slices.get(&node.name).map_or(&[][..], Vec::as_slice);
+        let mut pools: BTreeSet<u32> =
+            local.iter().map(|slice| inventory.pool_of_slice[*slice as usize]).collect();
+        pools.extend(&inventory.shared_pools);
+        if !self.counter_slices_everywhere && self.features.partitionable_devices {
+            pools.extend(&inventory.counter_pools);
+        }
+
+        // Upstream looks at slices in their order and stops at the first faulty selector.
+        let mut first_fault: Option<(u32, String)> = None;
+        let mut found: Vec<(u32, PoolState)> = Vec::with_capacity(pools.len());
+        for &pool in &pools {
+            let mut arrivals = Vec::new();
+            for slice in self.candidates(inventory, pool, node, local) {
+                match self.is_relevant(inventory.slice(slice), node, &mut view.uses_labels) {
+                    Ok(true) => arrivals.push(slice),
+                    Ok(false) => {}
+                    Err(fault) => {
+                        if first_fault.as_ref().is_none_or(|(earlier, _)| slice < *earlier) {
+                            first_fault = Some((slice, fault));
+                        }
+                    }
+                }
+            }
+            if let Some(state) = pool::decide(inventory, pool, &arrivals, self.features.partitionable_devices)
+            {
+                found.push((pool, state));
+            }
+        }
+        if let Some((_, fault)) = first_fault {
+            let message = format!("gather pool information: failed to perform node selection for {fault}");
+            return Err(AllocationError::new(ErrorKind::NodeSelector, message));
+        }
+        for (pool, state) in &self.broken_everywhere {
+            if !pools.contains(pool) {
+                found.push((*pool, state.clone()));
+            }
+        }
+        found.sort_by_key(|(pool, state)| (has_binding_conditions(inventory, state), *pool));
+        for (pool, state) in found {
+            view.push(inventory, node, pool, state);
+        }
+        Ok(view)
+    }
+
+    /// The slices of a pool that may concern the node: the node's own first, then those for several nodes.
+    fn candidates(&self, inventory: &Inventory, pool: u32, node: &Node, local: &[u32]) -> Vec<u32> {
+        let shared_counters = |slice: u32| !inventory.slice(slice).shared_counters.is_empty();
+        let own = local.iter().copied().filter(|slice| {
+            inventory.pool_of_slice[*slice as usize] == pool
+                && !(self.counter_slices_everywhere && shared_counters(*slice))
+        });
+        let members = inventory.pool(pool);
+        let mut shared = members.unbound_slices.clone();
+        if self.counter_slices_everywhere {
+            shared.extend(&members.counter_slices);
+            shared.sort_unstable();
+            shared.dedup();
+        }
+        debug_assert!(node.name.is_empty() || own.clone().all(|s| inventory.slice(s).node_name.is_some()));
+        own.chain(shared).collect()
+    }
+
+    fn is_relevant(
+        &self,
+        slice: &ResourceSlice,
+        node: &Node,
+        uses_labels: &mut bool,
+    ) -> Result<bool, String> {
+        let counters = !slice.shared_counters.is_empty();
+        if !self.features.partitionable_devices && (slice.per_device_node_selection.is_some() || counters) {
+            return Ok(false);
+        }
+        if self.counter_slices_everywhere && counters {
+            return Ok(true);
+        }
+        let named = slice.node_name.as_deref().is_some_and(|name| !name.is_empty());
+        if named || slice.all_nodes || slice.node_selector.is_some() {
+            *uses_labels |= slice.node_selector.is_some();
+            return node_selection::selects(
+                node,
+                slice.node_name.as_deref(),
+                slice.all_nodes,
+                slice.node_selector.as_ref(),
+            )
+            .map_err(|fault| format!("slice {}: {fault}", slice.name));
+        }
+        if slice.per_device_node_selection != Some(true) {
+            return Ok(false);
+        }
+        for device in &slice.devices {
+            *uses_labels |= device.node_selector.is_some();
+            let selected = node_selection::selects(
+                node,
+                device.node_name.as_deref(),
+                device.all_nodes,
+                device.node_selector.as_ref(),
+            )
+            .map_err(|fault| format!("device {} in slice {}: {fault}", device.name, slice.name))?;
+            if selected {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl NodeView {
+    /// The inventory's index of the device at a position.
+    pub(crate) fn device(&self, position: u32) -> u32 {
+        self.positions[position as usize].device
+    }
+
+    /// The pool of the device at a position, as an index of [`NodeView::pools`].
+    pub(crate) fn pool_of(&self, position: u32) -> u32 {
+        self.positions[position as usize].pool
+    }
+
+    /// How many devices the view has.
+    pub(crate) fn len(&self) -> u32 {
+        length(&self.positions)
+    }
+
+    /// Whether some pool is invalid.
+    pub(crate) fn has_invalid_pools(&self) -> bool {
+        self.pools.iter().any(|pool| matches!(pool.state, PoolState::Invalid(_)))
+    }
+
+    fn push(&mut self, inventory: &Inventory, node: &Node, pool: u32, state: PoolState) {
+        let start = length(&self.positions);
+        let number_of_pool = length(&self.pools);
+        if let PoolState::Usable(PoolSlices { devices, .. }) = &state {
+            for &slice in devices {
+                let per_device = inventory.slice(slice).per_device_node_selection == Some(true);
+                for device in inventory.devices_of(slice) {
+                    let node = if per_device {
+                        self.device_node_match(inventory, node, device)
+                    } else {
+                        NodeMatch::Yes
+                    };
+                    self.positions.push(Position { device, pool: number_of_pool, node });
+                }
+            }
+        }
+        let positions = start..length(&self.positions);
+        let mut by_name: Vec<u32> = positions.clone().collect();
+        by_name.sort_by_key(|position| inventory.device(self.device(*position)).name.as_str());
+        self.pools.push(PoolView { pool, state, positions, by_name });
+    }
+
+    fn device_node_match(&mut self, inventory: &Inventory, node: &Node, device: u32) -> NodeMatch {
+        let device = inventory.device(device);
+        self.uses_labels |= device.node_selector.is_some();
+        match node_selection::selects(
+            node,
+            device.node_name.as_deref(),
+            device.all_nodes,
+            device.node_selector.as_ref(),
+        ) {
+            Ok(true) => NodeMatch::Yes,
+            Ok(false) => NodeMatch::No,
+            Err(fault) => {
+                self.faults.push(fault);
+                NodeMatch::Faulty(length(&self.faults) - 1)
+            }
+        }
+    }
+}
+
+impl PoolView {
+    /// The positions of devices with this name; none or one, as names are unique in a usable pool.
+    pub(crate) fn position_of(&self, inventory: &Inventory, view: &NodeView, name: &str) -> Option<u32> {
+        let found = self
+            .by_name
+            .binary_search_by(|position| inventory.device(view.device(*position)).name.as_str().cmp(name));
+        found.ok().map(|index| self.by_name[index])
+    }
+}
+
+/// Whether a device of the pool has binding conditions, in which case the whole pool is searched last.
+fn has_binding_conditions(inventory: &Inventory, state: &PoolState) -> bool {
+    let PoolState::Usable(slices) = state else { return false };
+    let mut devices = slices.devices.iter().flat_map(|slice| &inventory.slice(*slice).devices);
+    devices.any(|device| device.binding_conditions.is_some())
+}

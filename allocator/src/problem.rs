@@ -1,0 +1,438 @@
+//! One question, checked and resolved: what upstream does before it searches.
+
+use std::collections::BTreeMap;
+
+use drayage_cel::Quantity;
+
+use crate::allocated::AllocatedState;
+use crate::capacity;
+use crate::constraints::Constraint;
+use crate::error::{AllocationError, ErrorKind};
+use crate::features::Features;
+use crate::inventory::{Inventory, NodeMatch, NodeView, PoolState};
+use crate::objects::{
+    AllocationMode, DeviceClass, DeviceRequest, DeviceSelector, DeviceSubRequest, DeviceToleration,
+    ExactDeviceRequest, ResourceClaim,
+};
+use crate::profile::Profile;
+use crate::selectors::{ExpressionId, SelectorError, Selectors};
+
+/// The most devices one claim's allocation result can hold.
+pub(crate) const RESULTS_MAX: i64 = 32;
+
+/// Claims to be allocated together on a node, in order.
+#[derive(Debug)]
+pub(crate) struct Problem<'a> {
+    pub(crate) claims: Vec<ClaimProblem<'a>>,
+    /// The choices of all requests of all claims, in order: for a request with alternatives one for each
+    /// alternative, else one.
+    pub(crate) choices: Vec<Choice<'a>>,
+}
+
+/// One claim of a problem.
+#[derive(Debug)]
+pub(crate) struct ClaimProblem<'a> {
+    pub(crate) claim: &'a ResourceClaim,
+    pub(crate) requests: Vec<RequestProblem<'a>>,
+    pub(crate) constraints: Vec<Constraint<'a>>,
+}
+
+/// One request of a claim.
+#[derive(Debug)]
+pub(crate) struct RequestProblem<'a> {
+    pub(crate) request: &'a DeviceRequest,
+    /// Its choices in [`Problem::choices`].
+    pub(crate) choices: std::ops::Range<u32>,
+    /// Whether the choices are alternatives.
+    pub(crate) has_alternatives: bool,
+}
+
+/// A request, or one alternative of it.
+#[derive(Debug)]
+pub(crate) struct Choice<'a> {
+    pub(crate) claim: u32,
+    pub(crate) request: u32,
+    /// Name of the request; for an alternative the name of the alternative, see `parent`.
+    pub(crate) name: &'a str,
+    /// Name of the request that an alternative belongs to.
+    pub(crate) parent: Option<&'a str>,
+    pub(crate) class: &'a DeviceClass,
+    pub(crate) selectors: Vec<SelectorUse>,
+    /// How many devices are needed; nothing to do where not positive.
+    pub(crate) count: i64,
+    /// The fixed devices of a request for all devices, by position.
+    pub(crate) all_devices: Option<Vec<u32>>,
+    pub(crate) admin_access: bool,
+    pub(crate) tolerations: &'a [DeviceToleration],
+    pub(crate) capacity: Option<&'a BTreeMap<String, Quantity>>,
+    /// The constraints of the claim that are for this choice, in order.
+    pub(crate) constraints: Vec<u32>,
+}
+
+/// A selector of a class or request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SelectorUse {
+    pub(crate) source: SelectorSource,
+    /// Index in the list it is from.
+    pub(crate) index: u32,
+    /// `None` for a selector of a class that is not CEL.
+    pub(crate) expression: Option<ExpressionId>,
+}
+
+/// Where a selector is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SelectorSource {
+    Class,
+    Request,
+}
+
+/// What a problem is posed against.
+#[derive(Debug)]
+pub(crate) struct Setting<'a> {
+    pub(crate) inventory: &'a Inventory,
+    pub(crate) view: &'a NodeView,
+    pub(crate) state: &'a AllocatedState,
+    pub(crate) classes: &'a BTreeMap<String, DeviceClass>,
+    pub(crate) profile: Profile,
+    pub(crate) features: Features,
+}
+
+/// The fields that exact requests and alternatives have in common.
+struct Wanted<'a> {
+    name: &'a str,
+    parent: Option<&'a str>,
+    class: &'a str,
+    selectors: &'a [DeviceSelector],
+    mode: &'a AllocationMode,
+    count: i64,
+    admin_access: Option<bool>,
+    tolerations: &'a [DeviceToleration],
+    capacity: Option<&'a BTreeMap<String, Quantity>>,
+}
+
+impl<'a> Wanted<'a> {
+    fn exact(request: &'a DeviceRequest, exact: &'a ExactDeviceRequest) -> Self {
+        Self {
+            name: &request.name,
+            parent: None,
+            class: &exact.device_class_name,
+            selectors: &exact.selectors,
+            mode: &exact.allocation_mode,
+            count: exact.count,
+            admin_access: exact.admin_access,
+            tolerations: &exact.tolerations,
+            capacity: exact.capacity.as_ref(),
+        }
+    }
+
+    fn alternative(request: &'a DeviceRequest, alternative: &'a DeviceSubRequest) -> Self {
+        Self {
+            name: &alternative.name,
+            parent: Some(&request.name),
+            class: &alternative.device_class_name,
+            selectors: &alternative.selectors,
+            mode: &alternative.allocation_mode,
+            count: alternative.count,
+            admin_access: None,
+            tolerations: &alternative.tolerations,
+            capacity: alternative.capacity.as_ref(),
+        }
+    }
+}
+
+impl<'a> Problem<'a> {
+    /// Checks claims in upstream's order; the first fault is the error.
+    pub(crate) fn new(
+        setting: &Setting<'a>,
+        selectors: &mut Selectors,
+        claims: &[&'a ResourceClaim],
+    ) -> Result<Self, AllocationError> {
+        let mut problem = Self { claims: Vec::with_capacity(claims.len()), choices: Vec::new() };
+        for &claim in claims {
+            problem.add_claim(setting, selectors, claim)?;
+        }
+        Ok(problem)
+    }
+
+    fn add_claim(
+        &mut self,
+        setting: &Setting<'a>,
+        selectors: &mut Selectors,
+        claim: &'a ResourceClaim,
+    ) -> Result<(), AllocationError> {
+        let first_choice = self.choices.len();
+        let mut requests = Vec::with_capacity(claim.requests.len());
+        let mut devices_at_least = 0_i64;
+        for (index, request) in (0_u32..).zip(&claim.requests) {
+            check_gates(setting.features, claim, request)?;
+            let wanted: Vec<Wanted<'a>> = match (&request.exactly, request.first_available.as_slice()) {
+                (_, alternatives @ [_, ..]) => {
+                    alternatives.iter().map(|alternative| Wanted::alternative(request, alternative)).collect()
+                }
+                (Some(exact), []) => vec![Wanted::exact(request, exact)],
+                (None, []) => {
+                    let detail = "neither exactly nor firstAvailable is set";
+                    return Err(request_error(ErrorKind::EmptyRequest, claim, &request.name, detail));
+                }
+            };
+            let start = number(self.choices.len());
+            for wanted in wanted {
+                let claim_index = number(self.claims.len());
+                let choice = choose(setting, selectors, claim, (claim_index, index), &wanted)?;
+                self.choices.push(choice);
+            }
+            let choices = start..number(self.choices.len());
+            let smallest = self.choices[start as usize..].iter().map(|choice| choice.count).min();
+            // Wraps as upstream's sum does; counts that large come from objects no API server accepted.
+            devices_at_least = devices_at_least.wrapping_add(smallest.unwrap_or_default());
+            let has_alternatives = !request.first_available.is_empty();
+            requests.push(RequestProblem { request, choices, has_alternatives });
+        }
+        if devices_at_least > RESULTS_MAX {
+            let message = format!(
+                "claim {}: number of requested devices {devices_at_least} exceeds the claim limit of {RESULTS_MAX}",
+                claim.full_name()
+            );
+            return Err(AllocationError::new(ErrorKind::TooManyDevices, message));
+        }
+
+        let mut constraints = Vec::with_capacity(claim.constraints.len());
+        for (index, constraint) in claim.constraints.iter().enumerate() {
+            let Some(constraint) = Constraint::new(constraint, setting.inventory, setting.view) else {
+                let message = format!(
+                    "claim {}, constraint #{index}: empty constraint (unsupported constraint type?)",
+                    claim.full_name()
+                );
+                return Err(AllocationError::new(ErrorKind::UnknownConstraint, message));
+            };
+            constraints.push(constraint);
+        }
+        for choice in &mut self.choices[first_choice..] {
+            let (request, alternative) = match choice.parent {
+                Some(parent) => (parent, Some(choice.name)),
+                None => (choice.name, None),
+            };
+            choice.constraints = (0_u32..)
+                .zip(&constraints)
+                .filter(|(_, constraint)| constraint.applies_to(request, alternative))
+                .map(|(index, _)| index)
+                .collect();
+        }
+        self.claims.push(ClaimProblem { claim, requests, constraints });
+        Ok(())
+    }
+
+    pub(crate) fn choice(&self, choice: u32) -> &Choice<'a> {
+        &self.choices[choice as usize]
+    }
+}
+
+impl Choice<'_> {
+    /// The name that results carry: `request`, or `request/alternative`.
+    pub(crate) fn result_name(&self) -> String {
+        match self.parent {
+            Some(parent) => format!("{parent}/{}", self.name),
+            None => self.name.to_owned(),
+        }
+    }
+
+    /// Whether the selectors of class and request, and the device's own node selection, select a device. This
+    /// does not depend on anything that is allocated.
+    pub(crate) fn selects(
+        &self,
+        setting: &Setting<'_>,
+        selectors: &mut Selectors,
+        claim: &ResourceClaim,
+        position: u32,
+    ) -> Result<bool, AllocationError> {
+        let Setting { inventory, view, features, .. } = setting;
+        let device_index = view.device(position);
+        let device = inventory.device(device_index);
+        let has_binding_conditions = device.binding_conditions.as_ref().is_some_and(|list| !list.is_empty());
+        if !features.device_binding_and_status && has_binding_conditions {
+            return Ok(false);
+        }
+        for selector in &self.selectors {
+            let place = || match selector.source {
+                SelectorSource::Class => format!("class {}: selector #{}", self.class.name, selector.index),
+                SelectorSource::Request => {
+                    format!("claim {}: selector #{}", claim.full_name(), selector.index)
+                }
+            };
+            let Some(expression) = selector.expression else {
+                let message = format!("{}: CEL expression empty (unsupported selector type?)", place());
+                return Err(AllocationError::new(ErrorKind::UnknownSelector, message));
+            };
+            match selectors.matches(expression, inventory, device_index) {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(SelectorError::Compile(cause)) => {
+                    let message = format!("{}: CEL compile error: {cause}", place());
+                    return Err(AllocationError::new(ErrorKind::CelCompile, message));
+                }
+                Err(SelectorError::Runtime(cause)) => {
+                    let message = format!("{}: CEL runtime error: {cause}", place());
+                    return Err(AllocationError::new(ErrorKind::CelRuntime, message));
+                }
+            }
+        }
+        match view.positions[position as usize].node {
+            NodeMatch::Yes => Ok(true),
+            NodeMatch::No => Ok(false),
+            NodeMatch::Faulty(fault) => Err(AllocationError::new(
+                ErrorKind::NodeSelector,
+                view.faults.get(fault as usize).cloned().unwrap_or_default(),
+            )),
+        }
+    }
+}
+
+fn check_gates(
+    features: Features,
+    claim: &ResourceClaim,
+    request: &DeviceRequest,
+) -> Result<(), AllocationError> {
+    if !features.prioritized_list && !request.first_available.is_empty() {
+        let detail = "has subrequests, but the DRAPrioritizedList feature is disabled";
+        return Err(request_error(ErrorKind::PrioritizedListDisabled, claim, &request.name, detail));
+    }
+    if features.consumable_capacity {
+        return Ok(());
+    }
+    let detail = "has capacity requests, but the DRAConsumableCapacity feature is disabled";
+    if request.exactly.as_ref().is_some_and(|exact| exact.capacity.is_some()) {
+        return Err(request_error(ErrorKind::ConsumableCapacityDisabled, claim, &request.name, detail));
+    }
+    match request.first_available.iter().find(|alternative| alternative.capacity.is_some()) {
+        Some(alternative) => {
+            let message = format!("claim {}, subrequest {}: {detail}", claim.full_name(), alternative.name);
+            Err(AllocationError::new(ErrorKind::ConsumableCapacityDisabled, message))
+        }
+        None => Ok(()),
+    }
+}
+
+fn choose<'a>(
+    setting: &Setting<'a>,
+    selectors: &mut Selectors,
+    claim: &'a ResourceClaim,
+    (claim_index, request_index): (u32, u32),
+    wanted: &Wanted<'a>,
+) -> Result<Choice<'a>, AllocationError> {
+    let error = |kind, detail: &str| Err(request_error(kind, claim, wanted.name, detail));
+    if let Some(index) = wanted.selectors.iter().position(|selector| selector.cel.is_none()) {
+        let message = format!(
+            "claim {}, request {}, selector #{index}: CEL expression empty (unsupported selector type?)",
+            claim.full_name(),
+            wanted.name
+        );
+        return Err(AllocationError::new(ErrorKind::UnknownSelector, message));
+    }
+    if !setting.features.admin_access && wanted.admin_access.is_some() {
+        let detail = "admin access is requested, but the feature is disabled";
+        return error(ErrorKind::AdminAccessDisabled, detail);
+    }
+    if wanted.class.is_empty() {
+        let detail = "missing device class name (unsupported request type?)";
+        return error(ErrorKind::MissingClassName, detail);
+    }
+    let Some(class) = setting.classes.get(wanted.class) else {
+        let detail = format!(
+            "could not retrieve device class {0}: deviceclass.resource.k8s.io \"{0}\" not found",
+            wanted.class
+        );
+        return error(ErrorKind::ClassNotFound, &detail);
+    };
+
+    let mut uses = Vec::with_capacity(class.selectors.len() + wanted.selectors.len());
+    for (source, list) in
+        [(SelectorSource::Class, class.selectors.as_slice()), (SelectorSource::Request, wanted.selectors)]
+    {
+        for (index, selector) in (0_u32..).zip(list) {
+            uses.push(SelectorUse { source, index, expression: selectors.intern(selector) });
+        }
+    }
+    let mut choice = Choice {
+        claim: claim_index,
+        request: request_index,
+        name: wanted.name,
+        parent: wanted.parent,
+        class,
+        selectors: uses,
+        count: wanted.count,
+        all_devices: None,
+        admin_access: wanted.admin_access == Some(true),
+        tolerations: wanted.tolerations,
+        capacity: wanted.capacity,
+        constraints: Vec::new(),
+    };
+    match wanted.mode {
+        AllocationMode::ExactCount => {}
+        AllocationMode::All => {
+            let devices = all_devices(setting, selectors, claim, &choice)?;
+            choice.count = i64::try_from(devices.len()).unwrap_or(i64::MAX);
+            choice.all_devices = Some(devices);
+        }
+        AllocationMode::Other(mode) => {
+            return error(ErrorKind::UnknownAllocationMode, &format!("unsupported count mode {mode}"));
+        }
+    }
+    Ok(choice)
+}
+
+/// The devices of a request for all devices. Any incomplete or invalid pool of the node is an error, whatever
+/// its driver.
+fn all_devices(
+    setting: &Setting<'_>,
+    selectors: &mut Selectors,
+    claim: &ResourceClaim,
+    choice: &Choice<'_>,
+) -> Result<Vec<u32>, AllocationError> {
+    let Setting { inventory, view, .. } = setting;
+    let mut devices = Vec::new();
+    for pool in &view.pools {
+        let broken = match pool.state {
+            PoolState::Usable(_) => None,
+            PoolState::Incomplete => Some((ErrorKind::PoolIncomplete, "being updated")),
+            PoolState::Invalid(_) => Some((ErrorKind::PoolInvalid, "invalid")),
+        };
+        if let Some((kind, how)) = broken {
+            let detail = format!(
+                "asks for all devices, but resource pool {} is currently {how}",
+                inventory.pool(pool.pool).id
+            );
+            return Err(request_error(kind, claim, choice.name, &detail));
+        }
+        for position in pool.positions.clone() {
+            if choice.selects(setting, selectors, claim, position)? && has_capacity(setting, choice, position)
+            {
+                devices.push(position);
+            }
+        }
+    }
+    Ok(devices)
+}
+
+/// Whether a device has capacity for a request for all devices, beside what other claims consume.
+fn has_capacity(setting: &Setting<'_>, choice: &Choice<'_>, position: u32) -> bool {
+    if !setting.features.consumable_capacity || !setting.profile.all_leaves_out_full_devices {
+        return true;
+    }
+    let inventory = setting.inventory;
+    let index = setting.view.device(position);
+    let device = inventory.device(index);
+    let Ok(amounts) = capacity::consumption(choice.capacity, &device.capacity) else { return false };
+    let pool = setting.state.pool(&inventory.pool(inventory.pool_of_device(index)).id);
+    let books = pool.and_then(|pool| pool.devices.get(&device.name));
+    let allocated = books.and_then(|books| books.capacity.as_ref());
+    capacity::shortage(&amounts, &device.capacity, allocated, None).is_none()
+}
+
+fn request_error(kind: ErrorKind, claim: &ResourceClaim, request: &str, detail: &str) -> AllocationError {
+    AllocationError::new(kind, format!("claim {}, request {request}: {detail}", claim.full_name()))
+}
+
+/// Choices and claims are counted with 32 bits; each takes far more than a byte of memory.
+fn number(count: usize) -> u32 {
+    u32::try_from(count).expect("a problem has less than 2^32 requests")
+}

@@ -1,0 +1,287 @@
+//! One device for one request: the tests in upstream's order, and their undoing.
+
+use std::collections::BTreeMap;
+
+use drayage_cel::Quantity;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use crate::allocated::DeviceBooks;
+use crate::amount;
+use crate::capacity::{self, Amounts};
+use crate::constraints::ConstraintState;
+use crate::counters::{CounterLayout, CounterState};
+use crate::objects::Device;
+use crate::problem::{Choice, Problem, Setting};
+use crate::taints;
+
+/// What the search has chosen so far, and the books that follow from it.
+#[derive(Debug)]
+pub(crate) struct Chosen<'s> {
+    setting: &'s Setting<'s>,
+    problem: &'s Problem<'s>,
+    layout: &'s CounterLayout,
+    /// What other claims hold of the node's devices, by position.
+    held: FxHashMap<u32, &'s DeviceBooks>,
+    /// The claims that use a device exclusively, by position.
+    marks: FxHashMap<u32, SmallVec<[u32; 2]>>,
+    counters: CounterState,
+    /// Shares taken in this search, by position.
+    shares: FxHashMap<u32, Share>,
+    /// By claim, by constraint.
+    constraints: Vec<Vec<ConstraintState>>,
+    /// How many devices each claim has so far.
+    results: Vec<i64>,
+    /// The devices in order of choice.
+    stack: Vec<ChosenDevice>,
+    /// What a choice consumes of a device, by choice and position; `None` where it cannot consume anything.
+    amounts: FxHashMap<(u32, u32), Option<Amounts>>,
+}
+
+/// Shares of one device taken in this search.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// How many.
+    pub(crate) count: u32,
+    /// What they consume together.
+    pub(crate) consumed: Amounts,
+}
+
+/// A device that was chosen.
+#[derive(Clone, Debug)]
+pub(crate) struct ChosenDevice {
+    pub(crate) choice: u32,
+    pub(crate) position: u32,
+    /// What a share consumes; `None` for a device that is used exclusively.
+    pub(crate) share: Option<Amounts>,
+    takes_counters: bool,
+}
+
+/// Why a device cannot be chosen for a request now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Another claim holds it, or an earlier request of the question got it.
+    InUse,
+    /// It consumes counters, and gate DRAPartitionableDevices is off.
+    CountersDisabled,
+    /// A counter of its pool, by number, is short.
+    Counters(u32),
+    /// It has a taint that is not tolerated.
+    Taint,
+    /// A constraint of the claim, by index, does not hold.
+    Constraint(u32),
+    /// Its capacity does not suffice.
+    Capacity,
+}
+
+impl<'s> Chosen<'s> {
+    pub(crate) fn new(setting: &'s Setting<'s>, problem: &'s Problem<'s>, layout: &'s CounterLayout) -> Self {
+        let mut held = FxHashMap::default();
+        for pool in &setting.view.pools {
+            let Some(books) = setting.state.pool(&setting.inventory.pool(pool.pool).id) else { continue };
+            for (name, device) in &books.devices {
+                if let Some(position) = pool.position_of(setting.inventory, setting.view, name) {
+                    held.insert(position, device);
+                }
+            }
+        }
+        let memory = setting.profile.distinct_memory;
+        let constraints = problem.claims.iter().map(|claim| {
+            let states = claim.constraints.iter();
+            states.map(|constraint| ConstraintState::new(constraint.kind, memory)).collect()
+        });
+        Self {
+            setting,
+            problem,
+            layout,
+            held,
+            marks: FxHashMap::default(),
+            counters: CounterState::new(layout),
+            shares: FxHashMap::default(),
+            constraints: constraints.collect(),
+            results: vec![0; problem.claims.len()],
+            stack: Vec::new(),
+            amounts: FxHashMap::default(),
+        }
+    }
+
+    /// The devices in order of choice.
+    pub(crate) fn devices(&self) -> &[ChosenDevice] {
+        &self.stack
+    }
+
+    /// How many devices a claim has so far.
+    pub(crate) fn results(&self, claim: u32) -> i64 {
+        self.results.get(claim as usize).copied().unwrap_or_default()
+    }
+
+    /// Whether the device cannot be used exclusively for the choice, the cheapest test.
+    pub(crate) fn in_use(&self, choice: &Choice<'_>, position: u32) -> bool {
+        let marks = self.marks.get(&position);
+        if choice.admin_access {
+            marks.is_some_and(|claims| claims.contains(&choice.claim))
+        } else {
+            self.held.get(&position).is_some_and(|books| books.exclusive)
+                || marks.is_some_and(|claims| !claims.is_empty())
+        }
+    }
+
+    /// Whether the device has capacity left for the choice.
+    pub(crate) fn has_capacity(&mut self, number: u32, position: u32) -> bool {
+        if !self.setting.features.consumable_capacity {
+            return true;
+        }
+        let device = self.device(position);
+        let requested = self.problem.choice(number).capacity;
+        if device.capacity.is_empty() && requested.is_none_or(BTreeMap::is_empty) {
+            return true;
+        }
+        let amounts = self
+            .amounts
+            .entry((number, position))
+            .or_insert_with(|| capacity::consumption(requested, &device.capacity).ok());
+        let allocated = self.held.get(&position).and_then(|books| books.capacity.as_ref());
+        let running = self.shares.get(&position).map(|share| &share.consumed);
+        amounts.as_ref().is_some_and(|amounts| {
+            capacity::shortage(amounts, &device.capacity, allocated, running).is_none()
+        })
+    }
+
+    /// Chooses a device that the choice selects, if that is possible now. The tests and their order are upstream's.
+    pub(crate) fn choose(&mut self, number: u32, position: u32) -> Result<(), Refusal> {
+        let choice = self.problem.choice(number);
+        let device = self.device(position);
+        let shareable = self.is_shareable(device);
+        if (!choice.admin_access || !shareable) && self.in_use(choice, position) {
+            return Err(Refusal::InUse);
+        }
+        if !self.setting.features.partitionable_devices && !device.consumes_counters.is_empty() {
+            return Err(Refusal::CountersDisabled);
+        }
+        // A device that is shared already was charged with its counters by the first share.
+        let charged = shareable
+            && (self.shares.contains_key(&position)
+                || self.held.get(&position).is_some_and(|books| books.capacity.is_some()));
+        let takes_counters = !charged && !device.consumes_counters.is_empty();
+        if takes_counters {
+            self.take_counters(position).map_err(Refusal::Counters)?;
+        }
+        if let Err(refusal) = self.check_and_constrain(number, position, device) {
+            self.give_counters_back(takes_counters, position);
+            return Err(refusal);
+        }
+        let share = shareable.then(|| self.take_share(number, position));
+        if share.is_none() {
+            self.marks.entry(position).or_default().push(choice.claim);
+        }
+        if let Some(results) = self.results.get_mut(choice.claim as usize) {
+            *results += 1;
+        }
+        self.stack.push(ChosenDevice { choice: number, position, share, takes_counters });
+        Ok(())
+    }
+
+    /// Undoes the latest choice.
+    pub(crate) fn undo(&mut self) {
+        let Some(last) = self.stack.pop() else { return };
+        let choice = self.problem.choice(last.choice);
+        if let Some(results) = self.results.get_mut(choice.claim as usize) {
+            *results -= 1;
+        }
+        match last.share {
+            Some(amounts) => self.give_share_back(last.position, &amounts),
+            None => {
+                if let Some(claims) = self.marks.get_mut(&last.position) {
+                    claims.pop();
+                }
+            }
+        }
+        self.release_constraints(choice, choice.constraints.len());
+        self.give_counters_back(last.takes_counters, last.position);
+    }
+
+    /// Taints, constraints, capacity. On refusal the constraints are as before.
+    fn check_and_constrain(&mut self, number: u32, position: u32, device: &Device) -> Result<(), Refusal> {
+        let choice = self.problem.choice(number);
+        if self.setting.features.device_taints
+            && taints::untolerated(&device.taints, choice.tolerations).is_some()
+        {
+            return Err(Refusal::Taint);
+        }
+        let claim = &self.problem.claims[choice.claim as usize];
+        let states = &mut self.constraints[choice.claim as usize];
+        let refused = choice.constraints.iter().position(|constraint| {
+            let class = claim.constraints[*constraint as usize].class(position);
+            !states[*constraint as usize].add(choice.request, class)
+        });
+        if let Some(added) = refused {
+            self.release_constraints(choice, added);
+            return Err(Refusal::Constraint(choice.constraints[added]));
+        }
+        if !self.has_capacity(number, position) {
+            self.release_constraints(choice, choice.constraints.len());
+            return Err(Refusal::Capacity);
+        }
+        Ok(())
+    }
+
+    fn release_constraints(&mut self, choice: &Choice<'_>, added: usize) {
+        let states = &mut self.constraints[choice.claim as usize];
+        for constraint in choice.constraints.iter().take(added).rev() {
+            states[*constraint as usize].remove(choice.request);
+        }
+    }
+
+    fn take_counters(&mut self, position: u32) -> Result<(), u32> {
+        let Setting { inventory, view, state, .. } = self.setting;
+        let Some((book, consumption)) = self.layout.consumption(view, position) else { return Ok(()) };
+        let pool = view.pool_of(position);
+        self.counters.take(book, consumption, || {
+            self.layout.books[book as usize].available(pool, inventory, view, state)
+        })
+    }
+
+    fn give_counters_back(&mut self, taken: bool, position: u32) {
+        if let Some((book, consumption)) =
+            self.layout.consumption(self.setting.view, position).filter(|_| taken)
+        {
+            self.counters.give_back(book, consumption);
+        }
+    }
+
+    fn take_share(&mut self, number: u32, position: u32) -> Amounts {
+        let amounts = match self.amounts.get(&(number, position)) {
+            Some(Some(amounts)) => amounts.clone(),
+            _ => Amounts::new(),
+        };
+        let share = self.shares.entry(position).or_default();
+        share.count += 1;
+        for (name, amount) in &amounts {
+            amount::add(share.consumed.entry(name.clone()).or_insert(Quantity::ZERO), amount);
+        }
+        amounts
+    }
+
+    fn give_share_back(&mut self, position: u32, amounts: &Amounts) {
+        let Some(share) = self.shares.get_mut(&position) else { return };
+        share.count -= 1;
+        if share.count == 0 {
+            self.shares.remove(&position);
+            return;
+        }
+        for (name, amount) in amounts {
+            if let Some(sum) = share.consumed.get_mut(name) {
+                amount::subtract(sum, amount);
+            }
+        }
+    }
+
+    fn device(&self, position: u32) -> &'s Device {
+        self.setting.inventory.device(self.setting.view.device(position))
+    }
+
+    /// Whether several requests may share the device, which needs the feature.
+    pub(crate) fn is_shareable(&self, device: &Device) -> bool {
+        self.setting.features.consumable_capacity && device.allow_multiple_allocations == Some(true)
+    }
+}

@@ -1,0 +1,277 @@
+//! The depth-first search, in upstream's order.
+
+use crate::error::{AllocationError, ErrorKind};
+use crate::problem::{Problem, RESULTS_MAX, Setting};
+use crate::selectors::Selectors;
+
+use super::candidate::{Chosen, Refusal};
+
+/// How a search ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// All claims are satisfied by the devices chosen, with these alternatives.
+    Solved(Vec<SelectedAlternative>),
+    Failed,
+    Error(AllocationError),
+    OutOfSteps,
+}
+
+/// The alternative that a solution uses for a request that has alternatives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SelectedAlternative {
+    pub(crate) claim: u32,
+    pub(crate) request: u32,
+    /// In [`Problem::choices`].
+    pub(crate) choice: u32,
+}
+
+/// The place of one search node: a device that is to be found.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    claim: u32,
+    request: u32,
+    /// The choice being worked on; `None` at the entry of a request.
+    choice: Option<u32>,
+    /// How many devices of the choice are chosen.
+    ordinal: i64,
+    /// The first position that may be chosen. Devices of one request are chosen in rising positions, so that each
+    /// set is tried once.
+    start: u32,
+}
+
+/// What is still to be tried when what comes after fails.
+#[derive(Clone, Copy, Debug)]
+enum Frame {
+    /// The remaining alternatives of a request.
+    Alternatives { claim: u32, request: u32, next: u32, end: u32, all_over_limit: bool },
+    /// A claim is complete; what follows belongs to the next.
+    ClaimDone,
+    /// A device was chosen out of those a request may choose from.
+    Device(Place),
+    /// A device was chosen because its request wants all.
+    FixedDevice,
+}
+
+/// How a subtree ended without a solution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    NoSolution,
+    /// Every way would give the claim more devices than a result holds; trying other devices is useless.
+    OverLimit,
+}
+
+enum Next {
+    Enter(Place),
+    Fail(Failure),
+    End(Ending),
+}
+
+/// One walk over the search tree. It keeps its own stack, so the depth is not limited by the thread's.
+pub(crate) struct Walk<'w, 's> {
+    setting: &'s Setting<'s>,
+    problem: &'s Problem<'s>,
+    selectors: &'w mut Selectors,
+    chosen: &'w mut Chosen<'s>,
+    frames: Vec<Frame>,
+    /// By choice and position: what [`Choice::selects`](crate::problem::Choice::selects) said.
+    selected: Vec<Option<bool>>,
+    steps: &'w mut u64,
+    budget: u64,
+}
+
+impl<'w, 's> Walk<'w, 's> {
+    pub(crate) fn new(
+        setting: &'s Setting<'s>,
+        problem: &'s Problem<'s>,
+        selectors: &'w mut Selectors,
+        chosen: &'w mut Chosen<'s>,
+        steps: &'w mut u64,
+        budget: u64,
+    ) -> Self {
+        let selected = vec![None; problem.choices.len() * setting.view.positions.len()];
+        Self { setting, problem, selectors, chosen, frames: Vec::new(), selected, steps, budget }
+    }
+
+    /// Walks until there is a solution or nothing is left to try. The devices of a solution stay chosen.
+    pub(crate) fn run(mut self) -> Ending {
+        let mut next = Next::Enter(Place { claim: 0, request: 0, choice: None, ordinal: 0, start: 0 });
+        loop {
+            next = match next {
+                Next::Enter(place) => {
+                    if *self.steps >= self.budget {
+                        return Ending::OutOfSteps;
+                    }
+                    *self.steps += 1;
+                    self.enter(place)
+                }
+                Next::Fail(failure) => match self.frames.pop() {
+                    Some(frame) => self.resume(frame, failure),
+                    None => Next::End(match failure {
+                        Failure::NoSolution => Ending::Failed,
+                        // Only counts below zero, which validation forbids, let this reach the top.
+                        Failure::OverLimit => Ending::Error(AllocationError::new(
+                            ErrorKind::TooManyDevices,
+                            "allocation max size exceeded",
+                        )),
+                    }),
+                },
+                Next::End(ending) => return ending,
+            };
+        }
+    }
+
+    fn enter(&mut self, place: Place) -> Next {
+        let Some(claim) = self.problem.claims.get(place.claim as usize) else {
+            return Next::End(Ending::Solved(self.selected_alternatives()));
+        };
+        let Some(request) = claim.requests.get(place.request as usize) else {
+            self.frames.push(Frame::ClaimDone);
+            return Next::Enter(Place {
+                claim: place.claim + 1,
+                request: 0,
+                choice: None,
+                ordinal: 0,
+                start: 0,
+            });
+        };
+        let number = match place.choice {
+            Some(choice) => choice,
+            None if request.has_alternatives => {
+                let choices = request.choices.clone();
+                return self.next_alternative(place.claim, place.request, choices.start, choices.end, true);
+            }
+            None => request.choices.start,
+        };
+        let choice = self.problem.choice(number);
+        if choice.all_devices.as_ref().is_some_and(Vec::is_empty) {
+            return Next::Fail(Failure::NoSolution);
+        }
+        if place.ordinal >= choice.count {
+            return Next::Enter(Place {
+                claim: place.claim,
+                request: place.request + 1,
+                choice: None,
+                ordinal: 0,
+                start: 0,
+            });
+        }
+        let results = self.chosen.results(place.claim).wrapping_add(choice.count);
+        if results.wrapping_sub(place.ordinal) > RESULTS_MAX {
+            return Next::Fail(Failure::OverLimit);
+        }
+        let place = Place { choice: Some(number), ..place };
+        match &choice.all_devices {
+            Some(devices) => self.fixed_device(place, number, devices),
+            None => self.scan(place, number),
+        }
+    }
+
+    /// Goes on after everything behind a choice failed.
+    fn resume(&mut self, frame: Frame, failure: Failure) -> Next {
+        match frame {
+            Frame::ClaimDone => Next::Fail(Failure::NoSolution),
+            Frame::Alternatives { claim, request, next, end, all_over_limit } => {
+                let all_over_limit = all_over_limit && failure == Failure::OverLimit;
+                self.next_alternative(claim, request, next, end, all_over_limit)
+            }
+            Frame::FixedDevice => {
+                self.chosen.undo();
+                Next::Fail(failure)
+            }
+            Frame::Device(place) => {
+                self.chosen.undo();
+                match (failure, place.choice) {
+                    (Failure::NoSolution, Some(number)) => self.scan(place, number),
+                    _ => Next::Fail(failure),
+                }
+            }
+        }
+    }
+
+    fn selected_alternatives(&self) -> Vec<SelectedAlternative> {
+        let selected = self.frames.iter().filter_map(|frame| match *frame {
+            Frame::Alternatives { claim, request, next, .. } => {
+                Some(SelectedAlternative { claim, request, choice: next - 1 })
+            }
+            _ => None,
+        });
+        selected.collect()
+    }
+
+    fn next_alternative(&mut self, claim: u32, request: u32, next: u32, end: u32, over_limit: bool) -> Next {
+        if next >= end {
+            let failure = if over_limit { Failure::OverLimit } else { Failure::NoSolution };
+            return Next::Fail(failure);
+        }
+        self.frames.push(Frame::Alternatives {
+            claim,
+            request,
+            next: next + 1,
+            end,
+            all_over_limit: over_limit,
+        });
+        Next::Enter(Place { claim, request, choice: Some(next), ordinal: 0, start: 0 })
+    }
+
+    /// The next device of a request for all devices; there is no other to try.
+    fn fixed_device(&mut self, place: Place, number: u32, devices: &[u32]) -> Next {
+        let ordinal = usize::try_from(place.ordinal).unwrap_or_default();
+        let Some(&position) = devices.get(ordinal) else { return Next::Fail(Failure::NoSolution) };
+        match self.chosen.choose(number, position) {
+            Ok(()) => {
+                self.frames.push(Frame::FixedDevice);
+                Next::Enter(Place { ordinal: place.ordinal + 1, ..place })
+            }
+            Err(Refusal::Constraint(_)) => Next::End(Ending::Error(self.constraint_error(number, position))),
+            Err(_) => Next::Fail(Failure::NoSolution),
+        }
+    }
+
+    /// The first device from the place's start on that can be chosen.
+    fn scan(&mut self, place: Place, number: u32) -> Next {
+        let choice = self.problem.choice(number);
+        for position in place.start..self.setting.view.len() {
+            if self.chosen.in_use(choice, position) {
+                continue;
+            }
+            match self.selects(number, position) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => return Next::End(Ending::Error(error)),
+            }
+            if !self.chosen.has_capacity(number, position) || self.chosen.choose(number, position).is_err() {
+                continue;
+            }
+            let start = position + 1;
+            self.frames.push(Frame::Device(Place { start, ..place }));
+            return Next::Enter(Place { ordinal: place.ordinal + 1, start, ..place });
+        }
+        Next::Fail(Failure::NoSolution)
+    }
+
+    fn selects(&mut self, number: u32, position: u32) -> Result<bool, AllocationError> {
+        let slot = number as usize * self.setting.view.positions.len() + position as usize;
+        if let Some(known) = self.selected[slot] {
+            return Ok(known);
+        }
+        let choice = self.problem.choice(number);
+        let claim = self.problem.claims[choice.claim as usize].claim;
+        let selected = choice.selects(self.setting, self.selectors, claim, position)?;
+        self.selected[slot] = Some(selected);
+        Ok(selected)
+    }
+
+    fn constraint_error(&self, number: u32, position: u32) -> AllocationError {
+        let choice = self.problem.choice(number);
+        let inventory = self.setting.inventory;
+        let device = self.setting.view.device(position);
+        let message = format!(
+            "claim {}, request {}: cannot add device {}/{} because a claim constraint would not be satisfied",
+            self.problem.claims[choice.claim as usize].claim.full_name(),
+            choice.name,
+            inventory.pool(inventory.pool_of_device(device)).id,
+            inventory.device(device).name,
+        );
+        AllocationError::new(ErrorKind::AllDevicesConstraint, message)
+    }
+}

@@ -1,0 +1,84 @@
+//! Recorded answers of kube-scheduler's own allocator, release 1.36.3, its default implementation.
+
+use std::sync::Arc;
+
+use drayage_allocator::objects::ResourceClaim;
+use drayage_allocator::{AllocatedState, Allocator, Answer, Features, Inventory, Outcome, Profile};
+use drayage_cluster::problems::{self, Problem};
+
+const RECORDED: &str = include_str!("fixtures/allocator-1.36.3-incubating.jsonl");
+
+fn recorded() -> impl Iterator<Item = Problem> {
+    RECORDED.lines().map(|line| problems::read_line(line).expect("the fixture is well-formed"))
+}
+
+fn features(problem: &Problem) -> Features {
+    let switches = problem.features;
+    Features {
+        admin_access: switches.admin_access,
+        prioritized_list: switches.prioritized_list,
+        partitionable_devices: switches.partitionable_devices,
+        device_taints: switches.device_taints,
+        device_binding_and_status: switches.device_binding_and_status,
+        consumable_capacity: switches.consumable_capacity,
+        list_type_attributes: switches.list_type_attributes,
+    }
+}
+
+fn solve(problem: &Problem) -> Answer {
+    let mut state = AllocatedState::new();
+    for device in &problem.allocated_devices {
+        state.insert_device(device);
+    }
+    for share in &problem.allocated_shared_devices {
+        state.insert_share(share);
+    }
+    for (device, amounts) in &problem.allocated_capacity {
+        state.insert_capacity(device, amounts);
+    }
+    let inventory = Arc::new(Inventory::new(problem.slices.clone()));
+    let mut allocator = Allocator::new(inventory, problem.classes.clone(), Profile::V1_36, features(problem));
+    let claims: Vec<&ResourceClaim> = problem.claims.iter().collect();
+    // Recorded answers write every share ID like this.
+    allocator.allocate(&state, &problem.node, &claims, &mut || "<any>".to_owned(), 10_000_000)
+}
+
+#[test]
+fn every_recorded_answer_is_repeated() {
+    let mut differences = Vec::new();
+    let mut count = 0;
+    for problem in recorded() {
+        count += 1;
+        let answer = solve(&problem);
+        let agrees = match (&answer.outcome, &problem.recorded.results) {
+            (Outcome::Allocated(results), Some(recorded)) => results == recorded,
+            (Outcome::Unsatisfiable { .. } | Outcome::Error(_), None) => {
+                answer.error().is_some() == problem.recorded.error.is_some()
+            }
+            _ => false,
+        };
+        if !agrees {
+            differences.push(format!(
+                "{}: {:?}\nrecorded: {:?} {:?}",
+                problem.name, answer.outcome, problem.recorded.results, problem.recorded.error
+            ));
+        }
+    }
+    assert_eq!(count, 204, "problems in the fixture");
+    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n\n"));
+}
+
+#[test]
+fn error_texts_follow_upstream() {
+    let mut compared = 0;
+    for problem in recorded() {
+        let Some(recorded) = &problem.recorded.error else { continue };
+        let error = solve(&problem).error().expect("an error was recorded").to_string();
+        // What follows are the words of the CEL library, or of the lister for classes that the recording used.
+        let separators = [" error: ", ":  "].iter().find_map(|separator| recorded.split_once(separator));
+        let (head, _) = separators.unwrap_or((recorded, ""));
+        assert!(error.starts_with(head), "{}:\n{error}\n{recorded}", problem.name);
+        compared += 1;
+    }
+    assert!(compared > 10, "only {compared} errors in the fixture");
+}
