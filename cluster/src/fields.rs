@@ -198,6 +198,16 @@ impl<'p, 't> Item<'p, 't> {
         }
     }
 
+    /// The value as a 32-bit integer.
+    pub(crate) fn integer32(&self) -> Option<i32> {
+        let number = self.integer()?;
+        let small = i32::try_from(number).ok();
+        if small.is_none() {
+            self.wrong(format!("{number} does not fit 32 bits"), None);
+        }
+        small
+    }
+
     /// The value as a quantity: text such as `80Gi`, or a bare number.
     pub(crate) fn quantity(&self) -> Option<Quantity> {
         match &self.node.value {
@@ -361,6 +371,11 @@ impl<'t> Fields<'_, 't> {
                 self.mark(position);
             }
         }
+    }
+
+    /// Like [`Fields::skip`] for every field.
+    pub(crate) fn skip_all(&self) {
+        self.seen.set(u128::MAX);
     }
 
     /// A field that could change what the cluster does and that Drayage does not take into account.

@@ -6,8 +6,13 @@
 pub(crate) mod claim;
 pub(crate) mod class;
 pub(crate) mod common;
+pub(crate) mod metadata;
+pub(crate) mod node;
+pub(crate) mod pod;
+pub(crate) mod resource;
 pub(crate) mod result;
 pub(crate) mod slice;
+pub(crate) mod workload;
 
 /// The versions of `resource.k8s.io` that were ever served. `v1beta2` and `v1` have the same shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

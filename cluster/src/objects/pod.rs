@@ -52,12 +52,13 @@ pub struct PodSpec {
     pub resources: Option<ResourceRequirements>,
     /// `hostNetwork`
     pub host_network: bool,
-    /// `priority`; where it is absent, that of the class, or of the default class, or 0.
-    pub priority: i32,
+    /// `priority`. Where it is absent, loading sets that of the class, or of the default class, or 0; in the
+    /// template of a workload it stays `None` until pods are made of it.
+    pub priority: Option<i32>,
     /// `priorityClassName`
     pub priority_class_name: Option<String>,
-    /// `preemptionPolicy`: `PreemptLowerPriority` where absent.
-    pub preemption_policy: String,
+    /// `preemptionPolicy`; filled like `priority`, `PreemptLowerPriority` in the end.
+    pub preemption_policy: Option<String>,
     /// `schedulerName`: `default-scheduler` where absent.
     pub scheduler_name: String,
     /// Names of `schedulingGates`; a pod with any is not scheduled.

@@ -1,0 +1,69 @@
+//! Node, and the small kinds without a specification of note.
+
+use crate::fields::{Fields, object};
+use crate::objects::{Namespace, Node, Origin, PriorityClass, Taint};
+
+use super::metadata::metadata;
+
+/// `core/v1` `Node`
+pub(crate) fn node(fields: &Fields<'_, '_>, origin: Origin) -> Node {
+    let mut node = Node { metadata: metadata(fields), origin, ..Node::default() };
+    fields.object("spec", |spec| {
+        spec.skip(&["podCIDR", "podCIDRs", "providerID", "configSource", "externalID"]);
+        node.unschedulable = spec.flag("unschedulable");
+        node.taints = spec.list("taints", |item| object(item, taint)).unwrap_or_default();
+    });
+    fields.object("status", |status| {
+        status.skip(&[
+            "phase",
+            "addresses",
+            "daemonEndpoints",
+            "nodeInfo",
+            "images",
+            "volumesInUse",
+            "volumesAttached",
+            "config",
+            "runtimeHandlers",
+            "features",
+            "declaredFeatures",
+        ]);
+        let capacity = status.quantity_map("capacity");
+        node.allocatable =
+            if status.has("allocatable") { status.quantity_map("allocatable") } else { capacity };
+        node.ready = ready(status);
+    });
+    node
+}
+
+fn taint(fields: &Fields<'_, '_>) -> Taint {
+    fields.skip(&["timeAdded"]);
+    Taint { key: fields.string("key"), value: fields.string("value"), effect: fields.string("effect") }
+}
+
+fn ready(status: &Fields<'_, '_>) -> Option<bool> {
+    let conditions = status.list("conditions", |item| {
+        let condition = item.fields()?;
+        Some((condition.string("type"), condition.string("status")))
+    });
+    conditions?.into_iter().find(|(kind, _)| kind == "Ready").map(|(_, status)| status == "True")
+}
+
+/// `core/v1` `Namespace`
+pub(crate) fn namespace(fields: &Fields<'_, '_>, origin: Origin) -> Namespace {
+    fields.skip(&["spec", "status"]);
+    Namespace { metadata: metadata(fields), origin }
+}
+
+/// `scheduling.k8s.io/v1` `PriorityClass`
+pub(crate) fn priority_class(fields: &Fields<'_, '_>, origin: Origin) -> PriorityClass {
+    fields.skip(&["description"]);
+    PriorityClass {
+        metadata: metadata(fields),
+        origin,
+        value: fields.get("value").and_then(|item| item.integer32()).unwrap_or_default(),
+        global_default: fields.flag("globalDefault"),
+        preemption_policy: fields
+            .text("preemptionPolicy")
+            .unwrap_or_else(|| "PreemptLowerPriority".to_owned()),
+    }
+}

@@ -1,0 +1,276 @@
+//! Pod and pod template.
+
+use std::collections::BTreeMap;
+
+use drayage_allocator::objects::Quantity;
+
+use super::common::{node_selector, node_selector_term};
+use super::metadata::metadata;
+use crate::fields::{Fields, Item, object};
+use crate::objects::{
+    Container, ContainerPort, ExtendedResourceClaimStatus, ExtendedResourceMapping, NodeAffinity, Origin,
+    Pod, PodResourceClaim, PodResourceClaimStatus, PodSpec, PodStatus, PodTemplate, PreferredNodeTerm,
+    ResourceRequirements, Toleration,
+};
+
+/// Fields of a pod's `spec` that have no part in scheduling.
+const IRRELEVANT: &[&str] = &[
+    "restartPolicy",
+    "ephemeralContainers",
+    "terminationGracePeriodSeconds",
+    "activeDeadlineSeconds",
+    "dnsPolicy",
+    "dnsConfig",
+    "serviceAccountName",
+    "serviceAccount",
+    "automountServiceAccountToken",
+    "hostPID",
+    "hostIPC",
+    "shareProcessNamespace",
+    "securityContext",
+    "imagePullSecrets",
+    "hostname",
+    "subdomain",
+    "setHostnameAsFQDN",
+    "hostnameOverride",
+    "hostAliases",
+    "readinessGates",
+    "enableServiceLinks",
+    "os",
+    "hostUsers",
+];
+
+/// Fields of a container that have no part in scheduling. `resources.claims` does not either: every claim of the
+/// pod is allocated, whether a container uses it or not.
+const IRRELEVANT_IN_CONTAINER: &[&str] = &[
+    "image",
+    "command",
+    "args",
+    "workingDir",
+    "env",
+    "envFrom",
+    "resizePolicy",
+    "restartPolicyRules",
+    "volumeMounts",
+    "volumeDevices",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
+    "terminationMessagePath",
+    "terminationMessagePolicy",
+    "imagePullPolicy",
+    "securityContext",
+    "stdin",
+    "stdinOnce",
+    "tty",
+];
+
+/// `core/v1` `Pod`
+pub(crate) fn pod(fields: &Fields<'_, '_>, origin: Origin) -> Pod {
+    Pod {
+        metadata: metadata(fields),
+        origin,
+        spec: fields.object("spec", spec).unwrap_or_default(),
+        status: fields.object("status", status).unwrap_or_else(pending),
+    }
+}
+
+/// The status of a pod that was just created.
+pub(crate) fn pending() -> PodStatus {
+    PodStatus { phase: "Pending".to_owned(), ..PodStatus::default() }
+}
+
+/// `PodTemplateSpec`
+pub(crate) fn template(fields: &Fields<'_, '_>) -> PodTemplate {
+    let metadata = metadata(fields);
+    PodTemplate {
+        labels: metadata.labels,
+        annotations: metadata.annotations,
+        spec: fields.object("spec", spec).unwrap_or_default(),
+    }
+}
+
+fn spec(fields: &Fields<'_, '_>) -> PodSpec {
+    fields.skip(IRRELEVANT);
+    fields.not_considered("topologySpreadConstraints", "spreading is not considered yet");
+    fields.not_considered("schedulingGroup", "groups of pods that start together are not considered yet");
+    fields.not_considered("workloadRef", "groups of pods that start together are not considered yet");
+    fields.not_considered(
+        "runtimeClassName",
+        "a runtime class can add overhead and choose nodes; not considered",
+    );
+    volumes(fields);
+    let host_network = fields.flag("hostNetwork");
+    let containers = |key| {
+        fields.list(key, |item| object(item, |fields| container(fields, host_network))).unwrap_or_default()
+    };
+    let (init_containers, containers) = (containers("initContainers"), containers("containers"));
+    PodSpec {
+        node_name: fields.text("nodeName").filter(|name| !name.is_empty()),
+        node_selector: fields.text_map("nodeSelector"),
+        node_affinity: fields.object("affinity", affinity).flatten(),
+        tolerations: fields.list("tolerations", |item| object(item, toleration)).unwrap_or_default(),
+        overhead: fields.quantity_map("overhead"),
+        resources: fields.object("resources", resources).map(|mut resources| {
+            default_pod_requests(&mut resources, containers.iter().chain(&init_containers));
+            resources
+        }),
+        host_network,
+        priority: fields.get("priority").and_then(|item| item.integer32()),
+        priority_class_name: fields.text("priorityClassName").filter(|name| !name.is_empty()),
+        preemption_policy: fields.text("preemptionPolicy"),
+        scheduler_name: fields
+            .text("schedulerName")
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| "default-scheduler".to_owned()),
+        scheduling_gates: fields
+            .list("schedulingGates", |item| object(item, |gate| gate.string("name")))
+            .unwrap_or_default(),
+        resource_claims: fields
+            .list("resourceClaims", |item| object(item, resource_claim))
+            .unwrap_or_default(),
+        init_containers,
+        containers,
+    }
+}
+
+/// Volumes that can tie a pod to nodes.
+fn volumes(fields: &Fields<'_, '_>) {
+    let Some(volumes) = fields.get("volumes") else { return };
+    for volume in volumes.items() {
+        if let Some(volume) = volume.fields() {
+            for key in ["persistentVolumeClaim", "ephemeral"] {
+                volume.not_considered(key, "where volumes can be mounted is not considered");
+            }
+        }
+    }
+}
+
+fn affinity(fields: &Fields<'_, '_>) -> Option<NodeAffinity> {
+    for key in ["podAffinity", "podAntiAffinity"] {
+        fields.not_considered(key, "affinity between pods is not considered yet");
+    }
+    fields.object("nodeAffinity", |fields| NodeAffinity {
+        required: fields.object("requiredDuringSchedulingIgnoredDuringExecution", node_selector),
+        preferred: fields
+            .list("preferredDuringSchedulingIgnoredDuringExecution", |item| {
+                object(item, |term| PreferredNodeTerm {
+                    weight: term.integer("weight").unwrap_or_default(),
+                    preference: term.object("preference", node_selector_term).unwrap_or_default(),
+                })
+            })
+            .unwrap_or_default(),
+    })
+}
+
+fn toleration(fields: &Fields<'_, '_>) -> Toleration {
+    Toleration {
+        key: fields.string("key"),
+        operator: fields
+            .text("operator")
+            .filter(|operator| !operator.is_empty())
+            .unwrap_or_else(|| "Equal".to_owned()),
+        value: fields.string("value"),
+        effect: fields.string("effect"),
+        toleration_seconds: fields.integer("tolerationSeconds"),
+    }
+}
+
+fn container(fields: &Fields<'_, '_>, host_network: bool) -> Container {
+    fields.skip(IRRELEVANT_IN_CONTAINER);
+    let mut resources = fields.object("resources", resources).unwrap_or_default();
+    for (name, limit) in &resources.limits {
+        resources.requests.entry(name.clone()).or_insert_with(|| limit.clone());
+    }
+    Container {
+        name: fields.string("name"),
+        resources,
+        ports: fields
+            .list("ports", |item| object(item, |fields| port(fields, host_network)).flatten())
+            .unwrap_or_default(),
+        restarts_always: fields.text("restartPolicy").as_deref() == Some("Always"),
+    }
+}
+
+fn resources(fields: &Fields<'_, '_>) -> ResourceRequirements {
+    fields.skip(&["claims"]);
+    ResourceRequirements { requests: fields.quantity_map("requests"), limits: fields.quantity_map("limits") }
+}
+
+/// The API server gives a pod a request equal to its limit for a resource that no container asks for. What
+/// containers ask for together counts without being written down.
+fn default_pod_requests<'c>(pod: &mut ResourceRequirements, containers: impl Iterator<Item = &'c Container>) {
+    let asked: BTreeMap<&String, &Quantity> =
+        containers.flat_map(|container| &container.resources.requests).collect();
+    for (name, limit) in &pod.limits {
+        let supported = matches!(name.as_str(), "cpu" | "memory") || name.starts_with("hugepages-");
+        if supported && !asked.contains_key(name) {
+            pod.requests.entry(name.clone()).or_insert_with(|| limit.clone());
+        }
+    }
+}
+
+/// Only ports of the node matter.
+fn port(fields: &Fields<'_, '_>, host_network: bool) -> Option<ContainerPort> {
+    fields.skip(&["name"]);
+    let container_port = fields.get("containerPort").and_then(port_number).unwrap_or_default();
+    let host_port = fields.get("hostPort").and_then(port_number).unwrap_or_default();
+    let host_port = if host_port == 0 && host_network { container_port } else { host_port };
+    let host_ip = fields.string("hostIP");
+    let protocol = fields.text("protocol").unwrap_or_else(|| "TCP".to_owned());
+    (host_port > 0).then_some(ContainerPort { host_port, host_ip, protocol })
+}
+
+fn port_number(item: Item<'_, '_>) -> Option<u16> {
+    let number = item.integer()?;
+    let port = u16::try_from(number).ok();
+    if port.is_none() {
+        item.wrong(format!("{number} is not a port"), Some("ports are numbers from 1 to 65535"));
+    }
+    port
+}
+
+fn resource_claim(fields: &Fields<'_, '_>) -> PodResourceClaim {
+    let source = fields.get("source").and_then(Item::fields);
+    let name_in = |key| fields.text(key).or_else(|| source.as_ref().and_then(|source| source.text(key)));
+    PodResourceClaim {
+        name: fields.string("name"),
+        resource_claim_name: name_in("resourceClaimName"),
+        resource_claim_template_name: name_in("resourceClaimTemplateName"),
+    }
+}
+
+fn status(fields: &Fields<'_, '_>) -> PodStatus {
+    // what the kubelet and controllers report has no part in scheduling
+    fields.skip_all();
+    PodStatus {
+        phase: fields.text("phase").unwrap_or_else(|| "Pending".to_owned()),
+        nominated_node_name: fields.text("nominatedNodeName").filter(|name| !name.is_empty()),
+        resource_claim_statuses: fields
+            .list("resourceClaimStatuses", |item| {
+                object(item, |fields| PodResourceClaimStatus {
+                    name: fields.string("name"),
+                    resource_claim_name: fields.text("resourceClaimName"),
+                })
+            })
+            .unwrap_or_default(),
+        extended_resource_claim_status: fields
+            .object("extendedResourceClaimStatus", extended_resource_claim_status),
+    }
+}
+
+fn extended_resource_claim_status(fields: &Fields<'_, '_>) -> ExtendedResourceClaimStatus {
+    ExtendedResourceClaimStatus {
+        resource_claim_name: fields.string("resourceClaimName"),
+        request_mappings: fields
+            .list("requestMappings", |item| {
+                object(item, |fields| ExtendedResourceMapping {
+                    container_name: fields.string("containerName"),
+                    resource_name: fields.string("resourceName"),
+                    request_name: fields.string("requestName"),
+                })
+            })
+            .unwrap_or_default(),
+    }
+}
