@@ -359,11 +359,6 @@ impl<'t> Fields<'_, 't> {
         Some(value)
     }
 
-    /// The object itself as a value, for messages about it.
-    pub(crate) fn item(&self) -> Item<'_, 't> {
-        self.item
-    }
-
     /// Fields that Drayage knows and that cannot change its answers.
     pub(crate) fn skip(&self, keys: &[&str]) {
         for key in keys {

@@ -14,7 +14,7 @@ use crate::{json, yaml};
 #[derive(Clone, Debug)]
 pub struct Source {
     pub(crate) name: String,
-    pub(crate) text: Arc<str>,
+    pub(crate) text: Arc<String>,
 }
 
 impl Source {
@@ -26,6 +26,11 @@ impl Source {
     /// The whole text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The text, to hold on to while the list of sources changes.
+    pub(crate) fn shared_text(&self) -> Arc<String> {
+        Arc::clone(&self.text)
     }
 }
 
@@ -52,6 +57,8 @@ pub(crate) struct SourceRange {
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) notation: Notation,
+    /// Offset of the object itself.
+    pub(crate) at: usize,
     /// Which element of `items`, for an object in a YAML list.
     pub(crate) item: Option<usize>,
 }
@@ -61,6 +68,11 @@ impl Origin {
     #[must_use]
     pub fn within(&self, path: &FieldPath) -> Self {
         Self { range: self.range, within: self.within.clone().join(path) }
+    }
+
+    /// Orders origins as they were read.
+    pub(crate) fn position(&self) -> Option<(usize, usize, Option<usize>)> {
+        self.range.map(|range| (range.source, range.start, range.item))
     }
 
     /// Whether the object was read from a source at all.
@@ -123,7 +135,8 @@ impl Sources {
         let range = origin.range?;
         let text = self.list.get(range.source)?.text();
         let path = origin.within.clone().join(path);
-        let at = offset_of(text, range, &path).unwrap_or(range.start);
+        let found = if path.is_root() { None } else { offset_of(text, range, &path) };
+        let at = found.unwrap_or(range.at);
         self.place_at(range.source, at)
     }
 
@@ -173,7 +186,7 @@ fn offset_of(text: &str, range: SourceRange, path: &FieldPath) -> Option<usize> 
 }
 
 /// Goes as far as the path leads and gives the offset of the last field that is there.
-fn follow(node: &Node<'_>, path: &[Segment]) -> usize {
+pub(crate) fn follow(node: &Node<'_>, path: &[Segment]) -> usize {
     let mut node = node;
     let mut at = node.at;
     for segment in path {

@@ -1,0 +1,158 @@
+//! Everything that was read.
+
+use std::fmt;
+
+use crate::fault::Fault;
+use crate::objects::{
+    Claim, ClaimTemplate, Class, Metadata, Namespace, Node, ObjectReference, Pod, PriorityClass, Slice,
+    TaintRule, Workload,
+};
+use crate::source::{Place, Sources};
+
+/// The state of a cluster as far as the input tells it.
+///
+/// Each list is sorted by namespace and name, so that the order of files and documents changes nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Nodes
+    pub nodes: Vec<Node>,
+    /// Pods
+    pub pods: Vec<Pod>,
+    /// ResourceClaims
+    pub claims: Vec<Claim>,
+    /// ResourceClaimTemplates
+    pub claim_templates: Vec<ClaimTemplate>,
+    /// DeviceClasses
+    pub classes: Vec<Class>,
+    /// ResourceSlices
+    pub slices: Vec<Slice>,
+    /// DeviceTaintRules
+    pub taint_rules: Vec<TaintRule>,
+    /// Deployments, ReplicaSets, StatefulSets, DaemonSets and Jobs, by kind, namespace and name
+    pub workloads: Vec<Workload>,
+    /// Namespaces
+    pub namespaces: Vec<Namespace>,
+    /// PriorityClasses
+    pub priority_classes: Vec<PriorityClass>,
+    /// What was read but has no effect on answers.
+    pub ignored: Vec<Ignored>,
+    /// What deserves a look but is no error.
+    pub notices: Vec<Fault>,
+    /// How many more notices there were.
+    pub omitted_notices: usize,
+    /// The texts, for places in messages.
+    pub sources: Sources,
+}
+
+impl Snapshot {
+    /// How many objects were read.
+    pub fn object_count(&self) -> usize {
+        self.nodes.len()
+            + self.pods.len()
+            + self.claims.len()
+            + self.claim_templates.len()
+            + self.classes.len()
+            + self.slices.len()
+            + self.taint_rules.len()
+            + self.workloads.len()
+            + self.namespaces.len()
+            + self.priority_classes.len()
+    }
+
+    /// The claim of that name.
+    pub fn claim(&self, namespace: &str, name: &str) -> Option<&Claim> {
+        find(&self.claims, |claim| &claim.metadata, namespace, name)
+    }
+
+    /// The claim template of that name.
+    pub fn claim_template(&self, namespace: &str, name: &str) -> Option<&ClaimTemplate> {
+        find(&self.claim_templates, |template| &template.metadata, namespace, name)
+    }
+
+    /// The pod of that name.
+    pub fn pod(&self, namespace: &str, name: &str) -> Option<&Pod> {
+        find(&self.pods, |pod| &pod.metadata, namespace, name)
+    }
+
+    /// The class of that name.
+    pub fn class(&self, name: &str) -> Option<&Class> {
+        find(&self.classes, |class| &class.metadata, "", name)
+    }
+
+    /// The node of that name.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        find(&self.nodes, |node| &node.metadata, "", name)
+    }
+}
+
+fn find<'s, T>(
+    sorted: &'s [T],
+    metadata: impl Fn(&T) -> &Metadata,
+    namespace: &str,
+    name: &str,
+) -> Option<&'s T> {
+    let position = sorted.binary_search_by(|object| {
+        let metadata = metadata(object);
+        (metadata.namespace.as_str(), metadata.name.as_str()).cmp(&(namespace, name))
+    });
+    position.ok().and_then(|position| sorted.get(position))
+}
+
+/// Something that was read but has no effect, once for each kind and field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// Why.
+    pub reason: IgnoredReason,
+    /// `apiVersion` and `kind` of the objects, as `v1 Service`.
+    pub kind: String,
+    /// The field with `[*]` for every index and key; empty where whole objects are ignored.
+    pub field: String,
+    /// How often it occurs.
+    pub count: usize,
+    /// One object that has it: the first by name.
+    pub example: ObjectReference,
+    /// Where that object has it.
+    pub place: Option<Place>,
+}
+
+/// Why something has no effect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum IgnoredReason {
+    /// No object of this kind changes an answer, or none that Drayage knows.
+    Kind,
+    /// No such field exists in the API, or none that Drayage knows.
+    UnknownField,
+    /// The field can change what the cluster does, but is not taken into account; says why.
+    NotConsidered(String),
+    /// A file that is not one of `.yaml`, `.yml`, `.json`, `.jsonl`.
+    File,
+}
+
+impl fmt::Display for Ignored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            IgnoredReason::File => write!(f, "file `{}` is not read", self.example.name)?,
+            IgnoredReason::Kind => write!(f, "{} `{}` has no effect", self.kind, self.example_name())?,
+            IgnoredReason::UnknownField => {
+                write!(f, "{} `{}`: unknown field `{}`", self.kind, self.example_name(), self.field)?;
+            }
+            IgnoredReason::NotConsidered(why) => {
+                write!(f, "{} `{}`: `{}`: {why}", self.kind, self.example_name(), self.field)?;
+            }
+        }
+        if self.count > 1 {
+            write!(f, " (and {} more)", self.count - 1)?;
+        }
+        Ok(())
+    }
+}
+
+impl Ignored {
+    fn example_name(&self) -> String {
+        if self.example.namespace.is_empty() {
+            self.example.name.clone()
+        } else {
+            format!("{}/{}", self.example.namespace, self.example.name)
+        }
+    }
+}

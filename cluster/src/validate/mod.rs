@@ -1,0 +1,226 @@
+//! What the API server would refuse, of the parts that have a meaning here.
+//!
+//! Faults that would make an answer meaningless are errors. Sizes beyond the API's limits are notices, because a
+//! what-if may well ask for more than today's API allows. CEL expressions are not compiled here.
+
+mod claim;
+mod pod;
+mod slice;
+
+pub(crate) use claim::{claim, claim_template, class};
+pub(crate) use pod::{node, pod, workload};
+pub(crate) use slice::{slice, taint_rule};
+
+use drayage_allocator::objects::{DeviceSelector, NodeSelector, NodeSelectorTerm};
+
+use crate::objects::{Metadata, Namespace, PriorityClass};
+use crate::path::FieldPath;
+
+/// One fault of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Issue {
+    pub(crate) field: FieldPath,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+    pub(crate) severity: Severity,
+}
+
+/// How bad an [`Issue`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Severity {
+    /// The object has no meaning.
+    Error,
+    /// The API server would refuse it, but the meaning is clear.
+    Notice,
+}
+
+/// Gathers issues. Paths are given as closures, since nearly all objects have no issue.
+#[derive(Debug, Default)]
+struct Issues {
+    list: Vec<Issue>,
+}
+
+impl Issues {
+    fn add(&mut self, severity: Severity, field: FieldPath, message: String, hint: Option<&str>) {
+        self.list.push(Issue { field, message, hint: hint.map(str::to_owned), severity });
+    }
+
+    fn error(&mut self, field: FieldPath, message: impl Into<String>) {
+        self.add(Severity::Error, field, message.into(), None);
+    }
+
+    fn error_with_hint(&mut self, field: FieldPath, message: impl Into<String>, hint: &str) {
+        self.add(Severity::Error, field, message.into(), Some(hint));
+    }
+
+    /// A list or text may not be longer than the API allows.
+    fn limit(&mut self, length: usize, limit: usize, what: &str, field: impl FnOnce() -> FieldPath) {
+        if length > limit {
+            let message = format!("{length} {what}, the API allows {limit}");
+            self.add(Severity::Notice, field(), message, None);
+        }
+    }
+
+    /// A name of the kind that most objects have: labels joined by dots.
+    fn subdomain(&mut self, name: &str, field: impl FnOnce() -> FieldPath) {
+        self.name(
+            name,
+            is_subdomain,
+            "use lower-case letters, digits, `-` and `.`, beginning and ending with a letter or digit",
+            field,
+        );
+    }
+
+    /// A name without dots.
+    fn label(&mut self, name: &str, field: impl FnOnce() -> FieldPath) {
+        self.name(
+            name,
+            is_label,
+            "use up to 63 lower-case letters, digits and `-`, beginning and ending with a letter or digit",
+            field,
+        );
+    }
+
+    fn name(&mut self, name: &str, valid: fn(&str) -> bool, hint: &str, field: impl FnOnce() -> FieldPath) {
+        if name.is_empty() {
+            self.error(field(), "a name is required");
+        } else if !valid(name) {
+            self.error_with_hint(field(), format!("`{name}` is not a valid name"), hint);
+        }
+    }
+
+    fn one_of(&mut self, value: &str, allowed: &[&str], field: impl FnOnce() -> FieldPath) {
+        if !allowed.contains(&value) {
+            let message = if value.is_empty() {
+                "a value is required".to_owned()
+            } else {
+                format!("`{value}` is not known here")
+            };
+            let hint = format!("one of `{}`", allowed.join("`, `"));
+            self.add(Severity::Error, field(), message, Some(&hint));
+        }
+    }
+
+    /// No name occurs twice.
+    fn unique<'n>(&mut self, names: impl Iterator<Item = &'n str>, field: impl Fn(usize) -> FieldPath) {
+        let mut seen = std::collections::HashSet::new();
+        for (index, name) in names.enumerate() {
+            if !seen.insert(name) && !name.is_empty() {
+                self.error_with_hint(field(index), format!("`{name}` is used twice"), "names must differ");
+            }
+        }
+    }
+
+    fn metadata(&mut self, metadata: &Metadata) {
+        self.subdomain(&metadata.name, || FieldPath::fields("metadata.name"));
+    }
+
+    fn selectors(&mut self, selectors: &[DeviceSelector], field: impl Fn() -> FieldPath) {
+        self.limit(selectors.len(), 32, "selectors", &field);
+        for (index, selector) in selectors.iter().enumerate() {
+            match &selector.cel {
+                None => self.error_with_hint(
+                    field().index(index),
+                    "a selector needs `cel`",
+                    "CEL is the only kind of selector: `cel: {expression: ...}`",
+                ),
+                Some(expression) if expression.is_empty() => {
+                    self.error(
+                        field().index(index).field("cel").field("expression"),
+                        "an expression is required",
+                    );
+                }
+                Some(expression) => self.limit(expression.len(), 10 * 1024, "bytes of CEL", || {
+                    field().index(index).field("cel").field("expression")
+                }),
+            }
+        }
+    }
+
+    fn node_selector(&mut self, selector: &NodeSelector, field: impl Fn() -> FieldPath) {
+        if selector.terms.is_empty() {
+            self.error(field().field("nodeSelectorTerms"), "at least one term is required");
+        }
+        for (index, term) in selector.terms.iter().enumerate() {
+            self.node_selector_term(term, || field().field("nodeSelectorTerms").index(index));
+        }
+    }
+
+    fn node_selector_term(&mut self, term: &NodeSelectorTerm, field: impl Fn() -> FieldPath) {
+        for (list, requirements, operators) in [
+            (
+                "matchExpressions",
+                &term.match_expressions,
+                &["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"][..],
+            ),
+            ("matchFields", &term.match_fields, &["In", "NotIn"][..]),
+        ] {
+            for (index, requirement) in requirements.iter().enumerate() {
+                let at = || field().field(list).index(index);
+                if requirement.key.is_empty() {
+                    self.error(at().field("key"), "a key is required");
+                }
+                self.one_of(&requirement.operator, operators, || at().field("operator"));
+                let count = requirement.values.len();
+                let wanted = match requirement.operator.as_str() {
+                    "In" | "NotIn" if count == 0 => "at least one value",
+                    "Exists" | "DoesNotExist" if count > 0 => "no values",
+                    "Gt" | "Lt" if count != 1 => "exactly one value",
+                    _ => continue,
+                };
+                self.error(
+                    at().field("values"),
+                    format!("operator `{}` takes {wanted}", requirement.operator),
+                );
+            }
+        }
+    }
+}
+
+/// `core/v1` `Namespace`
+pub(crate) fn namespace(namespace: &Namespace) -> Vec<Issue> {
+    let mut issues = Issues::default();
+    issues.label(&namespace.metadata.name, || FieldPath::fields("metadata.name"));
+    issues.list
+}
+
+/// `scheduling.k8s.io/v1` `PriorityClass`
+pub(crate) fn priority_class(class: &PriorityClass) -> Vec<Issue> {
+    let mut issues = Issues::default();
+    issues.metadata(&class.metadata);
+    issues.list
+}
+
+/// RFC 1123 label.
+pub(crate) fn is_label(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len())
+        && name.bytes().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+/// RFC 1123 subdomain; its parts may be longer than a label's 63 characters, as in Kubernetes.
+pub(crate) fn is_subdomain(name: &str) -> bool {
+    let part = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(part)
+}
+
+/// A C identifier of up to 32 characters, optionally with a domain of up to 63 before a slash.
+fn is_qualified_name(name: &str) -> bool {
+    match name.split_once('/') {
+        None => is_identifier(name),
+        Some((domain, identifier)) => domain.len() <= 63 && is_subdomain(domain) && is_identifier(identifier),
+    }
+}
+
+fn is_identifier(name: &str) -> bool {
+    name.len() <= 32
+        && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}

@@ -1,0 +1,263 @@
+//! Slices and taint rules.
+
+use drayage_allocator::objects::{
+    AttributeValue, CounterSet, Device, DeviceCapacity, DeviceTaint, NodeSelector, ResourceSlice,
+};
+
+use super::{Issue, Issues, Severity, is_qualified_name, is_subdomain};
+use crate::objects::{Slice, TaintRule};
+use crate::path::FieldPath;
+
+/// `ResourceSlice`
+pub(crate) fn slice(slice: &Slice) -> Vec<Issue> {
+    let mut issues = Issues::default();
+    issues.metadata(&slice.metadata);
+    let spec = &slice.spec;
+    driver(&mut issues, &spec.driver, "spec.driver");
+    pool(&mut issues, spec);
+    node_choice(&mut issues, spec);
+    let devices = || FieldPath::fields("spec.devices");
+    let special = |device: &Device| {
+        !device.taints.is_empty()
+            || !device.consumes_counters.is_empty()
+            || device.attributes.values().any(AttributeValue::is_list)
+    };
+    let limit = if spec.devices.iter().any(special) { 64 } else { 128 };
+    issues.limit(spec.devices.len(), limit, "devices in one slice", devices);
+    issues.unique(spec.devices.iter().map(|device| device.name.as_str()), |index| {
+        devices().index(index).field("name")
+    });
+    let per_device = spec.per_device_node_selection == Some(true);
+    for (index, entry) in spec.devices.iter().enumerate() {
+        device(&mut issues, entry, per_device, || devices().index(index));
+    }
+    counter_sets(&mut issues, &spec.shared_counters);
+    if !spec.shared_counters.is_empty() && !spec.devices.is_empty() {
+        issues.add(
+            Severity::Notice,
+            FieldPath::fields("spec.sharedCounters"),
+            "since Kubernetes 1.35 a slice has either counters or devices".to_owned(),
+            Some("move the counters to a slice of their own in the same pool"),
+        );
+    }
+    issues.list
+}
+
+/// `DeviceTaintRule`
+pub(crate) fn taint_rule(rule: &TaintRule) -> Vec<Issue> {
+    let mut issues = Issues::default();
+    issues.metadata(&rule.metadata);
+    taint(&mut issues, &rule.taint, || FieldPath::fields("spec.taint"));
+    issues.list
+}
+
+fn driver(issues: &mut Issues, name: &str, field: &str) {
+    issues.subdomain(name, || FieldPath::fields(field));
+    issues.limit(name.len(), 63, "characters in a driver name", || FieldPath::fields(field));
+}
+
+fn pool(issues: &mut Issues, spec: &ResourceSlice) {
+    let field = |name: &str| FieldPath::fields("spec.pool").field(name);
+    if spec.pool.name.is_empty() {
+        issues.error_with_hint(
+            field("name"),
+            "a pool name is required",
+            "for devices of one node, drivers use the name of the node",
+        );
+    } else if spec.pool.name.len() > 253 || !spec.pool.name.split('/').all(is_subdomain) {
+        issues.error(field("name"), format!("`{}` is not a valid pool name", spec.pool.name));
+    }
+    if spec.pool.resource_slice_count < 1 {
+        issues.error_with_hint(
+            field("resourceSliceCount"),
+            "the number of slices of the pool is required",
+            "a pool in one slice has `resourceSliceCount: 1`",
+        );
+    }
+    if spec.pool.generation < 0 {
+        issues.error(field("generation"), "a generation is not negative");
+    }
+}
+
+fn node_choice(issues: &mut Issues, spec: &ResourceSlice) {
+    let choices = [
+        ("nodeName", spec.node_name.is_some()),
+        ("nodeSelector", spec.node_selector.is_some()),
+        ("allNodes", spec.all_nodes),
+        ("perDeviceNodeSelection", spec.per_device_node_selection == Some(true)),
+    ];
+    let chosen: Vec<&str> = choices.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect();
+    match chosen.as_slice() {
+        [_] => {}
+        [] => issues.error_with_hint(
+            FieldPath::fields("spec"),
+            "the slice does not say which nodes can use its devices",
+            "set one of `nodeName`, `nodeSelector`, `allNodes: true` and `perDeviceNodeSelection: true`",
+        ),
+        [.., last] => issues.error(
+            FieldPath::fields("spec").field(*last),
+            format!("only one of `{}` can be set", chosen.join("`, `")),
+        ),
+    }
+    if spec.node_name.as_deref() == Some("") {
+        issues.error(FieldPath::fields("spec.nodeName"), "a node name is required");
+    }
+    if let Some(selector) = &spec.node_selector {
+        one_term(issues, selector, || FieldPath::fields("spec.nodeSelector"));
+    }
+}
+
+fn one_term(issues: &mut Issues, selector: &NodeSelector, field: impl Fn() -> FieldPath) {
+    issues.node_selector(selector, &field);
+    if selector.terms.len() > 1 {
+        let message = "a slice's node selector has exactly one term";
+        issues.error(field().field("nodeSelectorTerms"), message);
+    }
+}
+
+fn device(issues: &mut Issues, device: &Device, per_device: bool, field: impl Fn() -> FieldPath) {
+    issues.label(&device.name, || field().field("name"));
+    let entries = device.attributes.len() + device.capacity.len();
+    issues.limit(entries, 32, "attributes and capacities of one device", &field);
+    for (name, value) in &device.attributes {
+        let at = || field().field("attributes").key(name);
+        qualified_name(issues, name, at);
+        attribute(issues, value, at);
+    }
+    for (name, entry) in &device.capacity {
+        let at = || field().field("capacity").key(name);
+        qualified_name(issues, name, at);
+        capacity(issues, entry, device.allow_multiple_allocations == Some(true), at);
+    }
+    issues.limit(device.taints.len(), 16, "taints", || field().field("taints"));
+    for (index, entry) in device.taints.iter().enumerate() {
+        taint(issues, entry, || field().field("taints").index(index));
+    }
+    issues.limit(device.consumes_counters.len(), 2, "counter sets consumed by one device", || {
+        field().field("consumesCounters")
+    });
+    for (index, entry) in device.consumes_counters.iter().enumerate() {
+        let at = || field().field("consumesCounters").index(index);
+        if entry.counter_set.is_empty() {
+            issues.error(at().field("counterSet"), "the name of a counter set is required");
+        }
+        if entry.counters.is_empty() {
+            issues.error(at().field("counters"), "at least one counter is required");
+        }
+        issues.limit(entry.counters.len(), 32, "counters", at);
+    }
+    for (name, list) in [
+        ("bindingConditions", &device.binding_conditions),
+        ("bindingFailureConditions", &device.binding_failure_conditions),
+    ] {
+        issues.limit(list.as_ref().map_or(0, Vec::len), 4, "conditions", || field().field(name));
+    }
+    if device.binding_conditions.is_none() && device.binding_failure_conditions.is_some() {
+        issues.error(
+            field().field("bindingFailureConditions"),
+            "conditions that make binding fail need conditions to wait for (`bindingConditions`)",
+        );
+    }
+    device_nodes(issues, device, per_device, field);
+}
+
+/// Each device names its nodes exactly if the slice leaves it to them.
+fn device_nodes(issues: &mut Issues, device: &Device, per_device: bool, field: impl Fn() -> FieldPath) {
+    if let Some(selector) = &device.node_selector {
+        one_term(issues, selector, || field().field("nodeSelector"));
+    }
+    let chosen = usize::from(device.node_name.is_some())
+        + usize::from(device.node_selector.is_some())
+        + usize::from(device.all_nodes);
+    if per_device && chosen != 1 {
+        issues.error_with_hint(
+            field(),
+            format!(
+                "with `perDeviceNodeSelection` a device chooses its nodes in one way, this one in {chosen}"
+            ),
+            "set one of `nodeName`, `nodeSelector` and `allNodes: true` in the device",
+        );
+    } else if !per_device && chosen > 0 {
+        issues.error_with_hint(
+            field(),
+            "a device chooses nodes only where the slice has `perDeviceNodeSelection: true`",
+            "leave it out, or let all devices of the slice choose",
+        );
+    }
+}
+
+fn qualified_name(issues: &mut Issues, name: &str, field: impl Fn() -> FieldPath) {
+    if !is_qualified_name(name) {
+        issues.error_with_hint(
+            field(),
+            format!("`{name}` is not a valid attribute or capacity name"),
+            "a name has up to 32 letters, digits and `_`, optionally after a domain and `/`",
+        );
+    }
+}
+
+fn attribute(issues: &mut Issues, value: &AttributeValue, field: impl Fn() -> FieldPath) {
+    match value {
+        AttributeValue::Unset => issues.error_with_hint(
+            field(),
+            "the attribute has no value",
+            "set one of `int`, `bool`, `string`, `version`, or their plurals for lists",
+        ),
+        AttributeValue::String(text) | AttributeValue::Version(text) => {
+            issues.limit(text.len(), 64, "characters in an attribute", field);
+        }
+        AttributeValue::Strings(texts) | AttributeValue::Versions(texts) => {
+            issues.limit(texts.len(), 48, "values in an attribute", &field);
+            for text in texts {
+                issues.limit(text.len(), 64, "characters in an attribute", &field);
+            }
+        }
+        AttributeValue::Ints(ints) => issues.limit(ints.len(), 48, "values in an attribute", field),
+        AttributeValue::Bools(bools) => issues.limit(bools.len(), 48, "values in an attribute", field),
+        AttributeValue::Int(_) | AttributeValue::Bool(_) => {}
+    }
+}
+
+fn capacity(issues: &mut Issues, capacity: &DeviceCapacity, shared: bool, field: impl Fn() -> FieldPath) {
+    let Some(policy) = &capacity.request_policy else { return };
+    let at = || field().field("requestPolicy");
+    if !shared {
+        issues.error_with_hint(
+            at(),
+            "a request policy needs a device that allows multiple allocations",
+            "set `allowMultipleAllocations: true` on the device, or leave out the policy",
+        );
+    }
+    if policy.valid_values.is_some() && policy.valid_range.is_some() {
+        issues.error(at(), "a request policy has one of `validValues` and `validRange`");
+    }
+    issues.limit(policy.valid_values.as_ref().map_or(0, Vec::len), 10, "valid values", || {
+        at().field("validValues")
+    });
+    if policy.default.is_none() && (policy.valid_values.is_some() || policy.valid_range.is_some()) {
+        issues.error(at().field("default"), "a request policy with valid amounts needs a default");
+    }
+    if policy.valid_range.as_ref().is_some_and(|range| range.min.is_none()) {
+        issues.error(at().field("validRange").field("min"), "a range needs its smallest amount");
+    }
+}
+
+fn taint(issues: &mut Issues, taint: &DeviceTaint, field: impl Fn() -> FieldPath) {
+    if taint.key.is_empty() {
+        issues.error(field().field("key"), "a taint needs a key");
+    }
+    issues.one_of(&taint.effect, &["NoSchedule", "NoExecute", "None"], || field().field("effect"));
+}
+
+fn counter_sets(issues: &mut Issues, sets: &[CounterSet]) {
+    let list = || FieldPath::fields("spec.sharedCounters");
+    issues.limit(sets.len(), 8, "counter sets", list);
+    issues.unique(sets.iter().map(|set| set.name.as_str()), |index| list().index(index).field("name"));
+    for (index, set) in sets.iter().enumerate() {
+        issues.label(&set.name, || list().index(index).field("name"));
+        issues.limit(set.counters.len(), 32, "counters", || list().index(index).field("counters"));
+        if set.counters.is_empty() {
+            issues.error(list().index(index).field("counters"), "at least one counter is required");
+        }
+    }
+}
