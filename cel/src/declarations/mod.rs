@@ -117,6 +117,9 @@ pub(crate) struct Overload {
     pub evaluate: Evaluate,
     /// Static estimate.
     pub estimate: EstimateCall,
+    /// Whether values are compared with the parameter types before the call; the implementations of operators
+    /// look at the values themselves.
+    pub guarded: bool,
     /// Run-time cost, where the checker settled on this overload.
     pub cost: CallCost,
     /// Run-time cost where operands of type `dyn` left several overloads possible; Kubernetes' rules go by the
@@ -132,6 +135,7 @@ impl Overload {
             parameters,
             result,
             evaluate,
+            guarded: true,
             estimate: CallEstimate::one,
             cost: cost_one,
             cost_by_name: None,
@@ -146,6 +150,11 @@ impl Overload {
     /// An overload that is called as `x.f(y)`, with the type of `x` as first parameter; costs 1.
     pub(crate) fn member(id: &'static str, parameters: Vec<Type>, result: Type, evaluate: Evaluate) -> Self {
         Self::new(id, true, parameters, result, evaluate)
+    }
+
+    /// Takes values of any type.
+    pub(crate) fn unguarded(self) -> Self {
+        Self { guarded: false, ..self }
     }
 
     /// With cost rules that cel-go attaches to this overload.

@@ -1,0 +1,84 @@
+//! The compiler: one environment, any number of expressions.
+
+use std::sync::Arc;
+
+use crate::check;
+use crate::compile_error::CompileError;
+use crate::declarations::CostEstimate;
+use crate::environment::Environment;
+use crate::frontend;
+use crate::program::{Inner, Program, plan, references};
+use crate::registry::Registry;
+use crate::types::Type;
+
+/// Compiles expressions for one environment. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Compiler {
+    environment: Environment,
+    registry: Arc<Registry>,
+}
+
+impl Compiler {
+    /// A compiler for an environment. Building the table takes some hundred microseconds; keep it.
+    pub fn new(environment: Environment) -> Self {
+        Self { environment, registry: Arc::new(Registry::new(environment)) }
+    }
+
+    /// The environment.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// Compiles a device selector: an expression that gives a bool, or an attribute that may be one.
+    ///
+    /// Takes any text on any stack: what is too long, too deep or too large is an error.
+    pub fn compile_selector(&self, expression: &str) -> Result<Program, CompileError> {
+        self.compile(
+            expression,
+            |type_| *type_ == Type::Bool || *type_ == self.environment.attribute_type(),
+            || "must evaluate to bool or the unknown type".to_owned(),
+        )
+    }
+
+    /// Compiles the expression of a derived attribute (KEP-6080): a scalar, a version, a list of one of these, or
+    /// something unknown.
+    pub fn compile_attribute(&self, expression: &str) -> Result<Program, CompileError> {
+        let scalar = |type_: &Type| {
+            type_.is_dynamic()
+                || matches!(type_, Type::Bool | Type::Int | Type::String)
+                || *type_ == Type::SEMVER
+        };
+        self.compile(
+            expression,
+            |type_| scalar(type_) || matches!(type_, Type::List(element) if scalar(element)),
+            || "must evaluate to bool, int, string, a semantic version or a list of these".to_owned(),
+        )
+    }
+
+    fn compile(
+        &self,
+        expression: &str,
+        accepts: impl Fn(&Type) -> bool,
+        expected: impl Fn() -> String,
+    ) -> Result<Program, CompileError> {
+        frontend::on_large_stack(|| {
+            let (mut tree, root) = frontend::parse(expression, self.environment.library_minor())?;
+            let checked = check::check(expression, &mut tree, root, &self.registry)?;
+            let output_type = checked.types[root.index()].clone();
+            if !accepts(&output_type) {
+                let message = format!("{}, not {output_type}", expected());
+                return Err(CompileError::at(expression, tree.offset(root) as usize, message));
+            }
+            let (steps, step) = plan(expression, &tree, root, &checked, &self.registry)?;
+            Ok(Program::new(Inner {
+                expression: expression.to_owned(),
+                output_type,
+                cost_estimate: CostEstimate { min: 0, max: u64::MAX },
+                references: references(&steps),
+                steps,
+                root: step,
+                has_lists: self.environment.has_lists(),
+            }))
+        })
+    }
+}

@@ -1,0 +1,104 @@
+//! Compiled expressions.
+
+mod evaluate;
+mod plan;
+mod references;
+mod steps;
+
+use std::sync::Arc;
+
+use crate::declarations::CostEstimate;
+use crate::device::Device;
+use crate::error::EvaluationError;
+use crate::frontend;
+use crate::types::Type;
+use crate::value::Value;
+use evaluate::Evaluator;
+pub(crate) use plan::plan;
+pub use references::References;
+pub(crate) use references::references;
+pub(crate) use steps::{StepId, Steps};
+
+/// The highest run-time cost of a device selector, `CELSelectorExpressionMaxCost` of the API.
+pub const MAX_COST: u64 = 1_000_000;
+/// Programs that nest deeper are evaluated on a stack of their own.
+const DEEP: usize = 40;
+
+/// A compiled expression. Cheap to clone and independent of any device.
+#[derive(Clone, Debug)]
+pub struct Program(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) expression: String,
+    pub(crate) output_type: Type,
+    pub(crate) cost_estimate: CostEstimate,
+    pub(crate) references: References,
+    pub(crate) steps: Steps,
+    pub(crate) root: StepId,
+    pub(crate) has_lists: bool,
+}
+
+/// What an evaluation gave, and the cost that cel-go would have counted until then.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// The value or why there is none.
+    pub value: Result<Value, EvaluationError>,
+    /// Run-time cost in cel-go's units.
+    pub cost: u64,
+}
+
+impl Program {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// The source.
+    pub fn expression(&self) -> &str {
+        &self.0.expression
+    }
+
+    /// The static type of the result.
+    pub fn output_type(&self) -> &Type {
+        &self.0.output_type
+    }
+
+    /// The cost estimate of the API server, which refuses a new expression with a maximum above [`MAX_COST`].
+    pub fn cost_estimate(&self) -> CostEstimate {
+        self.0.cost_estimate
+    }
+
+    /// What of a device the result can depend on.
+    pub fn references(&self) -> &References {
+        &self.0.references
+    }
+
+    /// Evaluates the expression on a device, up to a cost of [`MAX_COST`].
+    pub fn evaluate(&self, device: &Device) -> Evaluation {
+        self.evaluate_up_to(device, MAX_COST)
+    }
+
+    /// Evaluates the expression on a device, up to a cost of the caller's choice: several derived attributes of
+    /// one claim share one budget.
+    pub fn evaluate_up_to(&self, device: &Device, limit: u64) -> Evaluation {
+        let root = match device.presented(self.0.has_lists) {
+            Ok(root) => root,
+            Err(error) => return Evaluation { value: Err(error.clone()), cost: 0 },
+        };
+        let run = || {
+            let mut evaluator = Evaluator::new(&self.0.steps, root, limit);
+            let value = evaluator.evaluate(self.0.root);
+            Evaluation { value, cost: evaluator.cost() }
+        };
+        if self.0.steps.depth > DEEP { frontend::on_large_stack(run) } else { run() }
+    }
+
+    /// Whether the device satisfies the selector. Any error aborts the allocation upstream, not only for this
+    /// device.
+    pub fn matches(&self, device: &Device) -> Result<bool, EvaluationError> {
+        match self.evaluate(device).value? {
+            Value::Bool(matches) => Ok(matches),
+            other => Err(EvaluationError::NotBool(other.type_name())),
+        }
+    }
+}
