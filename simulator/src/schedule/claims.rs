@@ -12,7 +12,7 @@ use super::interner::Interner;
 pub(crate) const MOST_CONSUMERS: usize = 256;
 
 /// Marks a claim that stands for the extended resources of a pod (KEP-5004).
-pub(crate) const EXTENDED_RESOURCE_ANNOTATION: &str = "resource.kubernetes.io/extended-resource-claim";
+const EXTENDED_RESOURCE_ANNOTATION: &str = "resource.kubernetes.io/extended-resource-claim";
 
 /// A claim by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,6 +73,11 @@ impl ClaimBook {
     pub(crate) fn new(claims: &[&Claim], pods: &[&Pod]) -> (Self, Vec<String>) {
         let ended: FxHashSet<&str> =
             pods.iter().filter(|pod| pod.has_ended()).map(|pod| pod.metadata.uid.as_str()).collect();
+        let pending: FxHashSet<&str> = pods
+            .iter()
+            .filter(|pod| pod.spec.node_name.is_none())
+            .map(|pod| pod.metadata.uid.as_str())
+            .collect();
         let mut book = Self::default();
         let mut remarks = Vec::new();
         for claim in claims {
@@ -87,6 +92,18 @@ impl ClaimBook {
             if allocation.is_some() && (abandoned || orphaned) {
                 remarks.push(format!(
                     "claim `{}` is allocated for pods that have ended, its devices count as free",
+                    claim.metadata.full_name()
+                ));
+                allocation = None;
+            }
+            let extended = claim.metadata.annotations.get(EXTENDED_RESOURCE_ANNOTATION);
+            if allocation.is_some()
+                && extended.is_some_and(|value| value == "true")
+                && owner.is_some_and(|owner| pending.contains(owner.uid.as_str()))
+            {
+                // Left over from an attempt that failed: upstream deletes it before it tries the pod again.
+                remarks.push(format!(
+                    "claim `{}` is left over and counts as deleted",
                     claim.metadata.full_name()
                 ));
                 allocation = None;

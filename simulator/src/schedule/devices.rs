@@ -111,11 +111,6 @@ impl Devices {
         self.allocator.features()
     }
 
-    /// What is held.
-    pub(crate) fn state(&self) -> &AllocatedState {
-        &self.state
-    }
-
     /// The slices.
     pub(crate) fn slices(&self) -> &[ResourceSlice] {
         self.allocator.inventory().slices()

@@ -4,8 +4,6 @@
 //! it, in the order NodeUnschedulable, NodeName, TaintToleration, NodeAffinity, NodePorts, NodeResourcesFit,
 //! DynamicResources; the first node by name that none refuses gets the pod, since this version does not score.
 
-#![expect(dead_code, reason = "the entry point follows with the snapshot")]
-
 mod claims;
 mod cycle;
 mod devices;
@@ -21,9 +19,11 @@ mod problem;
 mod queue;
 mod report;
 mod resources;
+mod run;
 mod selector;
 mod taints;
 mod tally;
 
 pub use options::{DEFAULT_STEP_BUDGET, Observer, Options, SimulateError};
 pub use problem::run_problem;
+pub use run::simulate;

@@ -13,10 +13,10 @@ pub(crate) const QUEUE_RULE: &str =
 pub(crate) fn order(left: &Pod, right: &Pod) -> Ordering {
     let created =
         |pod: &Pod| (pod.metadata.creation_timestamp.is_none(), pod.metadata.creation_timestamp.clone());
-    right
-        .spec
-        .priority
-        .cmp(&left.spec.priority)
+    // The loader has resolved priority classes; a pod made by hand may have none.
+    let priority = |pod: &Pod| pod.spec.priority.unwrap_or(0);
+    priority(right)
+        .cmp(&priority(left))
         .then_with(|| created(left).cmp(&created(right)))
         .then_with(|| left.metadata.namespace.cmp(&right.metadata.namespace))
         .then_with(|| left.metadata.name.cmp(&right.metadata.name))
@@ -26,10 +26,10 @@ pub(crate) fn order(left: &Pod, right: &Pod) -> Ordering {
 mod tests {
     use super::*;
 
-    fn pod(name: &str, priority: i32, created: Option<&str>) -> Pod {
+    fn pod(name: &str, priority: impl Into<Option<i32>>, created: Option<&str>) -> Pod {
         let mut pod = Pod::default();
         name.clone_into(&mut pod.metadata.name);
-        pod.spec.priority = priority;
+        pod.spec.priority = priority.into();
         pod.metadata.creation_timestamp = created.map(str::to_owned);
         pod
     }
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn priority_then_time_then_name() {
         let mut pods = [
-            pod("d", 0, None),
+            pod("d", None, None),
             pod("c", 0, Some("2023-01-02T00:00:00Z")),
             pod("b", 0, Some("2023-01-01T00:00:00Z")),
             pod("a", 0, Some("2023-01-02T00:00:00Z")),

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::claims::ClaimEntry;
 use super::cycle::{Attempt, Simulation};
-use crate::report::{ClaimReport, DeviceReport, PodOutcome, PodReport, Reason, Summary};
+use crate::report::{ClaimReport, DeviceReport, PodOutcome, PodReport, Summary};
 
 /// Report on a pod that ran before.
 pub(crate) fn running(simulation: &Simulation<'_>, pod: &Pod) -> PodReport {
@@ -190,11 +190,4 @@ fn newest_devices<'a>(simulation: &'a Simulation<'_>) -> impl Iterator<Item = De
             slice.devices.iter().map(|device| DeviceId { pool: slice.pool_id(), device: device.name.clone() })
         },
     )
-}
-
-/// Puts what was found out about devices below the reasons of DynamicResources.
-pub(crate) fn with_device_failures(reasons: &mut [Reason], failures: Vec<crate::report::DeviceFailure>) {
-    if let Some(reason) = reasons.iter_mut().find(|reason| reason.plugin == "DynamicResources") {
-        reason.devices = failures;
-    }
 }

@@ -51,6 +51,7 @@ impl ResourceNames {
     }
 
     /// The number of a name that was seen.
+    #[cfg(test)]
     pub(crate) fn find(&self, name: &str) -> Option<ResourceId> {
         self.ids.get(name).copied()
     }
@@ -194,15 +195,6 @@ impl NodeResources {
                 return;
             }
         }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn is_overcommitted(&self) -> bool {
-        let free = |allocatable: i64, requested: i64| allocatable - requested;
-        free(self.allocatable.milli_cpu, self.requested.milli_cpu) < 0
-            || free(self.allocatable.memory, self.requested.memory) < 0
-            || free(self.allocatable.ephemeral_storage, self.requested.ephemeral_storage) < 0
-            || self.pods > self.allowed_pods
     }
 }
 

@@ -97,7 +97,6 @@ struct Count {
 pub(crate) struct Tally {
     counts: FxHashMap<Refusal, Count>,
     claims_elsewhere: Vec<usize>,
-    without_devices: Vec<usize>,
 }
 
 impl Tally {
@@ -105,27 +104,19 @@ impl Tally {
     pub(crate) fn clear(&mut self) {
         self.counts.clear();
         self.claims_elsewhere.clear();
-        self.without_devices.clear();
     }
 
     /// Counts a node that DynamicResources refuses.
     pub(crate) fn add_device_refusal(&mut self, refusal: Refusal, node: usize) {
         self.add(refusal);
-        match refusal {
-            Refusal::ClaimElsewhere => self.claims_elsewhere.push(node),
-            Refusal::Devices { .. } => self.without_devices.push(node),
-            _ => {}
+        if refusal == Refusal::ClaimElsewhere {
+            self.claims_elsewhere.push(node);
         }
     }
 
     /// Nodes that only lack a claim which is allocated for other nodes.
     pub(crate) fn nodes_with_claims_elsewhere(&self) -> &[usize] {
         &self.claims_elsewhere
-    }
-
-    /// Nodes on which the allocator finds no devices.
-    pub(crate) fn nodes_without_devices(&self) -> &[usize] {
-        &self.without_devices
     }
 
     /// Counts a node.
