@@ -26,6 +26,7 @@ mod result;
 mod search;
 mod selectors;
 mod taints;
+pub mod verify;
 
 pub use allocated::AllocatedState;
 pub use allocator::Allocator;
