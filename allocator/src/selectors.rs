@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cel_stub::{Compiler, Environment, ExpressionStage, Program};
+use drayage_cel::{Compiler, Environment, ExpressionStage, Program};
 use rustc_hash::FxHashMap;
 
 use crate::features::Features;

@@ -41,7 +41,7 @@ pub(crate) struct InventoryDevice {
     /// Index in the slice.
     pub(crate) index: u32,
     /// What CEL expressions see of it.
-    pub(crate) cel: crate::cel_stub::Device,
+    pub(crate) cel: drayage_cel::Device,
 }
 
 /// All slices of one pool, of every generation.
@@ -76,7 +76,7 @@ impl Inventory {
                 devices.push(InventoryDevice {
                     slice: index,
                     index: position,
-                    cel: crate::cel_stub::Device::new(
+                    cel: drayage_cel::Device::new(
                         &slice.driver,
                         &device.attributes,
                         device.capacity.iter().map(|(name, capacity)| (name.as_str(), &capacity.value)),
