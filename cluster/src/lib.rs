@@ -1,10 +1,12 @@
 //! Reads and writes the Kubernetes objects that Drayage needs.
 
+pub mod controllers;
 mod decode;
 mod fault;
 mod fields;
 mod json;
 mod load;
+pub mod matching;
 pub mod objects;
 mod path;
 pub mod problems;

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use drayage_allocator::objects::{DeviceClass, ResourceSlice};
+
+use crate::controllers;
 use crate::fault::Fault;
 use crate::objects::{
     Claim, ClaimTemplate, Class, Metadata, Namespace, Node, ObjectReference, Pod, PriorityClass, Slice,
@@ -57,6 +60,30 @@ impl Snapshot {
             + self.workloads.len()
             + self.namespaces.len()
             + self.priority_classes.len()
+    }
+
+    /// The slices for the allocator, with the taints of rules where `taint_rules` is true (gates
+    /// DRADeviceTaints and DRADeviceTaintRules).
+    pub fn allocator_slices(&self, taint_rules: bool) -> Vec<ResourceSlice> {
+        let mut slices: Vec<ResourceSlice> = self.slices.iter().map(|slice| slice.spec.clone()).collect();
+        if taint_rules {
+            controllers::apply_taint_rules(&mut slices, &self.taint_rules);
+        }
+        slices
+    }
+
+    /// The classes for the allocator.
+    pub fn allocator_classes(&self) -> Vec<DeviceClass> {
+        self.classes.iter().map(|class| class.spec.clone()).collect()
+    }
+
+    /// Puts pods and claims back in order after some were added.
+    pub(crate) fn sort(&mut self) {
+        fn key(metadata: &Metadata) -> (&str, &str) {
+            (&metadata.namespace, &metadata.name)
+        }
+        self.pods.sort_by(|left, right| key(&left.metadata).cmp(&key(&right.metadata)));
+        self.claims.sort_by(|left, right| key(&left.metadata).cmp(&key(&right.metadata)));
     }
 
     /// The claim of that name.

@@ -26,6 +26,9 @@ pub(super) fn assemble(snapshot: &mut Snapshot, report: &mut Report) {
     unique(&mut snapshot.workloads, sources, report);
     unique(&mut snapshot.namespaces, sources, report);
     unique(&mut snapshot.priority_classes, sources, report);
+    for claim in &mut snapshot.claims {
+        claim.spec.namespace.clone_from(&claim.metadata.namespace);
+    }
     let priorities = Priorities::of(&snapshot.priority_classes);
     for pod in &mut snapshot.pods {
         let unknown = priorities.apply(&mut pod.spec);
