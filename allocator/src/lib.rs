@@ -25,6 +25,7 @@ mod result;
 mod search;
 mod selectors;
 mod taints;
+pub mod verify;
 
 pub use allocated::AllocatedState;
 pub use allocator::Allocator;
@@ -32,4 +33,5 @@ pub use answer::{Answer, Outcome};
 pub use error::{AllocationError, ErrorKind};
 pub use features::Features;
 pub use inventory::Inventory;
+pub use node_selection::{SelectorFault, ValidSelector};
 pub use profile::{CounterBooks, DistinctMemory, Profile};

@@ -7,13 +7,13 @@ use crate::objects::{Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTe
 /// Terms are ORed, the requirements of a term are ANDed, and a term without requirements matches no node. One
 /// faulty term makes the whole selector an error, as in upstream's strict constructor.
 #[derive(Debug)]
-pub(crate) struct ValidSelector<'a> {
+pub struct ValidSelector<'a> {
     terms: Vec<&'a NodeSelectorTerm>,
 }
 
 impl<'a> ValidSelector<'a> {
-    /// Checks every requirement; the error text joins all faults.
-    pub(crate) fn new(selector: &'a NodeSelector) -> Result<Self, String> {
+    /// Checks every requirement; the error's text joins all faults.
+    pub fn new(selector: &'a NodeSelector) -> Result<Self, SelectorFault> {
         let mut faults = Vec::new();
         let mut terms = Vec::new();
         for (index, term) in selector.terms.iter().enumerate() {
@@ -32,10 +32,11 @@ impl<'a> ValidSelector<'a> {
             }
             terms.push(term);
         }
-        if faults.is_empty() { Ok(Self { terms }) } else { Err(faults.join(", ")) }
+        if faults.is_empty() { Ok(Self { terms }) } else { Err(SelectorFault(faults.join(", "))) }
     }
 
-    pub(crate) fn matches(&self, node: &Node) -> bool {
+    /// Whether some term accepts the node. Requirements on fields do not count for a node without a name.
+    pub fn matches(&self, node: &Node) -> bool {
         self.terms.iter().any(|term| {
             term.match_expressions.iter().all(|requirement| label_matches(requirement, node))
                 && (node.name.is_empty()
@@ -43,6 +44,11 @@ impl<'a> ValidSelector<'a> {
         })
     }
 }
+
+/// A node selector has requirements that are not valid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SelectorFault(String);
 
 /// Whether one of the three node fields selects the node. Precedence: name, all nodes, selector; none: no node.
 pub(crate) fn selects(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use drayage_allocator::Features;
 use drayage_cel::Release;
 
 /// One release's setting of a gate.
@@ -147,6 +148,22 @@ impl FeatureGates {
     /// Whether a gate is on. A gate that the release does not know is off.
     pub fn enabled(&self, name: &str) -> bool {
         self.values.get(name).copied().unwrap_or(false)
+    }
+
+    /// The allocator's features, as the scheduler derives them from the gates.
+    ///
+    /// List-typed attributes reach the allocator from 1.37 on; the 1.36 scheduler does not pass them.
+    pub fn features(&self) -> Features {
+        Features {
+            admin_access: self.enabled("DRAAdminAccess"),
+            prioritized_list: self.enabled("DRAPrioritizedList"),
+            partitionable_devices: self.enabled("DRAPartitionableDevices"),
+            device_taints: self.enabled("DRADeviceTaints"),
+            device_binding_and_status: self.enabled("DRADeviceBindingConditions")
+                && self.enabled("DRAResourceClaimDeviceStatus"),
+            consumable_capacity: self.enabled("DRAConsumableCapacity"),
+            list_type_attributes: self.enabled("DRAListTypeAttributes") && self.release >= Release::V1_37,
+        }
     }
 
     /// The release whose defaults these are.
@@ -299,6 +316,18 @@ mod tests {
         assert_eq!(Release::ALL.map(consumable), [false, false, true, true]);
         assert!(!FeatureGates::for_release(Release::V1_36).enabled("DRADeviceTaintRules"));
         assert!(FeatureGates::for_release(Release::V1_37).enabled("DRADeviceTaintRules"));
+    }
+
+    #[test]
+    fn features_of_1_36_are_the_default() {
+        assert_eq!(FeatureGates::for_release(Release::V1_36).features(), Features::default());
+        let lists = |release| {
+            FeatureGates::parse(release, "DRAListTypeAttributes=true")
+                .unwrap()
+                .features()
+                .list_type_attributes
+        };
+        assert_eq!([lists(Release::V1_36), lists(Release::V1_37)], [false, true]);
     }
 
     #[test]

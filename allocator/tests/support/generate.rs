@@ -27,13 +27,18 @@ pub struct Weights {
     pub fragile_selectors: usize,
     /// Random feature switches instead of the default ones, in a hundred.
     pub random_features: usize,
+    /// The feature of list-typed attributes, in a hundred of those with random features.
+    pub list_attributes: usize,
 }
 
 impl Weights {
     /// Everything, faults included.
-    pub const ALL: Self = Self { faults: 9, fragile_selectors: 8, random_features: 25 };
+    pub const ALL: Self = Self { faults: 9, fragile_selectors: 8, random_features: 25, list_attributes: 0 };
+    /// As all, with list-typed attributes.
+    pub const LISTS: Self =
+        Self { faults: 2, fragile_selectors: 2, random_features: 100, list_attributes: 100 };
     /// Nothing that ends in an error, and the default features.
-    pub const CLEAN: Self = Self { faults: 0, fragile_selectors: 0, random_features: 0 };
+    pub const CLEAN: Self = Self { faults: 0, fragile_selectors: 0, random_features: 0, list_attributes: 0 };
 }
 
 /// The problem that belongs to a seed.
@@ -99,7 +104,7 @@ impl Generator {
             for switch in switches {
                 *switch = !self.random.percent(20);
             }
-            features.list_type_attributes = self.random.percent(40);
+            features.list_type_attributes = self.random.percent(self.weights.list_attributes);
         }
         features
     }
@@ -318,8 +323,9 @@ impl Generator {
             let version = if self.random.percent(50) { "1.0.0" } else { "2.1.0" };
             attributes.insert("version".to_owned(), AttributeValue::Version(version.to_owned()));
         }
-        let with_lists = self.weights.random_features > 0 && self.random.percent(15);
-        if with_lists && self.random.percent(30) {
+        let with_lists = self.weights.random_features > 0
+            && self.random.percent(if self.weights.list_attributes > 0 { 60 } else { 5 });
+        if with_lists {
             let mut links = Vec::new();
             for link in ["l1", "l2", "l3"] {
                 if self.random.percent(50) {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use drayage_allocator::objects::{
-    DeviceClass, DeviceId, Node, Quantity, ResourceClaim, ResourceSlice, SharedDeviceId,
+    AllocationResult, DeviceClass, DeviceId, Node, Quantity, ResourceClaim, ResourceSlice, SharedDeviceId,
 };
+use drayage_allocator::verify::{Question, Violation, verify};
 use drayage_allocator::{AllocatedState, Allocator, Answer, Features, Inventory, Outcome, Profile};
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,6 +58,21 @@ impl Problem {
 
     pub fn solve(&self) -> Answer {
         self.ask(&mut self.allocator(Profile::V1_36))
+    }
+
+    pub fn verify(&self, results: &[AllocationResult]) -> Result<(), Vec<Violation>> {
+        let claims: Vec<&ResourceClaim> = self.claims.iter().collect();
+        let state = self.state();
+        let question = Question {
+            profile: &Profile::V1_36,
+            features: self.features,
+            node: &self.node,
+            slices: &self.slices,
+            classes: &self.classes,
+            state: &state,
+            claims: &claims,
+        };
+        verify(&question, results)
     }
 }
 

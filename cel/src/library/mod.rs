@@ -1,8 +1,33 @@
 //! The libraries of the device-selector environment. Each module gives the functions it adds to the table.
 
+mod arguments;
+mod costs;
+mod list_extension;
+mod lists;
+mod named_format;
+mod net;
+mod quantity;
+mod regex;
+mod semver;
+mod sets;
+mod strings;
+mod url;
+
 use crate::declarations::Function;
 
 /// The functions of every library, in the order in which the API server adds the libraries.
 pub(crate) fn functions() -> Vec<Function> {
-    Vec::new()
+    let libraries = [
+        url::functions,
+        regex::functions,
+        lists::functions,
+        quantity::functions,
+        strings::functions,
+        sets::functions,
+        net::functions,
+        named_format::functions,
+        semver::functions,
+        list_extension::functions,
+    ];
+    libraries.into_iter().flat_map(|functions| functions()).collect()
 }

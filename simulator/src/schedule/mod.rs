@@ -1,5 +1,29 @@
 //! The scheduling cycle: queue, filters in kube-scheduler's order, choice of a node, allocation of claims.
+//!
+//! A pod is looked at once, in the order of the queue. Every node is refused by the first filter that refuses
+//! it, in the order NodeUnschedulable, NodeName, TaintToleration, NodeAffinity, NodePorts, NodeResourcesFit,
+//! DynamicResources; the first node by name that none refuses gets the pod, since this version does not score.
 
+mod claims;
+mod cycle;
+mod devices;
+mod expand;
+mod extended;
+mod interner;
+mod node;
 mod options;
+mod placement;
+mod plan;
+mod ports;
+mod problem;
+mod queue;
+mod report;
+mod resources;
+mod run;
+mod selector;
+mod taints;
+mod tally;
 
 pub use options::{DEFAULT_STEP_BUDGET, Observer, Options, SimulateError};
+pub use problem::run_problem;
+pub use run::simulate;

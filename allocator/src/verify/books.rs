@@ -1,0 +1,267 @@
+//! Who holds what: exclusive use, counters and capacities, over all claims of the answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::objects::{Device, DeviceCapacity, DeviceId, PoolId, Quantity, ResourceClaim, ResourceSlice};
+use crate::profile::CounterBooks;
+
+use super::claim::{Ask, Pick};
+use super::reach::Pool;
+use super::{Question, Rule, Violation};
+
+type Amounts = BTreeMap<String, Quantity>;
+
+/// The books of one verification.
+pub(crate) struct Books<'c, 'a> {
+    question: &'c Question<'a>,
+    pools: &'c [Pool<'a>],
+    /// Which claims, by place, hold a device that is not shareable.
+    marks: BTreeMap<DeviceId, BTreeSet<usize>>,
+    shared: BTreeMap<DeviceId, Amounts>,
+    share_ids: BTreeSet<&'c str>,
+    /// Consumption by pool, then counter set and counter.
+    counters: BTreeMap<PoolId, BTreeMap<(&'a str, &'a str), Quantity>>,
+    claims: usize,
+}
+
+impl<'c, 'a> Books<'c, 'a> {
+    pub(crate) fn new(question: &'c Question<'a>, pools: &'c [Pool<'a>]) -> Self {
+        Self {
+            question,
+            pools,
+            marks: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            share_ids: BTreeSet::new(),
+            counters: BTreeMap::new(),
+            claims: 0,
+        }
+    }
+
+    /// Books the devices of the next claim, in order.
+    pub(crate) fn add(&mut self, claim: &ResourceClaim, picks: &[Pick<'c, 'a>], found: &mut Vec<Violation>) {
+        let claim_index = self.claims;
+        self.claims += 1;
+        for pick in picks {
+            for rule in self.add_device(claim_index, pick) {
+                found.push(Violation {
+                    claim: claim.full_name(),
+                    request: Some(pick.result.request.clone()),
+                    device: Some(pick.result.device_id()),
+                    rule,
+                });
+            }
+        }
+    }
+
+    fn add_device(&mut self, claim: usize, pick: &Pick<'c, 'a>) -> Vec<Rule> {
+        let features = &self.question.features;
+        let device = pick.reached.device;
+        let id = pick.result.device_id();
+        let shareable = features.consumable_capacity && device.allow_multiple_allocations == Some(true);
+        let mut broken = Vec::new();
+
+        let marks = self.marks.entry(id.clone()).or_default();
+        let blocked = if pick.ask.is_admin() {
+            marks.contains(&claim)
+        } else {
+            !marks.is_empty() || self.question.state.holds_device(&id)
+        };
+        if blocked {
+            broken.push(Rule::InUse);
+        }
+        if !shareable {
+            marks.insert(claim);
+        }
+        if features.device_taints {
+            let tolerated = |index: &usize| {
+                let Some(taint) = device.taints.get(*index) else { return true };
+                !["NoSchedule", "NoExecute"].contains(&taint.effect.as_str())
+                    || pick.ask.tolerations.iter().any(|toleration| {
+                        let key = toleration.key.is_empty() || toleration.key == taint.key;
+                        let effect = toleration.effect.is_empty() || toleration.effect == taint.effect;
+                        let value = match toleration.operator.as_str() {
+                            "" | "Equal" => toleration.value == taint.value,
+                            operator => operator == "Exists",
+                        };
+                        key && effect && value
+                    })
+            };
+            broken.extend(
+                (0..device.taints.len()).find(|index| !tolerated(index)).map(|index| Rule::Taint { index }),
+            );
+        }
+        let charged = shareable
+            && (self.question.state.consumed_capacity(&id).is_some() || self.shared.contains_key(&id));
+        if !device.consumes_counters.is_empty() && !charged {
+            if features.partitionable_devices {
+                self.take_counters(&id.pool, device);
+            } else {
+                broken.push(Rule::FeatureOff);
+            }
+        }
+        if features.consumable_capacity {
+            let held = self.question.state.consumed_capacity(&id);
+            if let Some(capacity) = short_capacity(&pick.ask, device, held, self.shared.get(&id)) {
+                broken.push(Rule::Capacity { capacity });
+            }
+        }
+        broken.extend(self.add_share(shareable, id, pick));
+        broken
+    }
+
+    fn add_share(&mut self, shareable: bool, id: DeviceId, pick: &Pick<'c, 'a>) -> Vec<Rule> {
+        let mut broken = Vec::new();
+        let mut expected = Amounts::new();
+        if shareable {
+            for (name, capacity) in &pick.reached.device.capacity {
+                expected.insert(name.clone(), taken(&pick.ask, name, capacity));
+            }
+            let booked = self.shared.entry(id).or_default();
+            for (name, amount) in &expected {
+                let sum =
+                    booked.get(name).map_or_else(|| Some(amount.clone()), |sum| sum.checked_add(amount));
+                broken.extend(sum.is_none().then(|| Rule::Capacity { capacity: name.clone() }));
+                booked.extend(sum.map(|sum| (name.clone(), sum)));
+            }
+        }
+        let share_id = pick.result.share_id.as_deref();
+        let fresh = share_id.is_none_or(|share_id| self.share_ids.insert(share_id));
+        if share_id.is_some() != shareable || !fresh {
+            broken.push(Rule::ShareId);
+        }
+        if pick.result.consumed_capacity != expected {
+            broken.push(Rule::ConsumedCapacity);
+        }
+        broken
+    }
+
+    fn take_counters(&mut self, pool: &PoolId, device: &'a Device) {
+        let totals = self.counters.entry(pool.clone()).or_default();
+        for taken in &device.consumes_counters {
+            for (counter, amount) in &taken.counters {
+                let total = totals.entry((&taken.counter_set, counter)).or_default();
+                if let Some(sum) = total.checked_add(amount) {
+                    *total = sum;
+                }
+            }
+        }
+    }
+
+    /// Checks the counters of every pool from which the answer takes some: all of them, whether or not a
+    /// device of the answer consumes just that counter.
+    pub(crate) fn close(self, found: &mut Vec<Violation>) {
+        for (id, totals) in &self.counters {
+            let by_name = self.question.profile.counter_books == CounterBooks::PoolName;
+            if by_name && self.pools.iter().any(|pool| pool.id.pool == id.pool && pool.id != *id) {
+                // The walk decides whose counters count; the answer does not tell.
+                continue;
+            }
+            let Some(pool) = self.pools.iter().find(|pool| pool.id == *id) else { continue };
+            for (set_name, set) in &pool.counter_sets {
+                for (counter, full) in &set.counters {
+                    let mut sum = totals.get(&(*set_name, counter.as_str())).cloned().unwrap_or_default();
+                    for amount in self.held_amounts(pool, set_name, counter) {
+                        sum = sum.checked_add(amount).unwrap_or(sum);
+                    }
+                    if sum > *full {
+                        let (counter_set, counter) = ((*set_name).to_owned(), counter.clone());
+                        found.push(Violation {
+                            claim: String::new(),
+                            request: None,
+                            device: None,
+                            rule: Rule::Counter { counter_set, counter },
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// What devices held by other claims take from one counter.
+    fn held_amounts<'p>(&self, pool: &'p Pool<'a>, set: &str, counter: &str) -> Vec<&'p Quantity> {
+        let mut amounts = Vec::new();
+        let slices: Vec<&&'a ResourceSlice> = pool.reachable.iter().chain(&pool.elsewhere).collect();
+        for device in slices
+            .into_iter()
+            .filter(|slice| slice.shared_counters.is_empty())
+            .flat_map(|slice| &slice.devices)
+        {
+            let id = DeviceId { pool: pool.id.clone(), device: device.name.clone() };
+            if self.question.state.is_allocated(&id) {
+                let of_set = device.consumes_counters.iter().filter(|taken| taken.counter_set == set);
+                amounts.extend(of_set.filter_map(|taken| taken.counters.get(counter)));
+            }
+        }
+        amounts
+    }
+}
+
+/// The first capacity that refuses the request: absent, against its policy, or without enough left.
+pub(crate) fn short_capacity(
+    ask: &Ask<'_>,
+    device: &Device,
+    held: Option<&Amounts>,
+    shared: Option<&Amounts>,
+) -> Option<String> {
+    let absent =
+        ask.capacity.into_iter().flat_map(BTreeMap::keys).find(|name| !device.capacity.contains_key(*name));
+    let refused = || {
+        device.capacity.iter().find(|(name, capacity)| {
+            let amount = taken(ask, name, capacity);
+            let mut sum = Some(amount.clone());
+            for booked in [held, shared].into_iter().flatten().filter_map(|books| books.get(*name)) {
+                sum = sum.and_then(|sum| sum.checked_add(booked));
+            }
+            !allowed(&amount, capacity) || sum.is_none_or(|sum| sum > capacity.value)
+        })
+    };
+    absent.or_else(|| refused().map(|(name, _)| name)).cloned()
+}
+
+/// What a request takes of one capacity.
+pub(crate) fn taken(ask: &Ask<'_>, name: &str, capacity: &DeviceCapacity) -> Quantity {
+    let policy = capacity.request_policy.as_ref();
+    let Some(requested) = ask.capacity.and_then(|capacity| capacity.get(name)) else {
+        return policy.and_then(|policy| policy.default.clone()).unwrap_or_else(|| capacity.value.clone());
+    };
+    let Some(policy) = policy else { return requested.clone() };
+    match (&policy.valid_range, &policy.valid_values) {
+        (Some(range), _) if range.min.is_some() => {
+            let min = range.min.clone().unwrap_or_default();
+            match &range.step {
+                _ if *requested < min => min,
+                None => requested.clone(),
+                Some(step) => stepped(requested.value(), min.value(), step.value()),
+            }
+        }
+        (_, Some(values)) => values.iter().find(|value| *requested <= **value).unwrap_or(requested).clone(),
+        _ => requested.clone(),
+    }
+}
+
+/// The smallest `min` plus a multiple of `step` that is not below `requested`.
+fn stepped(requested: i64, min: i64, step: i64) -> Quantity {
+    let (wide_min, wide_step) = (i128::from(min), i128::from(step.max(1)));
+    let steps = (i128::from(requested) - wide_min + wide_step - 1).div_euclid(wide_step);
+    let amount = i64::try_from(wide_min + steps * wide_step).unwrap_or(i64::MAX);
+    Quantity::from_integer(amount, drayage_cel::QuantityFormat::BinarySI)
+}
+
+/// Whether a policy lets this amount be taken.
+pub(crate) fn allowed(amount: &Quantity, capacity: &DeviceCapacity) -> bool {
+    let Some(policy) = &capacity.request_policy else { return true };
+    if policy.default.as_ref().is_some_and(|default| default.same_representation(amount)) {
+        return true;
+    }
+    if let Some(range) = &policy.valid_range {
+        let on_step = range.step.as_ref().is_none_or(|step| {
+            let min = range.min.as_ref().map_or(0, Quantity::value);
+            (i128::from(amount.value()) - i128::from(min)).checked_rem(i128::from(step.value())) == Some(0)
+        });
+        return on_step && range.max.as_ref().is_none_or(|max| amount <= max);
+    }
+    match policy.valid_values.as_deref() {
+        None | Some([]) => true,
+        Some(values) => values.contains(amount),
+    }
+}

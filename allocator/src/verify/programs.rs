@@ -1,0 +1,49 @@
+//! The selectors of a question, compiled once.
+
+use std::collections::BTreeMap;
+
+use drayage_cel::{Compiler, Environment, ExpressionStage, Program};
+
+use crate::objects::DeviceSelector;
+
+use super::Question;
+use super::claim::asks;
+use super::reach::Reached;
+
+/// Programs by expression; `None` for one that does not compile.
+pub(crate) struct Programs(BTreeMap<String, Option<Program>>);
+
+impl Programs {
+    /// Compiles every selector of the question's claims and of the classes they use.
+    pub(crate) fn new(question: &Question<'_>) -> Self {
+        let compiler = Compiler::new(Environment {
+            release: question.profile.release,
+            stage: ExpressionStage::Stored,
+            consumable_capacity: question.features.consumable_capacity,
+            list_type_attributes: question.features.list_type_attributes,
+        });
+        let mut programs = BTreeMap::new();
+        for claim in question.claims {
+            for ask in (0..claim.requests.len()).flat_map(|index| asks(claim, index)) {
+                let class = question.classes.iter().find(|class| class.name == ask.class);
+                let of_class = class.into_iter().flat_map(|class| &class.selectors);
+                for expression in of_class.chain(ask.selectors).filter_map(|selector| selector.cel.as_ref()) {
+                    if !programs.contains_key(expression) {
+                        programs.insert(expression.clone(), compiler.compile_selector(expression).ok());
+                    }
+                }
+            }
+        }
+        Self(programs)
+    }
+
+    /// Whether the selector holds for the device; `None` where it fails.
+    pub(crate) fn matches(&self, selector: &DeviceSelector, reached: &Reached<'_>) -> Option<bool> {
+        let program = self.0.get(selector.cel.as_deref()?)?.as_ref()?;
+        let device = reached.device;
+        let capacity = device.capacity.iter().map(|(name, capacity)| (name.as_str(), &capacity.value));
+        let shareable = device.allow_multiple_allocations == Some(true);
+        let input = drayage_cel::Device::new(&reached.slice.driver, &device.attributes, capacity, shareable);
+        program.matches(&input).ok()
+    }
+}

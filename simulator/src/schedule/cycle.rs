@@ -1,0 +1,472 @@
+//! The scheduling cycle: one pod after the other, each through the filters and onto the first node that fits.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use drayage_allocator::Profile;
+use drayage_allocator::objects::{AllocationResult, ResourceSlice};
+use drayage_cluster::objects::{Claim, Class, Node, Pod, Slice, TaintRule};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::claims::{ClaimBook, ClaimId, MOST_CONSUMERS, PodClaim};
+use super::devices::{Devices, Verdict};
+use super::extended::ResourceClasses;
+use super::node::{NodeState, PodNeeds};
+use super::options::{Observer, Options, SimulateError};
+use super::placement::Placements;
+use super::plan::{DevicePlan, DeviceVerdict, PlanError};
+use super::queue;
+use super::report;
+use super::resources::{ResourceId, ResourceNames};
+use super::tally::{Refusal, Tally};
+use crate::report::{ErrorReport, PodOutcome, PodReport, Reason};
+
+/// Up to this many nodes the scheduler looks at all of them even when one fits, so that an error on any ends the
+/// cycle.
+const NODES_ALL_LOOKED_AT: usize = 100;
+
+/// The objects of a cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Objects<'a> {
+    pub(crate) nodes: &'a [Node],
+    pub(crate) pods: Vec<&'a Pod>,
+    pub(crate) claims: Vec<&'a Claim>,
+    pub(crate) classes: &'a [Class],
+    pub(crate) slices: &'a [Slice],
+    pub(crate) taint_rules: &'a [TaintRule],
+}
+
+/// A cluster under simulation.
+#[derive(Debug)]
+pub(crate) struct Simulation<'a> {
+    options: &'a Options,
+    nodes: Vec<&'a Node>,
+    pub(crate) states: Vec<NodeState>,
+    /// Running pods, then pending ones in queue order.
+    running: Vec<&'a Pod>,
+    pending: Vec<&'a Pod>,
+    pub(crate) names: ResourceNames,
+    pub(crate) claims: ClaimBook,
+    pub(crate) devices: Devices,
+    placements: Placements,
+    /// Given where gate DRAExtendedResource is on.
+    classes: Option<ResourceClasses>,
+    /// Resources that devices may stand in for.
+    delegated: FxHashSet<ResourceId>,
+    tally: Tally,
+    pub(crate) warnings: Vec<String>,
+    finished: usize,
+}
+
+/// What an attempt to place a pod came to.
+pub(crate) struct Attempt {
+    pub(crate) outcome: PodOutcome,
+    pub(crate) node: Option<usize>,
+    pub(crate) claims: Vec<AttemptClaim>,
+    pub(crate) message: Option<String>,
+    pub(crate) reasons: Vec<Reason>,
+    pub(crate) error: Option<ErrorReport>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// A claim of a pod after the attempt.
+pub(crate) struct AttemptClaim {
+    /// The entry of `spec.resourceClaims`; `None` for extended resources.
+    pub(crate) pod_claim: Option<String>,
+    pub(crate) claim: ClaimId,
+    /// Whether it had devices before.
+    pub(crate) allocated_before: bool,
+}
+
+impl Attempt {
+    fn new(outcome: PodOutcome) -> Self {
+        Self {
+            outcome,
+            node: None,
+            claims: Vec::new(),
+            message: None,
+            reasons: Vec::new(),
+            error: None,
+            notes: Vec::new(),
+        }
+    }
+
+    fn gated(message: String) -> Self {
+        Self { message: Some(message), ..Self::new(PodOutcome::Gated) }
+    }
+
+    fn failed(kind: &str, message: String, node: Option<String>) -> Self {
+        Self {
+            message: Some(message.clone()),
+            error: Some(ErrorReport { kind: kind.to_owned(), message, node }),
+            ..Self::new(PodOutcome::Error)
+        }
+    }
+}
+
+impl<'a> Simulation<'a> {
+    pub(crate) fn new(objects: &Objects<'a>, options: &'a Options) -> Self {
+        let gates = &options.gates;
+        let mut nodes: Vec<&Node> = objects.nodes.iter().collect();
+        nodes.sort_by(|left, right| left.metadata.name.cmp(&right.metadata.name));
+        let mut running = Vec::new();
+        let mut pending = Vec::new();
+        let mut finished = 0;
+        for &pod in &objects.pods {
+            if pod.has_ended() {
+                finished += 1;
+            } else if pod.spec.node_name.is_some() {
+                running.push(pod);
+            } else {
+                pending.push(pod);
+            }
+        }
+        let full_name = |pod: &Pod| (pod.metadata.namespace.clone(), pod.metadata.name.clone());
+        running.sort_by_cached_key(|pod| full_name(pod));
+        pending.sort_by(|left, right| queue::order(left, right));
+
+        let mut names = ResourceNames::default();
+        let states: Vec<NodeState> = nodes.iter().map(|node| NodeState::new(node, &mut names)).collect();
+        let classes = gates.enabled("DRAExtendedResource").then(|| ResourceClasses::new(objects.classes));
+        let (claims, warnings) = ClaimBook::new(&objects.claims, &objects.pods);
+        let features = gates.features();
+        let node_names: Vec<&str> = nodes.iter().map(|node| node.metadata.name.as_str()).collect();
+        let rules = if gates.enabled("DRADeviceTaintRules") && gates.enabled("DRADeviceTaints") {
+            objects.taint_rules
+        } else {
+            &[]
+        };
+        let mut devices = Devices::new(
+            objects.slices.iter().map(|slice| with_taints(&slice.spec, rules)).collect(),
+            objects.classes.iter().map(|class| class.spec.clone()),
+            &node_names,
+            Profile::for_release(gates.release()),
+            features,
+            options.step_budget,
+        );
+        for allocation in claims.allocations() {
+            devices.hold(allocation);
+        }
+        let mut simulation = Self {
+            options,
+            nodes,
+            states,
+            running,
+            pending,
+            names,
+            claims,
+            devices,
+            placements: Placements::new(gates.enabled("TaintTolerationComparisonOperators")),
+            classes,
+            delegated: FxHashSet::default(),
+            tally: Tally::default(),
+            warnings,
+            finished,
+        };
+        simulation.place_running();
+        simulation
+    }
+
+    /// Running pods take what they need, whether or not it is there.
+    fn place_running(&mut self) {
+        let by_name: FxHashMap<&str, usize> =
+            self.nodes.iter().enumerate().map(|(at, node)| (node.metadata.name.as_str(), at)).collect();
+        let pod_level = self.options.gates.enabled("PodLevelResources");
+        for pod in &self.running {
+            let Some(node) = pod.spec.node_name.as_deref().and_then(|name| by_name.get(name)) else {
+                self.warnings.push(format!(
+                    "pod `{}` runs on node `{}`, which is not in the input",
+                    pod.metadata.full_name(),
+                    pod.spec.node_name.as_deref().unwrap_or_default(),
+                ));
+                continue;
+            };
+            let needs = PodNeeds::new(pod, pod_level, &mut self.names);
+            if let Some(state) = self.states.get_mut(*node) {
+                state.take(&needs);
+            }
+        }
+    }
+
+    /// Schedules every pending pod once.
+    pub(crate) fn run(
+        &mut self,
+        observer: &mut dyn Observer,
+        cancel: &AtomicBool,
+    ) -> Result<Vec<PodReport>, SimulateError> {
+        let mut reports = Vec::with_capacity(self.running.len() + self.pending.len());
+        for pod in self.running.clone() {
+            reports.push(report::running(self, pod));
+        }
+        let pending = self.pending.clone();
+        for (done, pod) in pending.iter().enumerate() {
+            if cancel.load(Ordering::Relaxed) {
+                return Err(SimulateError::Cancelled);
+            }
+            observer.progress(done, pending.len());
+            let attempt = self.attempt(pod, cancel)?;
+            reports.push(report::attempted(self, pod, attempt));
+        }
+        observer.progress(pending.len(), pending.len());
+        Ok(reports)
+    }
+
+    fn attempt(&mut self, pod: &Pod, cancel: &AtomicBool) -> Result<Attempt, SimulateError> {
+        if pod.metadata.deletion_timestamp.is_some() {
+            return Ok(Attempt::gated("the pod is being deleted".to_owned()));
+        }
+        if !pod.spec.scheduling_gates.is_empty() {
+            let gates = pod.spec.scheduling_gates.join(" ");
+            return Ok(Attempt::gated(format!("waiting for scheduling gates: [{gates}]")));
+        }
+        let pod_claims = match self.claims.of_pod(pod) {
+            Ok(claims) => claims,
+            Err(message) => return Ok(Attempt::gated(message)),
+        };
+        let needs = PodNeeds::new(pod, self.options.gates.enabled("PodLevelResources"), &mut self.names);
+        if let Some(classes) = &self.classes {
+            for &(id, _) in needs.amounts.scalars() {
+                if classes.class(self.names.name(id)).is_some() {
+                    self.delegated.insert(id);
+                }
+            }
+        }
+        let mut notes = Vec::new();
+        loop {
+            let mut attempt = self.attempt_once(pod, &pod_claims, &needs, cancel)?;
+            // After a failure upstream may give up an allocation that no other pod uses and try again.
+            if attempt.outcome == PodOutcome::Unschedulable
+                && let Some(claim) = self.give_up_allocation(pod, &pod_claims)
+            {
+                notes.push(format!("the unused allocation of claim `{claim}` was given up"));
+                continue;
+            }
+            attempt.notes.append(&mut notes);
+            return Ok(attempt);
+        }
+    }
+
+    fn attempt_once(
+        &mut self,
+        pod: &Pod,
+        pod_claims: &[PodClaim],
+        needs: &PodNeeds,
+        cancel: &AtomicBool,
+    ) -> Result<Attempt, SimulateError> {
+        let refused_everywhere = |plugin: &str, reason: String, nodes: usize| {
+            let message = format!("0/{nodes} nodes are available: {reason}.");
+            let reasons =
+                vec![Reason { plugin: plugin.to_owned(), reason, nodes, nearest: None, devices: Vec::new() }];
+            Attempt { message: Some(message), reasons, ..Attempt::new(PodOutcome::Unschedulable) }
+        };
+        let count = self.nodes.len();
+        let verdicts = match self.placements.verdicts(pod, &self.nodes, &self.states) {
+            Ok(verdicts) => verdicts,
+            Err(reason) => return Ok(refused_everywhere("NodeAffinity", reason.to_owned(), count)),
+        };
+        let plan = DevicePlan::new(
+            pod_claims,
+            &self.claims,
+            &self.devices,
+            &needs.amounts,
+            &self.names,
+            self.classes.as_ref(),
+        );
+        let mut plan = match plan {
+            Ok(plan) => plan,
+            Err(PlanError::Unschedulable(reason)) => {
+                return Ok(refused_everywhere("DynamicResources", reason, count));
+            }
+            Err(PlanError::Failed(message)) => return Ok(Attempt::failed("invalid-claim", message, None)),
+        };
+
+        self.tally.clear();
+        let mut chosen: Option<(usize, Option<Vec<AllocationResult>>)> = None;
+        for (at, refusal) in verdicts.iter().enumerate() {
+            if let Some(refusal) = refusal {
+                self.tally.add(Refusal::Placement(*refusal));
+                continue;
+            }
+            let Some(state) = self.states.get(at) else { continue };
+            if !state.has_free(&needs.ports) {
+                self.tally.add(Refusal::Ports);
+                continue;
+            }
+            if !state.resources.fits(&needs.amounts, |id| self.delegated.contains(&id)) {
+                let (tally, delegated) = (&mut self.tally, &self.delegated);
+                state.resources.each_shortage(
+                    &needs.amounts,
+                    |id| delegated.contains(&id),
+                    |shortage| {
+                        tally.add_shortage(shortage, at);
+                        true
+                    },
+                );
+                continue;
+            }
+            if plan.is_empty() {
+                chosen = Some((at, None));
+                break;
+            }
+            if cancel.load(Ordering::Relaxed) {
+                return Err(SimulateError::Cancelled);
+            }
+            match plan.verdict(pod, at, state, &mut self.claims, &mut self.devices, &self.names) {
+                DeviceVerdict::Fits(results) => {
+                    chosen.get_or_insert((at, results));
+                    if count > NODES_ALL_LOOKED_AT || !plan.may_fail() {
+                        break;
+                    }
+                }
+                DeviceVerdict::Refused(refusal) => self.tally.add_device_refusal(refusal, at),
+                DeviceVerdict::Failed(error) => {
+                    let node = Some(state.name().to_owned());
+                    return Ok(Attempt::failed(error.kind().as_str(), error.to_string(), node));
+                }
+                // Upstream's limit is wall time, which a node behind the chosen one need not reach.
+                DeviceVerdict::Undecided if chosen.is_some() => {}
+                DeviceVerdict::Undecided => {
+                    let message = format!(
+                        "node `{}`: no answer within {} steps of the search for devices",
+                        state.name(),
+                        self.options.step_budget
+                    );
+                    let node = Some(state.name().to_owned());
+                    let failed = Attempt::failed("undecided", message, node);
+                    return Ok(Attempt { outcome: PodOutcome::Undecided, ..failed });
+                }
+            }
+        }
+        match chosen {
+            Some((at, results)) => Ok(self.commit(pod, needs, &mut plan, at, results)),
+            None => Ok(self.refused(pod, &mut plan)),
+        }
+    }
+
+    /// Writes the allocation and the pod's place into the books.
+    fn commit(
+        &mut self,
+        pod: &Pod,
+        needs: &PodNeeds,
+        plan: &mut DevicePlan,
+        at: usize,
+        results: Option<Vec<AllocationResult>>,
+    ) -> Attempt {
+        let uid = &pod.metadata.uid;
+        let Some(state) = self.states.get(at) else { return Attempt::new(PodOutcome::Error) };
+        let name = state.name().to_owned();
+        let full = plan.claims().iter().find(|pod_claim| {
+            self.claims.get(pod_claim.claim).is_some_and(|entry| !entry.can_be_used_by(uid))
+        });
+        if let Some(entry) = full.and_then(|pod_claim| self.claims.get(pod_claim.claim)) {
+            let message = format!(
+                "resource claim `{}` is used by {MOST_CONSUMERS} pods already, which is the limit",
+                entry.spec.full_name()
+            );
+            return Attempt::failed("too-many-consumers", message, Some(name));
+        }
+        let results = match results {
+            Some(results) => results,
+            None => match plan.allocate(pod, state, &mut self.claims, &mut self.devices, &self.names) {
+                Verdict::Fits(results) => results.unwrap_or_default(),
+                Verdict::Failed(error) => {
+                    return Attempt::failed(error.kind().as_str(), error.to_string(), Some(name));
+                }
+                Verdict::Unsatisfiable { .. } | Verdict::Undecided => {
+                    let message = "the search for devices contradicts its own verdict".to_owned();
+                    return Attempt::failed("internal", message, Some(name));
+                }
+            },
+        };
+        let extended = plan.extended_claim(pod, state, &mut self.claims, &mut self.devices, &self.names).map(
+            |mut claim| {
+                claim.name = format!("{}-extended-resources", pod.metadata.name);
+                self.claims.push_extended(claim)
+            },
+        );
+        let new: Vec<ClaimId> = plan.to_allocate().iter().copied().chain(extended).collect();
+        for (&id, result) in new.iter().zip(results) {
+            self.devices.hold(&result);
+            self.claims.allocate(id, result);
+        }
+        let mut claims: Vec<AttemptClaim> = plan
+            .claims()
+            .iter()
+            .map(|pod_claim| AttemptClaim {
+                pod_claim: Some(pod_claim.name.clone()),
+                claim: pod_claim.claim,
+                allocated_before: !new.contains(&pod_claim.claim),
+            })
+            .collect();
+        claims.extend(extended.map(|claim| AttemptClaim { pod_claim: None, claim, allocated_before: false }));
+        for claim in &claims {
+            self.claims.reserve(claim.claim, uid);
+        }
+        if let Some(state) = self.states.get_mut(at) {
+            state.take(needs);
+        }
+        Attempt { node: Some(at), claims, ..Attempt::new(PodOutcome::Scheduled) }
+    }
+
+    fn refused(&mut self, _pod: &Pod, plan: &mut DevicePlan) -> Attempt {
+        let message = self.tally.message(&self.names, self.nodes.len());
+        let states = &self.states;
+        let reasons = self.tally.reasons(&self.names, &self.placements, |at| {
+            states.get(at).map(|state| state.name().to_owned()).unwrap_or_default()
+        });
+        let claims = plan
+            .claims()
+            .iter()
+            .map(|pod_claim| AttemptClaim {
+                pod_claim: Some(pod_claim.name.clone()),
+                claim: pod_claim.claim,
+                allocated_before: true,
+            })
+            .collect();
+        Attempt { message: Some(message), reasons, claims, ..Attempt::new(PodOutcome::Unschedulable) }
+    }
+
+    /// Deallocates one claim of the pod that is allocated for other nodes and that no other pod uses, the first
+    /// in the pod's order, where upstream takes a random one. Returns its name.
+    fn give_up_allocation(&mut self, pod: &Pod, pod_claims: &[PodClaim]) -> Option<String> {
+        for &at in self.tally.nodes_with_claims_elsewhere() {
+            let node = &self.states.get(at)?.for_allocator;
+            for pod_claim in pod_claims {
+                let Some(entry) = self.claims.get(pod_claim.claim) else { continue };
+                let usable = entry
+                    .allocation
+                    .as_ref()
+                    .and_then(|allocation| allocation.node_selector.as_ref())
+                    .is_none_or(|nodes| super::selector::accepts_strictly(nodes, node));
+                if usable {
+                    continue;
+                }
+                let name = entry.spec.full_name();
+                if let Some(result) = self.claims.deallocate_unused(pod_claim.claim, &pod.metadata.uid) {
+                    self.devices.release(&result);
+                    return Some(name);
+                }
+            }
+        }
+        None
+    }
+
+    /// Number of pods that have ended.
+    pub(crate) fn finished(&self) -> usize {
+        self.finished
+    }
+}
+
+/// The slice with the taints of the rules that select its devices (KEP-5055). As in upstream's code a rule that
+/// selects nothing in particular taints everything.
+fn with_taints(slice: &ResourceSlice, rules: &[TaintRule]) -> ResourceSlice {
+    let mut slice = slice.clone();
+    for rule in rules {
+        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        if is(&rule.driver, &slice.driver) && is(&rule.pool, &slice.pool.name) {
+            for device in slice.devices.iter_mut().filter(|device| is(&rule.device, &device.name)) {
+                device.taints.push(rule.taint.clone());
+            }
+        }
+    }
+    slice
+}

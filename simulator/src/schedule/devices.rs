@@ -1,0 +1,238 @@
+//! Devices on one node after the other: the allocator, what is held, and remembered verdicts.
+
+use std::sync::Arc;
+
+use drayage_allocator::objects::{AllocationResult, DeviceClass, Node, ResourceClaim, ResourceSlice};
+use drayage_allocator::{AllocatedState, Allocator, Features, Inventory, Outcome, Profile};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// A verdict on some demands on one node.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// There are devices. The results are there if they were computed just now.
+    Fits(Option<Vec<AllocationResult>>),
+    /// There are none.
+    Unsatisfiable {
+        /// Upstream says so in another text.
+        invalid_pools: bool,
+    },
+    /// The allocator refuses with an error.
+    Failed(drayage_allocator::AllocationError),
+    /// The step budget ran out.
+    Undecided,
+}
+
+/// Demands that are to be met together, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ShapeId(usize);
+
+/// The allocator with what is held, and the verdicts so far.
+///
+/// Over a simulation devices are only taken. So a failure stands for good where the demands allow that
+/// conclusion; other verdicts stand until something changes that the node can see.
+#[derive(Debug)]
+pub(crate) struct Devices {
+    allocator: Allocator,
+    state: AllocatedState,
+    budget: u64,
+    shares: u64,
+    /// Nodes that see the pools of a name; `None` for pools that more than one node may see.
+    reach: FxHashMap<String, Option<String>>,
+    node_numbers: FxHashMap<String, usize>,
+    node_changes: Vec<u32>,
+    common_changes: u32,
+    /// Whether failures may stand for good at all in this cluster and with these features.
+    lasting: bool,
+    shapes: FxHashMap<Box<[usize]>, ShapeId>,
+    /// By shape, then by node.
+    remembered: Vec<Box<[Cell]>>,
+}
+
+/// What is remembered of a shape on a node.
+#[derive(Clone, Copy, Debug, Default)]
+enum Cell {
+    #[default]
+    Unknown,
+    /// True while the count of changes is this.
+    Fits(u32),
+    /// As before.
+    Unsatisfiable(u32, bool),
+    /// True for good.
+    Hopeless(bool),
+}
+
+/// Remembered verdicts are dropped beyond this many.
+const MOST_CELLS: usize = 8 << 20;
+
+impl Devices {
+    /// Slices must carry the taints of DeviceTaintRules already.
+    pub(crate) fn new(
+        mut slices: Vec<ResourceSlice>,
+        classes: impl IntoIterator<Item = DeviceClass>,
+        nodes: &[&str],
+        profile: Profile,
+        features: Features,
+        budget: u64,
+    ) -> Self {
+        // The order of the input must not matter.
+        slices.sort_by(|left, right| left.name.cmp(&right.name));
+        let mut reach: FxHashMap<String, Option<String>> = FxHashMap::default();
+        for slice in &slices {
+            let local = slice.node_name.as_ref().filter(|name| !name.is_empty());
+            reach
+                .entry(slice.pool.name.clone())
+                .and_modify(|seen| {
+                    if seen.as_ref() != local {
+                        *seen = None;
+                    }
+                })
+                .or_insert_with(|| local.cloned());
+        }
+        // Books of counters may be shared by pools of one name in some releases, and the first to need them
+        // fills them: then nothing is certain to stay.
+        let counters = slices.iter().any(|slice| !slice.shared_counters.is_empty());
+        Self {
+            allocator: Allocator::new(Arc::new(Inventory::new(slices)), classes, profile, features),
+            state: AllocatedState::new(),
+            budget,
+            shares: 0,
+            reach,
+            node_numbers: nodes.iter().enumerate().map(|(at, name)| ((*name).to_owned(), at)).collect(),
+            node_changes: vec![0; nodes.len()],
+            common_changes: 0,
+            lasting: !counters && !features.list_type_attributes,
+            shapes: FxHashMap::default(),
+            remembered: Vec::new(),
+        }
+    }
+
+    /// The features that are on.
+    pub(crate) fn features(&self) -> Features {
+        self.allocator.features()
+    }
+
+    /// The slices.
+    pub(crate) fn slices(&self) -> &[ResourceSlice] {
+        self.allocator.inventory().slices()
+    }
+
+    /// Whether the class exists.
+    pub(crate) fn has_class(&self, name: &str) -> bool {
+        self.allocator.class(name).is_some()
+    }
+
+    /// The number of some demands that are to be met together, in order.
+    pub(crate) fn shape(&mut self, demands: &[usize]) -> ShapeId {
+        if let Some(&shape) = self.shapes.get(demands) {
+            return shape;
+        }
+        let nodes = self.node_changes.len();
+        if self.shapes.len().saturating_mul(nodes) > MOST_CELLS {
+            // Numbers given before stay valid; only nothing is remembered under them any more.
+            self.shapes.clear();
+            self.remembered.iter_mut().for_each(|cells| *cells = Box::default());
+        }
+        let shape = ShapeId(self.remembered.len());
+        self.remembered.push(vec![Cell::Unknown; nodes].into_boxed_slice());
+        self.shapes.insert(demands.into(), shape);
+        shape
+    }
+
+    /// The verdict on claims of a shape on a node, remembered or new. `lasting` says whether a failure of these
+    /// claims stands for good.
+    pub(crate) fn verdict(
+        &mut self,
+        shape: ShapeId,
+        lasting: bool,
+        at: usize,
+        node: &Node,
+        claims: &[&ResourceClaim],
+    ) -> Verdict {
+        let changes = self.changes(at);
+        match self.cell(shape, at).copied().unwrap_or_default() {
+            Cell::Fits(when) if when == changes => return Verdict::Fits(None),
+            Cell::Unsatisfiable(when, invalid_pools) if when == changes => {
+                return Verdict::Unsatisfiable { invalid_pools };
+            }
+            Cell::Hopeless(invalid_pools) => return Verdict::Unsatisfiable { invalid_pools },
+            _ => {}
+        }
+        let verdict = self.allocate(node, claims);
+        let cell = match verdict {
+            Verdict::Fits(_) => Cell::Fits(changes),
+            Verdict::Unsatisfiable { invalid_pools } if lasting && self.lasting => {
+                Cell::Hopeless(invalid_pools)
+            }
+            Verdict::Unsatisfiable { invalid_pools } => Cell::Unsatisfiable(changes, invalid_pools),
+            // An error ends the pod's turn, so it is not met again and again.
+            Verdict::Failed(_) | Verdict::Undecided => Cell::Unknown,
+        };
+        if let Some(remembered) = self.cell(shape, at) {
+            *remembered = cell;
+        }
+        verdict
+    }
+
+    /// Asks the allocator.
+    pub(crate) fn allocate(&mut self, node: &Node, claims: &[&ResourceClaim]) -> Verdict {
+        let mut shares = self.shares;
+        let mut next_share = || {
+            shares += 1;
+            share_id(shares)
+        };
+        let answer = self.allocator.allocate(&self.state, node, claims, &mut next_share, self.budget);
+        self.shares = shares;
+        match answer.outcome {
+            Outcome::Allocated(results) => Verdict::Fits(Some(results)),
+            Outcome::Unsatisfiable { invalid_pools } => Verdict::Unsatisfiable { invalid_pools },
+            Outcome::Error(error) => Verdict::Failed(error),
+            Outcome::Undecided => Verdict::Undecided,
+        }
+    }
+
+    /// Records that a claim holds its devices.
+    pub(crate) fn hold(&mut self, result: &AllocationResult) {
+        self.state.insert(result, self.allocator.features());
+        self.note_change(result);
+    }
+
+    /// Records that a claim holds its devices no more. Nothing remembered stands after that.
+    pub(crate) fn release(&mut self, result: &AllocationResult) {
+        self.state.remove(result, self.allocator.features());
+        for cells in &mut self.remembered {
+            cells.fill(Cell::Unknown);
+        }
+    }
+
+    fn note_change(&mut self, result: &AllocationResult) {
+        let mut nodes = FxHashSet::default();
+        for device in &result.results {
+            let local = self.reach.get(&device.pool).and_then(Option::as_ref);
+            match local.and_then(|name| self.node_numbers.get(name)) {
+                Some(&at) => {
+                    nodes.insert(at);
+                }
+                None => self.common_changes = self.common_changes.wrapping_add(1),
+            }
+        }
+        for at in nodes {
+            if let Some(changes) = self.node_changes.get_mut(at) {
+                *changes = changes.wrapping_add(1);
+            }
+        }
+    }
+
+    /// Counts changes that a node can see. Both parts only grow, so that an equal sum means no change.
+    fn changes(&self, at: usize) -> u32 {
+        self.common_changes.wrapping_add(self.node_changes.get(at).copied().unwrap_or(0))
+    }
+
+    fn cell(&mut self, shape: ShapeId, at: usize) -> Option<&mut Cell> {
+        self.remembered.get_mut(shape.0)?.get_mut(at)
+    }
+}
+
+/// Identity of a share: upstream draws a random UUID, here it is a count in the same form.
+pub(crate) fn share_id(count: u64) -> String {
+    format!("00000000-0000-4000-8000-{count:012x}")
+}

@@ -1,0 +1,297 @@
+//! What the DynamicResources plugin finds out about a pod before it looks at nodes, and what it then says of a
+//! node.
+
+use drayage_allocator::objects::{AllocationResult, NodeSelector, ResourceClaim};
+use drayage_allocator::{AllocationError, ValidSelector};
+use drayage_cluster::objects::Pod;
+
+use super::claims::{ClaimBook, ClaimId, PodClaim};
+use super::devices::{Devices, ShapeId, Verdict};
+use super::extended::{self, ResourceClasses};
+use super::node::NodeState;
+use super::resources::{Amounts, ResourceId, ResourceNames, may_be_backed_by_devices};
+use super::selector;
+use super::tally::Refusal;
+
+/// A pod's need for devices.
+#[derive(Debug)]
+pub(crate) struct DevicePlan {
+    claims: Vec<PodClaim>,
+    /// Claims that have no devices yet, in order.
+    to_allocate: Vec<ClaimId>,
+    /// What they demand.
+    demands: Vec<usize>,
+    /// Whether each of them, once it finds no devices on a node, never does.
+    lasting: bool,
+    /// Claims that have devices already, and the nodes that can use them.
+    bound: Vec<(ClaimId, NodeSelector)>,
+    extended: Option<ExtendedPlan>,
+    shape: Option<ShapeId>,
+}
+
+/// A pod's extended resources.
+#[derive(Debug)]
+struct ExtendedPlan {
+    /// All extended resources that the pod requests, with the class behind each.
+    resources: Vec<(ResourceId, Option<String>)>,
+    /// The claims by the resources that devices have to provide; few, since nodes are alike.
+    variants: Vec<Variant>,
+}
+
+#[derive(Debug)]
+struct Variant {
+    resources: Vec<ResourceId>,
+    claim: ResourceClaim,
+    lasting: bool,
+    shape: ShapeId,
+}
+
+/// Why no node is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PlanError {
+    /// The pod waits for something to appear.
+    Unschedulable(String),
+    /// The cycle ends with an error.
+    Failed(String),
+}
+
+/// What the plugin says of a node.
+#[derive(Debug)]
+pub(crate) enum DeviceVerdict {
+    /// The pod's devices are there. The results are there if they were computed just now; `None` also where
+    /// nothing is to be allocated.
+    Fits(Option<Vec<AllocationResult>>),
+    Refused(Refusal),
+    Failed(AllocationError),
+    Undecided,
+}
+
+impl DevicePlan {
+    /// Looks at the pod's claims, and at its extended resources where `classes` are given; they are where gate
+    /// DRAExtendedResource is on.
+    pub(crate) fn new(
+        claims: &[PodClaim],
+        book: &ClaimBook,
+        devices: &Devices,
+        amounts: &Amounts,
+        names: &ResourceNames,
+        classes: Option<&ResourceClasses>,
+    ) -> Result<Self, PlanError> {
+        let mut plan = Self {
+            claims: claims.to_vec(),
+            to_allocate: Vec::new(),
+            demands: Vec::new(),
+            lasting: true,
+            bound: Vec::new(),
+            extended: classes.and_then(|classes| ExtendedPlan::new(amounts, names, classes)),
+            shape: None,
+        };
+        for pod_claim in claims {
+            let Some(entry) = book.get(pod_claim.claim) else { continue };
+            if let Some(allocation) = &entry.allocation {
+                if let Some(nodes) = &allocation.node_selector {
+                    ValidSelector::new(nodes).map_err(|fault| PlanError::Failed(fault.to_string()))?;
+                    plan.bound.push((pod_claim.claim, nodes.clone()));
+                }
+            } else if !plan.to_allocate.contains(&pod_claim.claim) {
+                check_classes(&entry.spec, devices)?;
+                plan.to_allocate.push(pod_claim.claim);
+                plan.demands.push(entry.demand);
+                plan.lasting &= book.fails_for_good(entry.demand);
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Whether the pod needs no devices at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.claims.is_empty() && self.extended.is_none()
+    }
+
+    /// Whether some node could end the cycle with an error.
+    pub(crate) fn may_fail(&self) -> bool {
+        !self.to_allocate.is_empty() || self.extended.is_some()
+    }
+
+    /// The pod's claims.
+    pub(crate) fn claims(&self) -> &[PodClaim] {
+        &self.claims
+    }
+
+    /// The claims without devices, in order.
+    pub(crate) fn to_allocate(&self) -> &[ClaimId] {
+        &self.to_allocate
+    }
+
+    /// What the plugin says of a node.
+    pub(crate) fn verdict(
+        &mut self,
+        pod: &Pod,
+        at: usize,
+        node: &NodeState,
+        book: &mut ClaimBook,
+        devices: &mut Devices,
+        names: &ResourceNames,
+    ) -> DeviceVerdict {
+        let variant = match self.variant(pod, node, book, devices, names) {
+            Ok(variant) => variant,
+            Err(refusal) => return DeviceVerdict::Refused(refusal),
+        };
+        let elsewhere =
+            self.bound.iter().any(|(_, nodes)| !selector::accepts_strictly(nodes, &node.for_allocator));
+        let variant = variant.and_then(|at| self.extended.as_ref()?.variants.get(at));
+        let mut found = None;
+        if !self.to_allocate.is_empty() || variant.is_some() {
+            let shape = match variant {
+                Some(variant) => variant.shape,
+                None => *self.shape.get_or_insert_with(|| devices.shape(&self.demands)),
+            };
+            let lasting = self.lasting && variant.is_none_or(|variant| variant.lasting);
+            let claims = claims_to_allocate(&self.to_allocate, variant, book);
+            match devices.verdict(shape, lasting, at, &node.for_allocator, &claims) {
+                Verdict::Fits(results) => found = results,
+                Verdict::Unsatisfiable { invalid_pools } => {
+                    return DeviceVerdict::Refused(Refusal::Devices { invalid_pools });
+                }
+                Verdict::Failed(error) => return DeviceVerdict::Failed(error),
+                Verdict::Undecided => return DeviceVerdict::Undecided,
+            }
+        }
+        if elsewhere { DeviceVerdict::Refused(Refusal::ClaimElsewhere) } else { DeviceVerdict::Fits(found) }
+    }
+
+    /// The claim for extended resources that devices must provide on the node, if any.
+    pub(crate) fn extended_claim(
+        &mut self,
+        pod: &Pod,
+        node: &NodeState,
+        book: &mut ClaimBook,
+        devices: &mut Devices,
+        names: &ResourceNames,
+    ) -> Option<ResourceClaim> {
+        let at = self.variant(pod, node, book, devices, names).ok()??;
+        Some(self.extended.as_ref()?.variants.get(at)?.claim.clone())
+    }
+
+    /// Position of the extended resources' variant for a node; `None` where the node offers all of them itself.
+    fn variant(
+        &mut self,
+        pod: &Pod,
+        node: &NodeState,
+        book: &mut ClaimBook,
+        devices: &mut Devices,
+        names: &ResourceNames,
+    ) -> Result<Option<usize>, Refusal> {
+        let Some(plan) = &mut self.extended else { return Ok(None) };
+        let mut by_devices = Vec::new();
+        for (id, class) in &plan.resources {
+            match (node.resources.allocatable.scalar(*id), class) {
+                (None | Some(0), Some(_)) => by_devices.push(*id),
+                (Some(_), _) => {}
+                (None, None) => return Err(Refusal::NotOffered),
+            }
+        }
+        if by_devices.is_empty() {
+            return Ok(None);
+        }
+        if let Some(known) = plan.variants.iter().position(|variant| variant.resources == by_devices) {
+            return Ok(Some(known));
+        }
+        let mut resources: Vec<(&str, &str)> = plan
+            .resources
+            .iter()
+            .filter(|(id, _)| by_devices.contains(id))
+            .filter_map(|(id, class)| Some((names.name(*id), class.as_deref()?)))
+            .collect();
+        resources.sort_unstable();
+        let claim = extended::claim(&pod.metadata.namespace, &pod.spec, &resources);
+        let demand = book.demand(&claim);
+        let demands: Vec<usize> = self.demands.iter().copied().chain([demand]).collect();
+        plan.variants.push(Variant {
+            resources: by_devices,
+            claim,
+            lasting: book.fails_for_good(demand),
+            shape: devices.shape(&demands),
+        });
+        Ok(Some(plan.variants.len() - 1))
+    }
+
+    /// Allocates on the chosen node.
+    pub(crate) fn allocate(
+        &mut self,
+        pod: &Pod,
+        node: &NodeState,
+        book: &mut ClaimBook,
+        devices: &mut Devices,
+        names: &ResourceNames,
+    ) -> Verdict {
+        let variant = self.variant(pod, node, book, devices, names).ok().flatten();
+        let variant = variant.and_then(|at| self.extended.as_ref()?.variants.get(at));
+        let claims = claims_to_allocate(&self.to_allocate, variant, book);
+        if claims.is_empty() {
+            return Verdict::Fits(Some(Vec::new()));
+        }
+        devices.allocate(&node.for_allocator, &claims)
+    }
+}
+
+fn claims_to_allocate<'a>(
+    to_allocate: &[ClaimId],
+    variant: Option<&'a Variant>,
+    book: &'a ClaimBook,
+) -> Vec<&'a ResourceClaim> {
+    to_allocate
+        .iter()
+        .filter_map(|&id| book.get(id).map(|entry| &entry.spec))
+        .chain(variant.map(|variant| &variant.claim))
+        .collect()
+}
+
+impl ExtendedPlan {
+    fn new(amounts: &Amounts, names: &ResourceNames, classes: &ResourceClasses) -> Option<Self> {
+        let resources: Vec<(ResourceId, Option<String>)> = amounts
+            .scalars()
+            .iter()
+            .filter(|&&(id, amount)| amount > 0 && may_be_backed_by_devices(names.name(id)))
+            .map(|&(id, _)| (id, classes.class(names.name(id)).map(str::to_owned)))
+            .collect();
+        let backed = resources.iter().any(|(_, class)| class.is_some());
+        backed.then_some(Self { resources, variants: Vec::new() })
+    }
+}
+
+/// The scheduler looks for every class before it looks at nodes.
+fn check_classes(claim: &ResourceClaim, devices: &Devices) -> Result<(), PlanError> {
+    let check = |request: &str, class: &str| {
+        if class.is_empty() {
+            Err(PlanError::Failed(format!("request {request}: unsupported request type")))
+        } else if devices.has_class(class) {
+            Ok(())
+        } else {
+            Err(PlanError::Unschedulable(format!("request {request}: device class {class} does not exist")))
+        }
+    };
+    for request in &claim.requests {
+        if let Some(exactly) = &request.exactly {
+            check(&request.name, &exactly.device_class_name)?;
+        } else if request.first_available.is_empty() {
+            return Err(PlanError::Unschedulable(format!(
+                "resource claim {}, request {}: unknown request type",
+                claim.full_name(),
+                request.name
+            )));
+        } else {
+            if !devices.features().prioritized_list {
+                return Err(PlanError::Unschedulable(format!(
+                    "resource claim {}, request {}: has subrequests, but the DRAPrioritizedList feature is disabled",
+                    claim.full_name(),
+                    request.name
+                )));
+            }
+            for alternative in &request.first_available {
+                check(&format!("{}/{}", request.name, alternative.name), &alternative.device_class_name)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! Answers recorded problems, one at a time.
+
+use std::sync::Arc;
+
+use drayage_allocator::{AllocatedState, Allocator, Features, Inventory, Outcome, Profile};
+use drayage_cluster::problems::{Problem, ProblemFeatures};
+use drayage_cluster::write::allocation_result_json;
+
+use super::devices::share_id;
+use crate::report::{ProblemAnswer, ProblemError, ProblemOutcome};
+
+/// Allocates a problem's claims on its node, in a release's profile and with the problem's own features.
+///
+/// `budget` is the number of search steps after which the answer is `undecided`.
+pub fn run_problem(problem: &Problem, profile: Profile, budget: u64) -> ProblemAnswer {
+    let inventory = Arc::new(Inventory::new(problem.slices.clone()));
+    let features = features(problem.features);
+    let mut allocator = Allocator::new(inventory, problem.classes.iter().cloned(), profile, features);
+    let mut state = AllocatedState::new();
+    for device in &problem.allocated_devices {
+        state.insert_device(device);
+    }
+    for share in &problem.allocated_shared_devices {
+        state.insert_share(share);
+    }
+    for (device, amounts) in &problem.allocated_capacity {
+        state.insert_capacity(device, amounts);
+    }
+    let mut shares = 0;
+    let mut next_share = || {
+        shares += 1;
+        share_id(shares)
+    };
+    let claims: Vec<_> = problem.claims.iter().collect();
+    let answer = allocator.allocate(&state, &problem.node, &claims, &mut next_share, budget);
+    // Upstream's call also returns an error where nothing fits and a pool is invalid.
+    let error = answer
+        .error()
+        .map(|error| ProblemError { kind: error.kind().as_str().to_owned(), message: error.to_string() });
+    let (outcome, results) = match answer.outcome {
+        _ if error.is_some() => (ProblemOutcome::Error, None),
+        Outcome::Allocated(results) => {
+            (ProblemOutcome::Allocated, Some(results.iter().map(allocation_result_json).collect()))
+        }
+        Outcome::Unsatisfiable { .. } => (ProblemOutcome::Unsatisfiable, None),
+        Outcome::Error(_) => (ProblemOutcome::Error, None),
+        Outcome::Undecided => (ProblemOutcome::Undecided, None),
+    };
+    ProblemAnswer { name: problem.name.clone(), outcome, results, error, steps: answer.steps }
+}
+
+fn features(features: ProblemFeatures) -> Features {
+    let ProblemFeatures {
+        admin_access,
+        prioritized_list,
+        partitionable_devices,
+        device_taints,
+        device_binding_and_status,
+        consumable_capacity,
+        list_type_attributes,
+    } = features;
+    Features {
+        admin_access,
+        prioritized_list,
+        partitionable_devices,
+        device_taints,
+        device_binding_and_status,
+        consumable_capacity,
+        list_type_attributes,
+    }
+}

@@ -1,0 +1,193 @@
+//! Turns what the cycle found out into reports.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use drayage_allocator::objects::{AllocationResult, DeviceId};
+use drayage_cluster::objects::Pod;
+use drayage_cluster::write::allocation_result_json;
+use rustc_hash::FxHashMap;
+
+use super::claims::ClaimEntry;
+use super::cycle::{Attempt, Simulation};
+use crate::report::{ClaimReport, DeviceReport, PodOutcome, PodReport, Summary};
+
+/// Report on a pod that ran before.
+pub(crate) fn running(simulation: &Simulation<'_>, pod: &Pod) -> PodReport {
+    let mut notes = Vec::new();
+    if pod.metadata.deletion_timestamp.is_some() {
+        notes.push("terminating, but still holding its resources".to_owned());
+    }
+    let mut claims = Vec::new();
+    match simulation.claims.of_pod(pod) {
+        Ok(pod_claims) => {
+            for pod_claim in pod_claims {
+                let Some(entry) = simulation.claims.get(pod_claim.claim) else { continue };
+                if entry.allocation.is_none() {
+                    notes.push(format!("claim `{}` has no devices although the pod runs", entry.spec.name));
+                }
+                claims.push(claim(entry, Some(pod_claim.name), true));
+            }
+        }
+        Err(problem) => notes.push(problem),
+    }
+    if let Some(status) = &pod.status.extended_resource_claim_status {
+        let name = format!("{}/{}", pod.metadata.namespace, status.resource_claim_name);
+        let entry = simulation.claims.find(&name).and_then(|id| simulation.claims.get(id));
+        claims.extend(entry.map(|entry| claim(entry, None, true)));
+    }
+    PodReport {
+        namespace: pod.metadata.namespace.clone(),
+        name: pod.metadata.name.clone(),
+        expanded_from: None,
+        outcome: PodOutcome::AlreadyRunning,
+        node: pod.spec.node_name.clone(),
+        claims,
+        message: None,
+        reasons: Vec::new(),
+        error: None,
+        notes,
+    }
+}
+
+/// Report on an attempt.
+pub(crate) fn attempted(simulation: &Simulation<'_>, pod: &Pod, attempt: Attempt) -> PodReport {
+    let claims = attempt
+        .claims
+        .into_iter()
+        .filter_map(|used| {
+            let entry = simulation.claims.get(used.claim)?;
+            let before = used.allocated_before && entry.allocation.is_some();
+            Some(claim(entry, used.pod_claim, before))
+        })
+        .collect();
+    PodReport {
+        namespace: pod.metadata.namespace.clone(),
+        name: pod.metadata.name.clone(),
+        expanded_from: None,
+        outcome: attempt.outcome,
+        node: attempt.node.and_then(|at| Some(simulation.states.get(at)?.name().to_owned())),
+        claims,
+        message: attempt.message,
+        reasons: attempt.reasons,
+        error: attempt.error,
+        notes: attempt.notes,
+    }
+}
+
+fn claim(entry: &ClaimEntry, pod_claim: Option<String>, allocated_before: bool) -> ClaimReport {
+    let extended_resources = pod_claim.is_none();
+    claim_report(
+        pod_claim,
+        &entry.spec.name,
+        entry.generated,
+        extended_resources,
+        allocated_before,
+        entry.allocation.as_ref(),
+    )
+}
+
+/// Report on one claim.
+pub(crate) fn claim_report(
+    pod_claim: Option<String>,
+    name: &str,
+    generated: bool,
+    extended_resources: bool,
+    allocated_before: bool,
+    allocation: Option<&AllocationResult>,
+) -> ClaimReport {
+    ClaimReport {
+        pod_claim,
+        name: name.to_owned(),
+        generated,
+        extended_resources,
+        allocated_before,
+        allocation: allocation.map(allocation_result_json),
+        devices: allocation.map(devices).unwrap_or_default(),
+    }
+}
+
+fn devices(result: &AllocationResult) -> Vec<DeviceReport> {
+    result
+        .results
+        .iter()
+        .map(|device| DeviceReport {
+            request: device.request.clone(),
+            driver: device.driver.clone(),
+            pool: device.pool.clone(),
+            device: device.device.clone(),
+            consumed_capacity: device
+                .consumed_capacity
+                .iter()
+                .map(|(name, quantity)| (name.clone(), quantity.to_string()))
+                .collect(),
+            admin_access: device.admin_access == Some(true),
+        })
+        .collect()
+}
+
+/// Counts over all pods and devices.
+pub(crate) fn summary(simulation: &Simulation<'_>, pods: &[PodReport]) -> Summary {
+    let mut summary = Summary {
+        pods: pods.len(),
+        finished: simulation.finished(),
+        nodes: simulation.states.len(),
+        ..Summary::default()
+    };
+    for pod in pods {
+        match pod.outcome {
+            PodOutcome::AlreadyRunning => summary.already_running += 1,
+            PodOutcome::Scheduled => summary.scheduled += 1,
+            _ => {
+                summary.pending += 1;
+                *summary.pending_by_cause.entry(cause(pod)).or_default() += 1;
+            }
+        }
+    }
+    summary.devices = device_count(simulation);
+    let mut in_use = BTreeSet::new();
+    for result in simulation.claims.allocations().flat_map(|allocation| &allocation.results) {
+        if result.admin_access != Some(true) {
+            summary.device_allocations += 1;
+            in_use.insert(result.device_id());
+        }
+    }
+    // Devices of vanished slices may still be held; they are not among those counted above.
+    let known: BTreeSet<DeviceId> = newest_devices(simulation).collect();
+    summary.devices_in_use = in_use.intersection(&known).count();
+    summary
+}
+
+fn cause(pod: &PodReport) -> String {
+    match pod.outcome {
+        PodOutcome::Gated => "Gated".to_owned(),
+        PodOutcome::Error => "Error".to_owned(),
+        PodOutcome::Undecided => "Undecided".to_owned(),
+        _ => {
+            let mut nodes: BTreeMap<&str, usize> = BTreeMap::new();
+            for reason in &pod.reasons {
+                *nodes.entry(&reason.plugin).or_default() += reason.nodes;
+            }
+            let most = nodes.into_iter().max_by_key(|&(plugin, nodes)| (nodes, std::cmp::Reverse(plugin)));
+            most.map_or_else(|| "NoNodes".to_owned(), |(plugin, _)| plugin.to_owned())
+        }
+    }
+}
+
+fn device_count(simulation: &Simulation<'_>) -> usize {
+    newest_devices(simulation).collect::<BTreeSet<_>>().len()
+}
+
+/// The devices of every pool's newest generation.
+fn newest_devices<'a>(simulation: &'a Simulation<'_>) -> impl Iterator<Item = DeviceId> + 'a {
+    let slices = simulation.devices.slices();
+    let mut newest: FxHashMap<_, i64> = FxHashMap::default();
+    for slice in slices {
+        let generation = newest.entry(slice.pool_id()).or_insert(slice.pool.generation);
+        *generation = (*generation).max(slice.pool.generation);
+    }
+    slices.iter().filter(move |slice| newest.get(&slice.pool_id()) == Some(&slice.pool.generation)).flat_map(
+        |slice| {
+            slice.devices.iter().map(|device| DeviceId { pool: slice.pool_id(), device: device.name.clone() })
+        },
+    )
+}
