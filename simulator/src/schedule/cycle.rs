@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use drayage_allocator::Profile;
-use drayage_allocator::objects::{AllocationResult, ResourceSlice};
-use drayage_cluster::objects::{Claim, Class, Node, Pod, Slice, TaintRule};
+use drayage_allocator::objects::{AllocationResult, ResourceClaim, ResourceSlice};
+use drayage_cluster::objects::{Node, Pod};
+use drayage_cluster::{Snapshot, controllers};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::claims::{ClaimBook, ClaimId, MOST_CONSUMERS, PodClaim};
@@ -23,17 +24,6 @@ use crate::report::{ErrorReport, PodOutcome, PodReport, Reason};
 /// Up to this many nodes the scheduler looks at all of them even when one fits, so that an error on any ends the
 /// cycle.
 const NODES_ALL_LOOKED_AT: usize = 100;
-
-/// The objects of a cluster.
-#[derive(Clone, Debug)]
-pub(crate) struct Objects<'a> {
-    pub(crate) nodes: &'a [Node],
-    pub(crate) pods: Vec<&'a Pod>,
-    pub(crate) claims: Vec<&'a Claim>,
-    pub(crate) classes: &'a [Class],
-    pub(crate) slices: &'a [Slice],
-    pub(crate) taint_rules: &'a [TaintRule],
-}
 
 /// A cluster under simulation.
 #[derive(Debug)]
@@ -104,14 +94,14 @@ impl Attempt {
 }
 
 impl<'a> Simulation<'a> {
-    pub(crate) fn new(objects: &Objects<'a>, options: &'a Options) -> Self {
+    pub(crate) fn new(objects: &'a Snapshot, options: &'a Options) -> Self {
         let gates = &options.gates;
         let mut nodes: Vec<&Node> = objects.nodes.iter().collect();
         nodes.sort_by(|left, right| left.metadata.name.cmp(&right.metadata.name));
         let mut running = Vec::new();
         let mut pending = Vec::new();
         let mut finished = 0;
-        for &pod in &objects.pods {
+        for pod in &objects.pods {
             if pod.has_ended() {
                 finished += 1;
             } else if pod.spec.node_name.is_some() {
@@ -126,17 +116,16 @@ impl<'a> Simulation<'a> {
 
         let mut names = ResourceNames::default();
         let states: Vec<NodeState> = nodes.iter().map(|node| NodeState::new(node, &mut names)).collect();
-        let classes = gates.enabled("DRAExtendedResource").then(|| ResourceClasses::new(objects.classes));
+        let classes = gates.enabled("DRAExtendedResource").then(|| ResourceClasses::new(&objects.classes));
         let (claims, warnings) = ClaimBook::new(&objects.claims, &objects.pods);
         let features = gates.features();
         let node_names: Vec<&str> = nodes.iter().map(|node| node.metadata.name.as_str()).collect();
-        let rules = if gates.enabled("DRADeviceTaintRules") && gates.enabled("DRADeviceTaints") {
-            objects.taint_rules
-        } else {
-            &[]
-        };
+        let mut slices: Vec<ResourceSlice> = objects.slices.iter().map(|slice| slice.spec.clone()).collect();
+        if features.device_taints && gates.enabled("DRADeviceTaintRules") {
+            controllers::apply_taint_rules(&mut slices, &objects.taint_rules);
+        }
         let mut devices = Devices::new(
-            objects.slices.iter().map(|slice| with_taints(&slice.spec, rules)).collect(),
+            slices,
             objects.classes.iter().map(|class| class.spec.clone()),
             &node_names,
             Profile::for_release(gates.release()),
@@ -450,23 +439,24 @@ impl<'a> Simulation<'a> {
         None
     }
 
+    /// The device classes behind extended resources, where the gate is on.
+    pub(crate) fn classes(&self) -> Option<&ResourceClasses> {
+        self.classes.as_ref()
+    }
+
+    /// The claim for the extended resources of a pod that devices must provide on a node.
+    pub(crate) fn extended_claim(
+        &mut self,
+        plan: &mut DevicePlan,
+        pod: &Pod,
+        at: usize,
+    ) -> Option<ResourceClaim> {
+        let state = self.states.get(at)?;
+        plan.extended_claim(pod, state, &mut self.claims, &mut self.devices, &self.names)
+    }
+
     /// Number of pods that have ended.
     pub(crate) fn finished(&self) -> usize {
         self.finished
     }
-}
-
-/// The slice with the taints of the rules that select its devices (KEP-5055). As in upstream's code a rule that
-/// selects nothing in particular taints everything.
-fn with_taints(slice: &ResourceSlice, rules: &[TaintRule]) -> ResourceSlice {
-    let mut slice = slice.clone();
-    for rule in rules {
-        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
-        if is(&rule.driver, &slice.driver) && is(&rule.pool, &slice.pool.name) {
-            for device in slice.devices.iter_mut().filter(|device| is(&rule.device, &device.name)) {
-                device.taints.push(rule.taint.clone());
-            }
-        }
-    }
-    slice
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use drayage_allocator::objects::{AllocationResult, DeviceClass, Node, ResourceClaim, ResourceSlice};
-use drayage_allocator::{AllocatedState, Allocator, Features, Inventory, Outcome, Profile};
+use drayage_allocator::{AllocatedState, Allocator, Answer, Features, Inventory, Outcome, Profile};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// A verdict on some demands on one node.
@@ -173,8 +173,18 @@ impl Devices {
         verdict
     }
 
-    /// Asks the allocator.
+    /// Asks the allocator for a verdict.
     pub(crate) fn allocate(&mut self, node: &Node, claims: &[&ResourceClaim]) -> Verdict {
+        match self.ask(node, claims).outcome {
+            Outcome::Allocated(results) => Verdict::Fits(Some(results)),
+            Outcome::Unsatisfiable { invalid_pools } => Verdict::Unsatisfiable { invalid_pools },
+            Outcome::Error(error) => Verdict::Failed(error),
+            Outcome::Undecided => Verdict::Undecided,
+        }
+    }
+
+    /// Asks the allocator.
+    pub(crate) fn ask(&mut self, node: &Node, claims: &[&ResourceClaim]) -> Answer {
         let mut shares = self.shares;
         let mut next_share = || {
             shares += 1;
@@ -182,12 +192,7 @@ impl Devices {
         };
         let answer = self.allocator.allocate(&self.state, node, claims, &mut next_share, self.budget);
         self.shares = shares;
-        match answer.outcome {
-            Outcome::Allocated(results) => Verdict::Fits(Some(results)),
-            Outcome::Unsatisfiable { invalid_pools } => Verdict::Unsatisfiable { invalid_pools },
-            Outcome::Error(error) => Verdict::Failed(error),
-            Outcome::Undecided => Verdict::Undecided,
-        }
+        answer
     }
 
     /// Records that a claim holds its devices.

@@ -7,7 +7,6 @@
 mod claims;
 mod cycle;
 mod devices;
-mod expand;
 mod extended;
 mod interner;
 mod node;
@@ -15,15 +14,19 @@ mod options;
 mod placement;
 mod plan;
 mod ports;
+mod prepare;
 mod problem;
 mod queue;
 mod report;
 mod resources;
 mod run;
 mod selector;
+mod single;
 mod taints;
 mod tally;
 
 pub use options::{DEFAULT_STEP_BUDGET, Observer, Options, SimulateError};
+pub use prepare::Prepared;
 pub use problem::run_problem;
 pub use run::simulate;
+pub use single::{ClaimSelection, allocate_on_node};

@@ -46,14 +46,6 @@ pub enum SimulateError {
     /// The caller asked to stop.
     #[error("stopped before the end")]
     Cancelled,
-    /// A workload wants more pods than are sensible.
-    #[error("`{workload}` would bring the number of pods above {limit}")]
-    TooManyPods {
-        /// `Kind/namespace/name`
-        workload: String,
-        /// The limit on pods made of workloads.
-        limit: usize,
-    },
     /// A node that was asked for does not exist.
     #[error("node `{name}` does not exist in the input")]
     NodeMissing {

@@ -77,15 +77,7 @@ impl DevicePlan {
         names: &ResourceNames,
         classes: Option<&ResourceClasses>,
     ) -> Result<Self, PlanError> {
-        let mut plan = Self {
-            claims: claims.to_vec(),
-            to_allocate: Vec::new(),
-            demands: Vec::new(),
-            lasting: true,
-            bound: Vec::new(),
-            extended: classes.and_then(|classes| ExtendedPlan::new(amounts, names, classes)),
-            shape: None,
-        };
+        let mut plan = Self { claims: claims.to_vec(), ..Self::extended_only(amounts, names, classes) };
         for pod_claim in claims {
             let Some(entry) = book.get(pod_claim.claim) else { continue };
             if let Some(allocation) = &entry.allocation {
@@ -101,6 +93,23 @@ impl DevicePlan {
             }
         }
         Ok(plan)
+    }
+
+    /// Looks at extended resources only.
+    pub(crate) fn extended_only(
+        amounts: &Amounts,
+        names: &ResourceNames,
+        classes: Option<&ResourceClasses>,
+    ) -> Self {
+        Self {
+            claims: Vec::new(),
+            to_allocate: Vec::new(),
+            demands: Vec::new(),
+            lasting: true,
+            bound: Vec::new(),
+            extended: classes.and_then(|classes| ExtendedPlan::new(amounts, names, classes)),
+            shape: None,
+        }
     }
 
     /// Whether the pod needs no devices at all.

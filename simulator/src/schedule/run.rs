@@ -1,14 +1,11 @@
 //! From a snapshot to a report.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
-use drayage_cluster::Snapshot;
-use drayage_cluster::objects::Pod;
-use rustc_hash::FxHashMap;
-
-use super::cycle::{Objects, Simulation};
-use super::expand;
+use super::cycle::Simulation;
 use super::options::{Observer, Options, SimulateError};
+use super::prepare::Prepared;
 use super::queue::QUEUE_RULE;
 use super::report;
 use crate::report::{API_VERSION, Assumptions, SimulationReport};
@@ -18,35 +15,21 @@ use crate::report::{API_VERSION, Assumptions, SimulationReport};
 /// The report depends on the objects alone, not on their order. `cancel` may be set from elsewhere, for instance
 /// a signal handler; then the answer is [`SimulateError::Cancelled`].
 pub fn simulate(
-    snapshot: &Snapshot,
+    prepared: &Prepared,
     options: &Options,
     observer: &mut dyn Observer,
     cancel: &AtomicBool,
 ) -> Result<SimulationReport, SimulateError> {
-    let comparison = options.gates.enabled("TaintTolerationComparisonOperators");
-    let expanded = expand::expand(&snapshot.workloads, &snapshot.pods, &snapshot.nodes, comparison)?;
-    let origins: FxHashMap<String, &str> =
-        expanded.iter().map(|expanded| (expanded.pod.metadata.full_name(), expanded.from.as_str())).collect();
-    let pods: Vec<&Pod> = snapshot.pods.iter().chain(expanded.iter().map(|expanded| &expanded.pod)).collect();
-    let objects = Objects {
-        nodes: &snapshot.nodes,
-        pods,
-        claims: snapshot.claims.iter().collect(),
-        classes: &snapshot.classes,
-        slices: &snapshot.slices,
-        taint_rules: &snapshot.taint_rules,
-    };
-    let mut simulation = Simulation::new(&objects, options);
+    let mut simulation = Simulation::new(&prepared.snapshot, options);
     let mut pods = simulation.run(observer, cancel)?;
     for pod in &mut pods {
-        let origin = origins.get(&format!("{}/{}", pod.namespace, pod.name));
-        pod.expanded_from = origin.map(|&from| from.to_owned());
+        pod.expanded_from = prepared.made_from(&pod.namespace, &pod.name).map(str::to_owned);
     }
     let summary = report::summary(&simulation, &pods);
     Ok(SimulationReport {
         api_version: API_VERSION,
         kind: "SimulationReport",
-        assumptions: assumptions(snapshot, options, &simulation),
+        assumptions: assumptions(prepared, options, &simulation),
         summary,
         pods,
     })
@@ -66,15 +49,16 @@ const APPROXIMATIONS: [&str; 8] = [
 ];
 
 pub(crate) fn assumptions(
-    snapshot: &Snapshot,
+    prepared: &Prepared,
     options: &Options,
     simulation: &Simulation<'_>,
 ) -> Assumptions {
     let gates = &options.gates;
-    let owned = |values: &std::collections::BTreeMap<&'static str, bool>| {
+    let owned = |values: &BTreeMap<&'static str, bool>| {
         values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
     };
-    let mut warnings = simulation.warnings.clone();
+    let mut warnings: Vec<String> = prepared.faults.iter().map(ToString::to_string).collect();
+    warnings.extend(simulation.warnings.iter().cloned());
     warnings.extend(
         gates
             .overridden_without_effect()
@@ -87,7 +71,7 @@ pub(crate) fn assumptions(
         feature_gate_overrides: owned(gates.overridden()),
         tie_rule: format!("{QUEUE_RULE}; of several feasible nodes the first by name"),
         approximations: APPROXIMATIONS.iter().map(|&text| text.to_owned()).collect(),
-        ignored: snapshot.ignored.iter().map(ToString::to_string).collect(),
+        ignored: prepared.snapshot.ignored.iter().map(ToString::to_string).collect(),
         warnings,
     }
 }
