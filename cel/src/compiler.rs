@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::check;
 use crate::compile_error::CompileError;
-use crate::declarations::CostEstimate;
 use crate::environment::Environment;
+use crate::estimate;
 use crate::frontend;
 use crate::program::{Inner, Program, plan, references};
 use crate::registry::Registry;
@@ -73,7 +73,7 @@ impl Compiler {
             Ok(Program::new(Inner {
                 expression: expression.to_owned(),
                 output_type,
-                cost_estimate: CostEstimate { min: 0, max: u64::MAX },
+                cost_estimate: estimate::estimate(&tree, root, &checked, &self.registry),
                 references: references(&steps),
                 steps,
                 root: step,

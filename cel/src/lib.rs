@@ -9,6 +9,7 @@ mod declarations;
 mod device;
 mod environment;
 mod error;
+mod estimate;
 mod frontend;
 mod go_regex;
 mod library;

@@ -114,6 +114,10 @@ pub enum Key {
     Uint(u64),
     /// `string`
     String(Arc<str>),
+    /// `double`, where it is not also an integer: its bits
+    Double(u64),
+    /// `null`
+    Null,
 }
 
 impl Key {
@@ -124,7 +128,8 @@ impl Key {
             Value::Bool(b) => Self::Bool(*b),
             Value::Int(i) => Self::Int(*i),
             Value::Uint(u) => i64::try_from(*u).map_or(Self::Uint(*u), Self::Int),
-            Value::Double(d) => return crate::number::double_to_key(*d),
+            Value::Double(d) => crate::number::double_to_key(*d).unwrap_or(Self::Double(d.to_bits())),
+            Value::Null => Self::Null,
             Value::String(s) => Self::String(Arc::clone(s)),
             _ => return None,
         })
@@ -164,7 +169,7 @@ impl Map {
         Self { default_empty: true, ..Self::default() }
     }
 
-    /// Sets an entry. An error for a key that is no bool, number or string, and where the map gets heavier
+    /// Sets an entry. An error for a key that is no bool, number, string or null, and where the map gets heavier
     /// than [`List::new`] allows.
     pub fn insert(&mut self, key: Value, value: Value) -> Result<(), EvaluationError> {
         let found = Key::find(&key)

@@ -36,7 +36,6 @@ pub(crate) fn parse(source: &str, minor: u32) -> Result<(Tree, NodeId), CompileE
     let parser = cel::Env::default()
         .parser()
         .enable_optional_syntax(true)
-        .enable_ident_escape_syntax(true)
         .max_recursion_depth(u16::try_from(MAX_DEPTH).unwrap_or(u16::MAX));
     let (expression, positions) =
         parser.parse_with_source_info(source).map_err(|errors| convert::parse_errors(source, &errors))?;

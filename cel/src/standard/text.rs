@@ -16,7 +16,8 @@ pub(crate) fn double(value: f64) -> String {
     let scientific = format!("{value:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..21).contains(&exponent) {
+    // The threshold of `%g` without a precision.
+    if (-4..6).contains(&exponent) {
         return format!("{value}");
     }
     let sign = if exponent < 0 { '-' } else { '+' };
@@ -118,8 +119,10 @@ mod tests {
             (-2.5, "-2.5"),
             (0.0001, "0.0001"),
             (0.00001, "1e-05"),
-            (1e20, "100000000000000000000"),
-            (1e21, "1e+21"),
+            (123_456.0, "123456"),
+            (1e6, "1e+06"),
+            (1_234_567.5, "1.2345675e+06"),
+            (1e20, "1e+20"),
             (1.5e300, "1.5e+300"),
             (1e-100, "1e-100"),
             (f64::INFINITY, "+Inf"),
