@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use drayage_cel::Release;
+use drayage_cel::{Quantity, Release};
 use drayage_cluster::{Input, LoadOptions, load};
 use drayage_simulator::import::openb::{Table, convert};
 use drayage_simulator::import::{Format, ObjectWriter};
@@ -76,10 +76,10 @@ fn the_trace_is_placed_without_any_gpu_above_its_capacity() {
     assert_eq!((summary.pods, summary.nodes, summary.devices), (8152, 1213, 6212));
     assert_eq!(summary.scheduled + summary.pending, 8152);
 
-    let mut consumed: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    let mut consumed: BTreeMap<(&str, &str), i64> = BTreeMap::new();
     for device in report.pods.iter().flat_map(|pod| &pod.claims).flat_map(|claim| &claim.devices) {
-        let milli: u32 = device.consumed_capacity["milli"].parse().unwrap();
-        *consumed.entry((&device.pool, &device.device)).or_default() += milli;
+        let milli: Quantity = device.consumed_capacity["milli"].parse().unwrap();
+        *consumed.entry((&device.pool, &device.device)).or_default() += milli.value();
     }
     assert!(consumed.values().all(|&milli| milli <= 1000));
     assert_eq!(consumed.len(), summary.devices_in_use);
