@@ -4,6 +4,7 @@
 //! functions as the estimator and the evaluator.
 
 mod assign;
+mod format_call;
 mod validate;
 
 use std::collections::BTreeMap;

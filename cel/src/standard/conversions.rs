@@ -236,7 +236,8 @@ fn to_uint(values: &[Value]) -> Evaluated {
     }
 }
 
-fn to_string(values: &[Value]) -> Evaluated {
+/// CEL's `string(x)`.
+pub(crate) fn to_string(values: &[Value]) -> Evaluated {
     let value = one(values)?;
     match value {
         Value::String(_) => Ok(value.clone()),
