@@ -43,7 +43,8 @@ fn to_json(value: &Value) -> Json {
         Value::Double(number) => json!({"double": format!("{:016x}", number.to_bits())}),
         Value::String(text) => json!({"string": text.as_ref()}),
         Value::Bytes(bytes) => {
-            json!({"bytes": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()})
+            let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            json!({"bytes": digits.concat()})
         }
         Value::Duration(nanoseconds) => json!({"duration": nanoseconds.to_string()}),
         Value::Timestamp(moment) => json!({"timestamp": moment.to_string()}),
