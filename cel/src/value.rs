@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::error::EvaluationError;
 use crate::quantity::Quantity;
 use crate::semantic_version::SemanticVersion;
+use crate::timestamp::Timestamp;
 use crate::types::{Type, names};
 
 /// A value of an evaluation. Cheap to clone.
@@ -30,7 +31,7 @@ pub enum Value {
     /// `google.protobuf.Duration`, in nanoseconds
     Duration(i64),
     /// `google.protobuf.Timestamp`
-    Timestamp(jiff::Timestamp),
+    Timestamp(Timestamp),
     /// `list`
     List(Arc<List>),
     /// `map`
