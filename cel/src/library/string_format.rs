@@ -314,7 +314,11 @@ fn as_string(value: &Value) -> Result<Option<String>, EvaluationError> {
         Value::List(list) => Some(list_as_string(list)?),
         Value::Map(map) => Some(map_as_string(map)?),
         Value::Type(of) => Some(of.runtime_name().unwrap_or("dyn").to_owned()),
-        Value::Optional(_) | Value::Quantity(_) | Value::Semver(_) | Value::Object(_) => None,
+        Value::Optional(_)
+        | Value::Quantity(_)
+        | Value::QuantitySum(_)
+        | Value::Semver(_)
+        | Value::Object(_) => None,
         simple => match standard::to_string(std::slice::from_ref(simple)) {
             Ok(Value::String(text)) => Some(text.as_ref().to_owned()),
             Ok(_) => None,

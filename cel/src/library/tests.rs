@@ -58,7 +58,7 @@ fn to_json(value: &Value) -> Json {
         Value::Type(of) => json!({"type": of.runtime_name()}),
         Value::Optional(None) => json!({"optional": null}),
         Value::Optional(Some(value)) => json!({"optional": to_json(value)}),
-        Value::Quantity(quantity) => json!({"quantity": quantity.to_string()}),
+        Value::Quantity(quantity) | Value::QuantitySum(quantity) => json!({"quantity": quantity.to_string()}),
         Value::Semver(version) => json!({"semver": version.to_string()}),
         Value::Object(object) => {
             let kind = match object.type_name() {
