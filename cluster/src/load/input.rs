@@ -159,8 +159,14 @@ fn limited(reader: impl Read, max_bytes: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The operating system's words in our style: without the number, in lower case.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
 fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
-    let fault = Fault::new(format!("`{}` cannot be read: {error}", path.display()));
+    let fault = Fault::new(format!("cannot read `{}`: {}", path.display(), reason(error)));
     match error.kind() {
         std::io::ErrorKind::NotFound => fault.with_hint("check the path"),
         std::io::ErrorKind::PermissionDenied => fault.with_hint("check the permissions of the file"),

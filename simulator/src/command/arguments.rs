@@ -71,6 +71,9 @@ pub(crate) struct Objects {
     /// Refuse unknown kinds and fields instead of ignoring them
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Let pods wait for claims, claim templates and device classes that do not exist, as a cluster does
+    #[arg(long)]
+    pub(crate) allow_missing: bool,
 }
 
 /// Schedule the pending pods of a cluster and allocate their claims.
@@ -78,12 +81,15 @@ pub(crate) struct Objects {
 /// Reads Kubernetes objects (a dump of a cluster, manifests, or both), schedules pending pods in queue order
 /// as kube-scheduler does, and tells for each pod its node and devices, or why no node fits.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    after_help = "\
 Example: a cluster in one file and a workload in another
   dray simulate -f cluster.yaml workload.yaml
 
 Example: a live cluster
-  kubectl get nodes,pods,resourceslices,deviceclasses,resourceclaims -A -o yaml | dray simulate -f -")]
+  kubectl get nodes,pods,resourceslices,deviceclasses,resourceclaims -A -o yaml | dray simulate -f -",
+    group(clap::ArgGroup::new("input").required(true).args(["filename"]))
+)]
 pub(crate) struct Simulate {
     #[command(flatten)]
     pub(crate) objects: Objects,
@@ -131,14 +137,14 @@ pub(crate) struct Allocate {
     /// Node on which to allocate
     #[arg(long, value_name = "NAME", conflicts_with = "problems")]
     pub(crate) node: Option<String>,
-    /// Allocate the claims of this pod
+    /// Allocate the claims of this pod; without `--pod` and `--claim`, all claims that have no devices
     #[arg(long, value_name = "NS/NAME", conflicts_with_all = ["problems", "claim"])]
     pub(crate) pod: Option<String>,
     /// Allocate this claim; repeat it to allocate several together, in order
     #[arg(long, value_name = "NS/NAME", conflicts_with = "problems")]
     pub(crate) claim: Vec<String>,
     /// Read problems from this file, one JSON object a line; `-` is stdin
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["filename", "strict", "output", "feature_gates"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["filename", "strict", "allow_missing", "output", "feature_gates"])]
     pub(crate) problems: Option<PathBuf>,
     /// How the answer is printed
     #[arg(short, long, value_enum, default_value_t)]
@@ -262,7 +268,7 @@ pub(crate) enum Import {
     Openb(ImportOpenb),
 }
 
-/// The openb GPU trace (Alibaba, 2023) as Node, ResourceSlice, DeviceClass, ResourceClaim and Pod objects.
+/// The openb GPU trace (Alibaba, 2023) as Node, ResourceSlice, DeviceClass, ResourceClaimTemplate and Pod objects.
 ///
 /// A whole GPU becomes an exclusive request, a share of a GPU a request of capacity `milli`.
 #[derive(Debug, Args)]

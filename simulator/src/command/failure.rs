@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::exit::Exit;
-use super::text::{printable, printable_line};
+use super::text::{count, printable, printable_line};
 
 /// Messages of one kind beyond this many are counted, not printed.
 const SHOWN_COMPLAINTS: usize = 20;
@@ -14,7 +14,12 @@ const SHOWN_COMPLAINTS: usize = 20;
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The user's files or arguments are wrong.
-    Input(Vec<Complaint>),
+    Input {
+        /// What is wrong, in the order of the input.
+        complaints: Vec<Complaint>,
+        /// How much more is wrong.
+        omitted: usize,
+    },
     /// Stdout could not be written; a closed pipe included.
     Output(io::Error),
     /// Something that must not happen.
@@ -41,8 +46,17 @@ pub(crate) struct Place {
     pub(crate) file: String,
     /// Line and column from 1; `None` where only the file is known.
     pub(crate) position: Option<(usize, usize)>,
-    /// The text of that line; empty where unknown.
-    pub(crate) source_line: String,
+    /// What is shown of that line; empty where unknown.
+    pub(crate) text: String,
+    /// How many characters of `text` stand before the caret.
+    pub(crate) caret: usize,
+}
+
+impl From<drayage_cluster::Place> for Place {
+    fn from(place: drayage_cluster::Place) -> Self {
+        let drayage_cluster::Place { source, line, column, text, caret } = place;
+        Self { file: source, position: Some((line, column)), text, caret }
+    }
 }
 
 impl Complaint {
@@ -88,40 +102,41 @@ impl Complaint {
 }
 
 impl Place {
+    /// A whole file.
+    pub(crate) fn file(name: impl Into<String>) -> Self {
+        Self { file: name.into(), ..Self::default() }
+    }
+
+    /// A line and column, both from 1, with the text of that line as far as it is worth showing: one line of
+    /// JSON may hold a whole cluster.
+    pub(crate) fn in_line(file: impl Into<String>, line: usize, column: usize, source_line: &str) -> Self {
+        const WIDTH: usize = 100;
+        let caret = column.saturating_sub(1);
+        let skipped = if caret < WIDTH { 0 } else { caret - WIDTH / 2 };
+        let text = source_line.trim_end().chars().skip(skipped).take(WIDTH).collect();
+        Self { file: file.into(), position: Some((line, column)), text, caret: caret - skipped }
+    }
+
     fn render(&self, text: &mut String) {
-        let Some((line, column)) = self.position else {
-            let _ = write!(text, "\n  --> {}", printable(&self.file));
-            return;
-        };
-        let _ = write!(text, "\n  --> {}:{line}:{column}", printable(&self.file));
-        if self.source_line.trim().is_empty() {
+        let _ = write!(text, "\n  --> {}", printable(&self.file));
+        let Some((line, column)) = self.position else { return };
+        let _ = write!(text, ":{line}:{column}");
+        if self.text.trim().is_empty() {
             return;
         }
-        let (window, caret) = window(&self.source_line, column);
-        let gutter = line.to_string().len();
-        let _ = write!(text, "\n{:gutter$} |\n{line} | {window}\n{:gutter$} | {:caret$}^", "", "", "");
+        // An escape before the caret is wider than what it stands for.
+        let before: String = self.text.chars().take(self.caret).collect();
+        let caret = printable_line(&before).chars().count();
+        let margin = line.to_string().len();
+        let shown = printable_line(&self.text);
+        let _ = write!(text, "\n{:margin$} |\n{line} | {shown}\n{:margin$} | {:caret$}^", "", "", "");
     }
-}
-
-/// The part of a line that is worth showing, and how many characters stand before the caret in it.
-///
-/// Minified JSON puts a whole cluster on one line, so that the line cannot be shown whole.
-fn window(source_line: &str, column: usize) -> (String, usize) {
-    const WIDTH: usize = 100;
-    let characters: Vec<char> = printable_line(source_line.trim_end()).chars().take(column + WIDTH).collect();
-    let caret = column.saturating_sub(1).min(characters.len());
-    if characters.len() <= WIDTH {
-        return (characters.into_iter().collect(), caret);
-    }
-    let start = caret.saturating_sub(WIDTH / 2);
-    let shown: String = characters.iter().skip(start).take(WIDTH).collect();
-    if start == 0 { (format!("{shown}…"), caret) } else { (format!("…{shown}…"), caret - start + 1) }
 }
 
 impl Failure {
     /// Bad input with one complaint.
     pub(crate) fn input(complaint: Complaint) -> Self {
-        Self::Input(vec![complaint])
+        Self::Input { complaints: vec![complaint], omitted: 0 }
     }
 
     /// A file that could not be read.
@@ -141,7 +156,7 @@ impl Failure {
     /// The exit code that goes with it.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Input(_) => Exit::BadInput,
+            Self::Input { .. } => Exit::BadInput,
             // The reader has seen enough, as with `dray … | head`: nothing went wrong.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Yes,
             Self::Output(_) | Self::Internal(_) => Exit::Internal,
@@ -151,11 +166,12 @@ impl Failure {
     /// The messages to print, each to follow `error: `; none for a closed pipe.
     pub(crate) fn messages(&self) -> Vec<String> {
         match self {
-            Self::Input(complaints) => {
+            Self::Input { complaints, omitted } => {
                 let mut messages: Vec<String> =
                     complaints.iter().take(SHOWN_COMPLAINTS).map(Complaint::render).collect();
-                if complaints.len() > SHOWN_COMPLAINTS {
-                    messages.push(format!("{} more errors not shown", complaints.len() - SHOWN_COMPLAINTS));
+                let omitted = omitted + complaints.len().saturating_sub(SHOWN_COMPLAINTS);
+                if omitted > 0 {
+                    messages.push(format!("{} not shown", count(omitted, "more error")));
                 }
                 messages
             }
@@ -184,11 +200,7 @@ mod tests {
     #[test]
     fn a_complaint_shows_place_line_caret_and_hint() {
         let complaint = Complaint::new("unknown field `spec.cuont`")
-            .at(Place {
-                file: "a.yaml".to_owned(),
-                position: Some((12, 5)),
-                source_line: "    cuont: 3".to_owned(),
-            })
+            .at(Place::in_line("a.yaml", 12, 5, "    cuont: 3"))
             .with_hint("did you mean `count`?");
         assert_eq!(
             complaint.render(),
@@ -198,11 +210,8 @@ mod tests {
 
     #[test]
     fn a_very_long_line_is_cut_around_the_caret() {
-        let place = Place {
-            file: "a.json".to_owned(),
-            position: Some((1, 5001)),
-            source_line: format!("{}X{}", "a".repeat(5000), "b".repeat(5000)),
-        };
+        let line = format!("{}X{}", "a".repeat(5000), "b".repeat(5000));
+        let place = Place::in_line("a.json", 1, 5001, &line);
         let rendered = Complaint::new("no").at(place).render();
         let lines: Vec<&str> = rendered.lines().collect();
         let caret = lines[4].find('^').expect("a caret");

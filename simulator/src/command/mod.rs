@@ -4,17 +4,18 @@
 //! library, and renders the answer. Only [`terminal`] writes. A command gives its answer as an [`Exit`], or a
 //! [`Failure`] where it has none.
 
-#![allow(dead_code, reason = "the subcommands that use the rest follow")]
-
 mod activity;
 mod allocate;
 mod arguments;
+mod cel;
 mod completions;
 mod exit;
 mod failure;
 mod guard;
 mod import;
 mod kubernetes;
+mod objects;
+mod output;
 mod simulate;
 mod source;
 mod terminal;
@@ -47,27 +48,34 @@ fn parse_and_run() -> Exit {
     .write_global();
     let terminal = Terminal::new(arguments.global.quiet);
     terminal.stop_on_interrupt();
-    run(arguments.subcommand, &terminal).unwrap_or_else(|failure| {
-        failure.messages().iter().for_each(|message| terminal::error(message));
-        failure.exit()
-    })
+    run(arguments.subcommand, &terminal).unwrap_or_else(|failure| give_up(&failure))
 }
 
 fn run(subcommand: Sub, terminal: &Terminal) -> Result<Exit, Failure> {
     match subcommand {
+        Sub::Simulate(typed) => simulate::run(&typed, terminal),
         Sub::Allocate(typed) => allocate::run(&typed, terminal),
+        Sub::Cel(typed) => cel::run(typed, terminal),
         Sub::Import(typed) => import::run(&typed, terminal),
         Sub::Completions(typed) => completions::run(&typed, terminal),
-        _ => Err(Failure::Internal("not here yet".to_owned())),
     }
+}
+
+/// Says why there is no answer: one error after the other, with an empty line between.
+fn give_up(failure: &Failure) -> Exit {
+    for (index, message) in failure.messages().iter().enumerate() {
+        if index > 0 {
+            terminal::answer("");
+        }
+        terminal::error(message);
+    }
+    failure.exit()
 }
 
 /// Prints what clap has to say: help and version on stdout, wrong usage on stderr.
 fn print_usage(usage: &clap::Error) -> Exit {
     if let Err(error) = usage.print() {
-        let failure = Failure::Output(error);
-        failure.messages().iter().for_each(|message| terminal::error(message));
-        return failure.exit();
+        return give_up(&Failure::Output(error));
     }
     if usage.use_stderr() { Exit::BadInput } else { Exit::Yes }
 }

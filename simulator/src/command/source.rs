@@ -24,11 +24,12 @@ pub(crate) fn text(path: &Path) -> Result<String, Failure> {
         let before = &error.as_bytes()[..valid];
         let line = before.split(|&byte| byte == b'\n').count();
         let column = valid - before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1) + 1;
-        Failure::input(Complaint::new("the file is not UTF-8 text").at(Place {
-            file: name(path),
-            position: Some((line, column)),
-            source_line: String::new(),
-        }))
+        Failure::input(Complaint::new("the file is not UTF-8 text").at(Place::in_line(
+            name(path),
+            line,
+            column,
+            "",
+        )))
     })
 }
 

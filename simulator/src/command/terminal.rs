@@ -4,7 +4,6 @@ use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anstream::{AutoStream, ColorChoice};
 use owo_colors::OwoColorize as _;
 
 use super::exit::Exit;
@@ -72,14 +71,14 @@ impl Terminal {
     }
 }
 
-/// Whether answers for people may be coloured: a terminal, and neither `NO_COLOR` nor `--color never`.
-pub(crate) fn colours_stdout() -> bool {
-    !matches!(AutoStream::choice(&io::stdout()), ColorChoice::Never)
-}
-
 /// Says that the command cannot go on.
 pub(crate) fn error(message: &str) {
     say(&format!("{} {}", "error:".red().bold(), with_bold_hint(message)));
+}
+
+/// Explains a negative answer where stdout has objects and must stay empty.
+pub(crate) fn answer(text: &str) {
+    say(&printable(text));
 }
 
 /// Sets the hint of a message off; its text is made printable before colours are added.

@@ -2,10 +2,81 @@
 
 pub(crate) mod reasons;
 pub(crate) mod table;
+#[cfg(test)]
+mod tests;
 
+use std::sync::atomic::AtomicBool;
+
+use drayage_cel::{Compiler, ExpressionStage};
+use drayage_cluster::Snapshot;
 use drayage_simulator::report::{PodOutcome, SimulationReport};
+use drayage_simulator::schedule::{self, DEFAULT_STEP_BUDGET, Observer, Options, SimulateError};
 
+use super::activity::Activity;
+use super::arguments::{Simulate, SimulateOutput};
 use super::exit::Exit;
+use super::failure::{Complaint, Failure};
+use super::kubernetes;
+use super::objects;
+use super::output;
+use super::terminal::Terminal;
+use table::Detail;
+
+/// Reads, schedules, prints.
+pub(crate) fn run(typed: &Simulate, terminal: &Terminal) -> Result<Exit, Failure> {
+    let gates = kubernetes::gates(&typed.kubernetes)?;
+    let snapshot = objects::load(&typed.objects, terminal)?;
+    need_nodes_and_pods(&snapshot)?;
+    let compiler = Compiler::new(kubernetes::cel_environment(&gates, ExpressionStage::Stored));
+    let prepared = objects::prepare(snapshot, &typed.objects, &compiler)?;
+
+    let options =
+        Options { gates, step_budget: typed.step_budget.unwrap_or(DEFAULT_STEP_BUDGET), explain: true };
+    let activity = Activity::start("scheduling");
+    // Ctrl-C ends the process by itself, so nobody sets this.
+    let cancel = AtomicBool::new(false);
+    let report = schedule::simulate(&prepared, &options, &mut Watcher(&activity), &cancel)
+        .map_err(|error| refused(&error))?;
+    let text = match typed.output {
+        SimulateOutput::Table => table::render(&report, Detail::Short),
+        SimulateOutput::Wide => table::render(&report, Detail::Wide),
+        SimulateOutput::Json => output::json(&report)?,
+        SimulateOutput::Yaml => output::yaml(&report)?,
+    };
+    drop(activity);
+    objects::tell_assumptions(&report.assumptions, terminal);
+    terminal.write(text.as_bytes())?;
+    Ok(verdict(&report))
+}
+
+/// Shows the progress of a simulation.
+struct Watcher<'a>(&'a Activity);
+
+impl Observer for Watcher<'_> {
+    fn progress(&mut self, done: usize, total: usize) {
+        self.0.advance(done, total);
+    }
+}
+
+/// Without nodes or pods the answer would be right, and surely not what was asked.
+fn need_nodes_and_pods(snapshot: &Snapshot) -> Result<(), Failure> {
+    if snapshot.nodes.is_empty() {
+        let complaint = Complaint::new("the input has no node").with_hint(
+            "`kubectl get nodes,resourceslices,deviceclasses -o yaml` prints what a simulation needs of a cluster",
+        );
+        return Err(Failure::input(complaint));
+    }
+    if snapshot.pods.is_empty() && snapshot.workloads.is_empty() {
+        let complaint = Complaint::new("the input has no pod and no workload")
+            .with_hint("name the files of both, the cluster and the workload, after `-f`");
+        return Err(Failure::input(complaint));
+    }
+    Ok(())
+}
+
+fn refused(error: &SimulateError) -> Failure {
+    Failure::input(Complaint::new(error.to_string()))
+}
 
 /// Yes when every pod has a node; undecided when all that lack one are undecided.
 fn verdict(report: &SimulationReport) -> Exit {

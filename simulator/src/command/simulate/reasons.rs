@@ -108,7 +108,7 @@ pub(crate) fn failure_lines(
 /// An error with the node it happened on; further lines of its text keep their own indentation.
 pub(crate) fn error_lines(error: &ErrorReport, text: &mut String) {
     let _ = write!(text, "  {}", error.kind);
-    if let Some(node) = &error.node {
+    if let Some(node) = error.node.as_deref().filter(|node| !error.message.contains(*node)) {
         let _ = write!(text, " on node {}", printable_line(node));
     }
     let mut lines = error.message.lines();

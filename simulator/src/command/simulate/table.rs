@@ -155,6 +155,9 @@ fn summary(report: &SimulationReport, text: &mut String) {
         overrides.iter().map(|(gate, value)| format!("{gate}={value}")).collect::<Vec<_>>().join(",")
     };
     let _ = writeln!(text, "\nKubernetes {}, feature gates {gates}", report.assumptions.release);
+    if !report.assumptions.tie_rule.is_empty() {
+        let _ = writeln!(text, "order: {}", report.assumptions.tie_rule);
+    }
 }
 
 /// The causes with most pods first.
