@@ -67,6 +67,13 @@ pub(crate) struct AttemptClaim {
     pub(crate) allocated_before: bool,
 }
 
+impl AttemptClaim {
+    /// A claim that the attempt did not change.
+    fn before(claim: &PodClaim) -> Self {
+        Self { pod_claim: Some(claim.name.clone()), claim: claim.claim, allocated_before: true }
+    }
+}
+
 impl Attempt {
     fn new(outcome: PodOutcome) -> Self {
         Self {
@@ -230,6 +237,9 @@ impl<'a> Simulation<'a> {
                 continue;
             }
             attempt.notes.append(&mut notes);
+            if attempt.outcome != PodOutcome::Scheduled {
+                attempt.claims = pod_claims.iter().map(AttemptClaim::before).collect();
+            }
             return Ok(attempt);
         }
     }
@@ -309,7 +319,9 @@ impl<'a> Simulation<'a> {
                 DeviceVerdict::Refused(refusal) => self.tally.add_device_refusal(refusal, at),
                 DeviceVerdict::Failed(error) => {
                     let node = Some(state.name().to_owned());
-                    return Ok(Attempt::failed(error.kind().as_str(), error.to_string(), node));
+                    let failed = Attempt::failed(error.kind().as_str(), error.to_string(), node);
+                    let message = Some(format!("running \"DynamicResources\" filter plugin: {error}"));
+                    return Ok(Attempt { message, ..failed });
                 }
                 // Upstream's limit is wall time, which a node behind the chosen one need not reach.
                 DeviceVerdict::Undecided if chosen.is_some() => {}
@@ -327,7 +339,7 @@ impl<'a> Simulation<'a> {
         }
         match chosen {
             Some((at, results)) => Ok(self.commit(pod, needs, &mut plan, at, results)),
-            None => Ok(self.refused(pod, &mut plan)),
+            None => Ok(self.refused()),
         }
     }
 
@@ -396,22 +408,13 @@ impl<'a> Simulation<'a> {
         Attempt { node: Some(at), claims, ..Attempt::new(PodOutcome::Scheduled) }
     }
 
-    fn refused(&mut self, _pod: &Pod, plan: &mut DevicePlan) -> Attempt {
+    fn refused(&mut self) -> Attempt {
         let message = self.tally.message(&self.names, self.nodes.len());
         let states = &self.states;
         let reasons = self.tally.reasons(&self.names, &self.placements, |at| {
             states.get(at).map(|state| state.name().to_owned()).unwrap_or_default()
         });
-        let claims = plan
-            .claims()
-            .iter()
-            .map(|pod_claim| AttemptClaim {
-                pod_claim: Some(pod_claim.name.clone()),
-                claim: pod_claim.claim,
-                allocated_before: true,
-            })
-            .collect();
-        Attempt { message: Some(message), reasons, claims, ..Attempt::new(PodOutcome::Unschedulable) }
+        Attempt { message: Some(message), reasons, ..Attempt::new(PodOutcome::Unschedulable) }
     }
 
     /// Deallocates one claim of the pod that is allocated for other nodes and that no other pod uses, the first

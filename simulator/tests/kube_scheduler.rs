@@ -1,0 +1,109 @@
+//! What a real kube-scheduler decided about the examples, recorded in their folders.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use drayage_cel::Release;
+use drayage_cluster::{Input, LoadOptions, load};
+use drayage_simulator::gates::FeatureGates;
+use drayage_simulator::report::{DeviceReport, PodOutcome, PodReport};
+use drayage_simulator::schedule::{Options, Prepared, simulate};
+use serde_json::Value;
+
+/// One pod as the records have it.
+#[derive(Debug, PartialEq)]
+struct Decision {
+    node: Option<String>,
+    claims: BTreeMap<String, Vec<String>>,
+    message: Option<String>,
+}
+
+fn recorded(pod: &Value) -> Decision {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let claims = pod["claims"].as_object().unwrap();
+    Decision {
+        node: text(&pod["node"]),
+        claims: claims
+            .iter()
+            .map(|(name, devices)| {
+                (name.clone(), devices.as_array().unwrap().iter().filter_map(text).collect())
+            })
+            .collect(),
+        message: text(&pod["message"]),
+    }
+}
+
+fn found(pod: &PodReport) -> Decision {
+    let device = |device: &DeviceReport| {
+        let mut parts =
+            vec![device.request.clone(), format!("{}/{}/{}", device.driver, device.pool, device.device)];
+        parts.extend(device.consumed_capacity.iter().map(|(name, amount)| format!("{name}={amount}")));
+        parts.join(" ")
+    };
+    let claims = pod
+        .claims
+        .iter()
+        // The record has a pod's claims only where it was placed.
+        .filter(|_| pod.outcome == PodOutcome::Scheduled)
+        .map(|claim| {
+            let name = claim.pod_claim.clone().unwrap_or_else(|| "extended resources".to_owned());
+            (name, claim.devices.iter().map(device).collect())
+        })
+        .collect();
+    // The end of a generated name is random in a cluster; the record has an `x` there.
+    let mut message = pod.message.clone();
+    for claim in pod.claims.iter().filter(|claim| claim.generated) {
+        let (base, _) = claim.name.rsplit_once('-').unwrap();
+        message = message.map(|message| message.replace(&claim.name, &format!("{base}-x")));
+    }
+    Decision { node: pod.node.clone(), claims, message }
+}
+
+fn decisions(folder: &Path, gates: &str) -> BTreeMap<String, Decision> {
+    let yaml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yaml");
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(yaml).collect();
+    files.sort();
+    let inputs: Vec<Input> = files.into_iter().map(Input::Path).collect();
+    let snapshot = load(&inputs, LoadOptions::default()).unwrap();
+    let gates = FeatureGates::parse(Release::V1_36, gates).unwrap();
+    let options = Options { gates, ..Options::for_release(Release::V1_36) };
+    let report = simulate(&Prepared::new(snapshot), &options, &mut (), &AtomicBool::new(false)).unwrap();
+    report
+        .pods
+        .iter()
+        .filter(|pod| pod.outcome != PodOutcome::AlreadyRunning)
+        .map(|pod| (format!("{}/{}", pod.namespace, pod.name), found(pod)))
+        .collect()
+}
+
+#[test]
+fn decisions_are_the_schedulers() {
+    let examples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let mut compared = 0;
+    let mut differences = Vec::new();
+    for entry in fs::read_dir(examples).unwrap() {
+        let folder = entry.unwrap().path();
+        let Ok(text) = fs::read_to_string(folder.join("kube-scheduler.json")) else { continue };
+        let record: Value = serde_json::from_str(&text).unwrap();
+        for run in record["runs"].as_array().unwrap() {
+            let gates = run["featureGates"].as_str().unwrap_or_default();
+            let found = decisions(&folder, gates);
+            for (name, pod) in run["pods"].as_object().unwrap() {
+                let recorded = recorded(pod);
+                compared += 1;
+                if found.get(name) != Some(&recorded) {
+                    differences.push(format!(
+                        "{} {gates} {name}\n  recorded {recorded:?}\n  found    {:?}",
+                        folder.display(),
+                        found.get(name)
+                    ));
+                }
+            }
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert!(compared > 30, "{compared}");
+}
