@@ -57,17 +57,17 @@ fn random_problems_are_a_good_mix() {
 
 #[test]
 fn reference_gives_the_same_answer() {
-    for_all(count(20_000), Weights::ALL, agrees_with_reference);
+    for_all(count(6_000), Weights::ALL, agrees_with_reference);
 }
 
 #[test]
 fn reference_gives_the_same_answer_on_clean_problems() {
-    for_all(count(10_000), Weights::CLEAN, agrees_with_reference);
+    for_all(count(3_000), Weights::CLEAN, agrees_with_reference);
 }
 
 #[test]
 fn verifier_accepts_every_answer() {
-    for_all(count(10_000), Weights::ALL, |problem| match problem.solve().outcome {
+    for_all(count(2_000), Weights::ALL, |problem| match problem.solve().outcome {
         Outcome::Allocated(results) => problem.verify(&results).map_err(|found| {
             let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
             format!("{}\n{results:?}", lines.join("\n"))
@@ -79,7 +79,7 @@ fn verifier_accepts_every_answer() {
 /// Whatever was asked before, and whatever is remembered from it, equal questions get equal answers.
 #[test]
 fn answers_do_not_depend_on_earlier_questions() {
-    for_all(count(3_000), Weights::ALL, |problem| {
+    for_all(count(400), Weights::ALL, |problem| {
         let mut allocator = problem.allocator(Profile::V1_36);
         let first = problem.ask(&mut allocator);
         // Other questions to the same allocator: fewer claims, nothing held, another node.
@@ -108,7 +108,7 @@ fn answers_do_not_depend_on_earlier_questions() {
 /// node selectors are malformed.)
 #[test]
 fn order_of_input_does_not_matter() {
-    for_all(count(5_000), Weights::CLEAN, |problem| {
+    for_all(count(1_000), Weights::CLEAN, |problem| {
         let mut random = Random::new(7);
         let mut other = problem.clone();
         random.shuffle(&mut other.slices);
@@ -134,7 +134,7 @@ fn renaming_changes_nothing_else() {
         Some((base, sub)) => format!("{}/{}", renamed(base), renamed(sub)),
         None => renamed(name),
     };
-    for_all(count(3_000), Weights::ALL, |problem| {
+    for_all(count(1_000), Weights::ALL, |problem| {
         let mut other = problem.clone();
         for class in &mut other.classes {
             class.name = renamed(&class.name);
@@ -188,7 +188,7 @@ fn renaming_changes_nothing_else() {
 #[test]
 fn removing_a_device_never_helps() {
     let mut looked_at = 0;
-    for seed in 0..count(6_000) {
+    for seed in 0..count(1_200) {
         let mut problem = generate::problem(seed, Weights::CLEAN);
         for claim in &mut problem.claims {
             for constraint in &mut claim.constraints {
@@ -236,5 +236,5 @@ fn removing_a_device_never_helps() {
             }
         }
     }
-    assert!(looked_at > 50, "only {looked_at} problems were of use");
+    assert!(looked_at > 20, "only {looked_at} problems were of use");
 }

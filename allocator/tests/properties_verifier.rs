@@ -32,8 +32,7 @@ fn solved(
 #[test]
 fn answers_of_the_reference_are_accepted() {
     let mut accepted = 0;
-    for (seed, problem, results) in
-        solved(0..8_000, Weights::ALL).chain(solved(8_000..12_000, Weights::CLEAN))
+    for (seed, problem, results) in solved(0..4_000, Weights::ALL).chain(solved(8_000..9_500, Weights::CLEAN))
     {
         if let Err(found) = problem.verify(&results) {
             let found: Vec<String> = found.iter().map(ToString::to_string).collect();
@@ -41,7 +40,7 @@ fn answers_of_the_reference_are_accepted() {
         }
         accepted += 1;
     }
-    assert!(accepted > 3_000, "{accepted} answers");
+    assert!(accepted > 1_200, "{accepted} answers");
 }
 
 /// Changes problem and answer so that the answer is wrong; false where there is nothing to change.
@@ -293,7 +292,7 @@ fn with_device(
 #[test]
 fn tampered_answers_are_rejected() {
     let mut applied = vec![0; TAMPERS.len()];
-    for (seed, problem, results) in solved(20_000..26_000, Weights::ALL) {
+    for (seed, problem, results) in solved(20_000..22_500, Weights::ALL) {
         for (index, (name, tamper)) in TAMPERS.iter().enumerate() {
             let (mut problem, mut results) = (problem.clone(), results.clone());
             let mut random = Random::new(seed);
@@ -308,6 +307,6 @@ fn tampered_answers_are_rejected() {
         }
     }
     for ((name, _), applied) in TAMPERS.iter().zip(applied) {
-        assert!(applied > 10, "{name}: tried {applied} times only");
+        assert!(applied > 3, "{name}: tried {applied} times only");
     }
 }
