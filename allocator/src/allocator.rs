@@ -136,7 +136,7 @@ impl Allocator {
             }
             Ending::Failed => Ok(Outcome::Unsatisfiable { invalid_pools: setting.view.has_invalid_pools() }),
             Ending::Error(error) => Err(error),
-            Ending::OutOfSteps => Ok(Outcome::Undecided),
+            Ending::OutOfSteps | Ending::NeedsGuide => Ok(Outcome::Undecided),
         }
     }
 

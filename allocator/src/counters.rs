@@ -91,7 +91,6 @@ impl CounterLayout {
         Some((book?, consumption))
     }
 
-    #[allow(dead_code, reason = "for the accelerated search")]
     /// Whether some book belongs to several pools, so that the order of the search decides what is available.
     pub(crate) fn mixes_pools(&self) -> bool {
         self.books.iter().any(|book| book.pools.len() > 1)
@@ -215,7 +214,6 @@ impl CounterState {
         }
     }
 
-    #[allow(dead_code, reason = "for the accelerated search")]
     /// What the search has taken from a book so far, by counter.
     pub(crate) fn consumed(&self, book: u32) -> &[Quantity] {
         &self.books[book as usize].consumed

@@ -54,7 +54,7 @@ pub(crate) struct ChosenDevice {
     pub(crate) position: u32,
     /// What a share consumes; `None` for a device that is used exclusively.
     pub(crate) share: Option<Amounts>,
-    takes_counters: bool,
+    pub(crate) takes_counters: bool,
 }
 
 /// Why a device cannot be chosen for a request now.
@@ -108,6 +108,44 @@ impl<'s> Chosen<'s> {
     /// The devices in order of choice.
     pub(crate) fn devices(&self) -> &[ChosenDevice] {
         &self.stack
+    }
+
+    pub(crate) fn setting(&self) -> &'s Setting<'s> {
+        self.setting
+    }
+
+    pub(crate) fn layout(&self) -> &'s CounterLayout {
+        self.layout
+    }
+
+    /// What other claims consume of the device's capacity.
+    pub(crate) fn held_capacity(&self, position: u32) -> Option<&'s Amounts> {
+        self.held.get(&position).and_then(|books| books.capacity.as_ref())
+    }
+
+    /// The claims that use the device exclusively in this search.
+    pub(crate) fn marks(&self, position: u32) -> &[u32] {
+        self.marks.get(&position).map_or(&[], SmallVec::as_slice)
+    }
+
+    /// The shares of the device taken in this search.
+    pub(crate) fn share(&self, position: u32) -> Option<&Share> {
+        self.shares.get(&position)
+    }
+
+    /// What a claim's constraints remember.
+    pub(crate) fn constraints(&self, claim: u32) -> &[ConstraintState] {
+        self.constraints.get(claim as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether nothing of the device was chosen in this search.
+    pub(crate) fn is_untouched(&self, position: u32) -> bool {
+        self.marks(position).is_empty() && !self.shares.contains_key(&position)
+    }
+
+    /// What this search has taken from a counter book, by counter.
+    pub(crate) fn consumed_counters(&self, book: u32) -> &[Quantity] {
+        self.counters.consumed(book)
     }
 
     /// How many devices a claim has so far.
@@ -276,7 +314,7 @@ impl<'s> Chosen<'s> {
         }
     }
 
-    fn device(&self, position: u32) -> &'s Device {
+    pub(crate) fn device(&self, position: u32) -> &'s Device {
         self.setting.inventory.device(self.setting.view.device(position))
     }
 

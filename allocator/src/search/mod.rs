@@ -1,15 +1,23 @@
 //! The search for the first solution in upstream's order.
 
 mod candidate;
+mod flow;
+mod guide;
+mod memory;
+mod relaxation;
 mod walk;
 
 #[allow(unused_imports, reason = "for the diagnosis")]
 pub(crate) use candidate::Refusal;
 pub(crate) use candidate::{Chosen, ChosenDevice};
-pub(crate) use walk::{Ending, SelectedAlternative, Walk};
+pub(crate) use walk::{Ending, SelectedAlternative};
 
 use crate::problem::{Problem, Setting};
 use crate::selectors::Selectors;
+use walk::Walk;
+
+/// How many choices may fail before the search studies the problem. Most questions are answered before.
+const PATIENCE: u32 = 8;
 
 /// Searches until there is an answer or the budget of steps is used up.
 pub(crate) fn run<'s>(
@@ -20,5 +28,9 @@ pub(crate) fn run<'s>(
     steps: &mut u64,
     budget: u64,
 ) -> Ending {
-    Walk::new(setting, problem, selectors, chosen, steps, budget).run()
+    let mut walk = Walk::new(setting, problem, selectors, chosen, steps, budget);
+    match walk.try_without_guide(PATIENCE) {
+        Ending::NeedsGuide => walk.run_with_guide(),
+        ending => ending,
+    }
 }

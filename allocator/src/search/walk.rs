@@ -1,10 +1,19 @@
 //! The depth-first search, in upstream's order.
 
+use fixedbitset::FixedBitSet;
+use rustc_hash::FxHashMap;
+
 use crate::error::{AllocationError, ErrorKind};
 use crate::problem::{Problem, RESULTS_MAX, Setting};
 use crate::selectors::Selectors;
 
 use super::candidate::{Chosen, Refusal};
+use super::guide::Guide;
+use super::memory::{self, Remainder};
+use super::relaxation::Relaxation;
+
+/// How many failed remainders are kept, a bound for memory.
+const MAX_REMEMBERED: usize = 200_000;
 
 /// How a search ended.
 #[derive(Debug)]
@@ -14,6 +23,8 @@ pub(crate) enum Ending {
     Failed,
     Error(AllocationError),
     OutOfSteps,
+    /// Choices failed more often than a walk without a guide should go on for.
+    NeedsGuide,
 }
 
 /// The alternative that a solution uses for a request that has alternatives.
@@ -27,16 +38,16 @@ pub(crate) struct SelectedAlternative {
 
 /// The place of one search node: a device that is to be found.
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    claim: u32,
-    request: u32,
+pub(crate) struct Place {
+    pub(crate) claim: u32,
+    pub(crate) request: u32,
     /// The choice being worked on; `None` at the entry of a request.
-    choice: Option<u32>,
+    pub(crate) choice: Option<u32>,
     /// How many devices of the choice are chosen.
-    ordinal: i64,
+    pub(crate) ordinal: i64,
     /// The first position that may be chosen. Devices of one request are chosen in rising positions, so that each
     /// set is tried once.
-    start: u32,
+    pub(crate) start: u32,
 }
 
 /// What is still to be tried when what comes after fails.
@@ -50,6 +61,8 @@ enum Frame {
     Device(Place),
     /// A device was chosen because its request wants all.
     FixedDevice,
+    /// If what comes after fails, the remainder written down last fails.
+    Remember,
 }
 
 /// How a subtree ended without a solution.
@@ -77,6 +90,13 @@ pub(crate) struct Walk<'w, 's> {
     selected: Vec<Option<bool>>,
     steps: &'w mut u64,
     budget: u64,
+    /// How many choices may still fail before the walk asks for a guide.
+    patience: Option<u32>,
+    guide: Option<Guide>,
+    /// Remainders that failed, and how.
+    failed: FxHashMap<Remainder, Failure>,
+    /// The remainders of the [`Frame::Remember`]s.
+    pending: Vec<Remainder>,
 }
 
 impl<'w, 's> Walk<'w, 's> {
@@ -89,11 +109,53 @@ impl<'w, 's> Walk<'w, 's> {
         budget: u64,
     ) -> Self {
         let selected = vec![None; problem.choices.len() * setting.view.positions.len()];
-        Self { setting, problem, selectors, chosen, frames: Vec::new(), selected, steps, budget }
+        Self {
+            setting,
+            problem,
+            selectors,
+            chosen,
+            frames: Vec::new(),
+            selected,
+            steps,
+            budget,
+            patience: None,
+            guide: None,
+            failed: FxHashMap::default(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// Walks like upstream, but gives up with [`Ending::NeedsGuide`] after so many failed choices.
+    pub(crate) fn try_without_guide(&mut self, patience: u32) -> Ending {
+        self.patience = Some(patience);
+        self.run()
+    }
+
+    /// Walks with what can be known of the problem, if anything can.
+    pub(crate) fn run_with_guide(&mut self) -> Ending {
+        while !self.chosen.devices().is_empty() {
+            self.chosen.undo();
+        }
+        self.frames.clear();
+        self.patience = None;
+        let (setting, problem) = (self.setting, self.problem);
+        let positions = setting.view.positions.len();
+        let (selectors, selected) = (&mut *self.selectors, &mut self.selected);
+        let memory = setting.profile.distinct_memory;
+        self.guide = Guide::new(problem, self.chosen, memory, |number, position| {
+            let slot = &mut selected[number as usize * positions + position as usize];
+            if slot.is_none() {
+                let choice = problem.choice(number);
+                let claim = problem.claims[choice.claim as usize].claim;
+                *slot = choice.selects(setting, selectors, claim, position).ok();
+            }
+            *slot
+        });
+        self.run()
     }
 
     /// Walks until there is a solution or nothing is left to try. The devices of a solution stay chosen.
-    pub(crate) fn run(mut self) -> Ending {
+    fn run(&mut self) -> Ending {
         let mut next = Next::Enter(Place { claim: 0, request: 0, choice: None, ordinal: 0, start: 0 });
         loop {
             next = match next {
@@ -134,6 +196,11 @@ impl<'w, 's> Walk<'w, 's> {
                 start: 0,
             });
         };
+        if place.choice.is_none()
+            && let Some(next) = self.consult(&place)
+        {
+            return next;
+        }
         let number = match place.choice {
             Some(choice) => choice,
             None if request.has_alternatives => {
@@ -159,6 +226,11 @@ impl<'w, 's> Walk<'w, 's> {
         if results.wrapping_sub(place.ordinal) > RESULTS_MAX {
             return Next::Fail(Failure::OverLimit);
         }
+        if place.choice.is_some()
+            && let Some(next) = self.consult(&place)
+        {
+            return next;
+        }
         let place = Place { choice: Some(number), ..place };
         match &choice.all_devices {
             Some(devices) => self.fixed_device(place, number, devices),
@@ -178,14 +250,44 @@ impl<'w, 's> Walk<'w, 's> {
                 self.chosen.undo();
                 Next::Fail(failure)
             }
+            Frame::Remember => {
+                if let Some(remainder) = self.pending.pop()
+                    && self.failed.len() < MAX_REMEMBERED
+                {
+                    self.failed.insert(remainder, failure);
+                }
+                Next::Fail(failure)
+            }
             Frame::Device(place) => {
                 self.chosen.undo();
+                match &mut self.patience {
+                    Some(0) => return Next::End(Ending::NeedsGuide),
+                    Some(patience) => *patience -= 1,
+                    None => {}
+                }
                 match (failure, place.choice) {
                     (Failure::NoSolution, Some(number)) => self.scan(place, number),
                     _ => Next::Fail(failure),
                 }
             }
         }
+    }
+
+    /// What the guide says of a place: how it fails, or nothing, in which case its failure will be remembered.
+    fn consult(&mut self, place: &Place) -> Option<Next> {
+        let guide = self.guide.as_ref().filter(|guide| guide.may_cut(place))?;
+        let remainder = memory::remainder(guide, self.problem, self.chosen, place);
+        if let Some(failure) = remainder.as_ref().and_then(|remainder| self.failed.get(remainder)) {
+            return Some(Next::Fail(*failure));
+        }
+        if !Relaxation::new(guide, self.problem, self.chosen, place).is_possible(self.chosen, place) {
+            return Some(Next::Fail(Failure::NoSolution));
+        }
+        if let Some(remainder) = remainder {
+            self.pending.push(remainder);
+            self.frames.push(Frame::Remember);
+        }
+        None
     }
 
     fn selected_alternatives(&self) -> Vec<SelectedAlternative> {
@@ -230,7 +332,13 @@ impl<'w, 's> Walk<'w, 's> {
     /// The first device from the place's start on that can be chosen.
     fn scan(&mut self, place: Place, number: u32) -> Next {
         let choice = self.problem.choice(number);
+        let mut tried = self.tried_classes(&place);
         for position in place.start..self.setting.view.len() {
+            if let (Some(tried), Some(guide)) = (&mut tried, &self.guide)
+                && !is_worth_trying(guide, self.chosen, tried, number, position)
+            {
+                continue;
+            }
             if self.chosen.in_use(choice, position) {
                 continue;
             }
@@ -247,6 +355,21 @@ impl<'w, 's> Walk<'w, 's> {
             return Next::Enter(Place { ordinal: place.ordinal + 1, start, ..place });
         }
         Next::Fail(Failure::NoSolution)
+    }
+
+    /// Where devices may be skipped: the classes of untouched devices before the place's start. Each of them was
+    /// tried for this request with less chosen than now, or could not be used even then.
+    fn tried_classes(&self, place: &Place) -> Option<FixedBitSet> {
+        let guide = self.guide.as_ref().filter(|guide| guide.may_skip(place))?;
+        let mut tried = FixedBitSet::with_capacity(guide.classes.len());
+        for position in 0..place.start {
+            if let Some(class) = guide.class_of[position as usize]
+                && self.chosen.is_untouched(position)
+            {
+                tried.insert(class as usize);
+            }
+        }
+        Some(tried)
     }
 
     fn selects(&mut self, number: u32, position: u32) -> Result<bool, AllocationError> {
@@ -274,4 +397,17 @@ impl<'w, 's> Walk<'w, 's> {
         );
         AllocationError::new(ErrorKind::AllDevicesConstraint, message)
     }
+}
+
+/// Whether a device can be used at all, and is not interchangeable with one that was tried. Notes it as tried.
+fn is_worth_trying(
+    guide: &Guide,
+    chosen: &Chosen<'_>,
+    tried: &mut FixedBitSet,
+    number: u32,
+    position: u32,
+) -> bool {
+    let Some(class) = guide.class_of[position as usize] else { return false };
+    guide.candidates[number as usize].devices.contains(position as usize)
+        && !(chosen.is_untouched(position) && tried.put(class as usize))
 }

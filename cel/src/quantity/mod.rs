@@ -156,6 +156,18 @@ impl Quantity {
         }
     }
 
+    /// The number in units of 10⁻⁹, exactly; `None` where that is no whole number of 128 bits. Quantities that were
+    /// read from text never have smaller units.
+    pub fn nano_units(&self) -> Option<i128> {
+        let (digits, exponent) = self.amount.to_decimal().reduced();
+        let Digits::Short(digits) = digits else { return None };
+        if digits == 0 {
+            return Some(0);
+        }
+        let places = u32::try_from(exponent.checked_add(9)?).ok()?;
+        digits.checked_mul(10_i128.checked_pow(places)?)
+    }
+
     /// The nearest floating-point numbers upstream finds, `AsApproximateFloat64`. Not for computing with.
     pub fn as_approximate_float(&self) -> f64 {
         match &self.amount {

@@ -201,6 +201,15 @@ proptest! {
     }
 
     #[test]
+    fn nano_units_keep_order_and_sums(left in any_quantity(), right in any_quantity()) {
+        if let (Some(left_units), Some(right_units)) = (left.nano_units(), right.nano_units()) {
+            prop_assert_eq!(left.cmp(&right), left_units.cmp(&right_units));
+            let sum = left.checked_add(&right).and_then(|sum| sum.nano_units());
+            prop_assert_eq!(sum, left_units.checked_add(right_units));
+        }
+    }
+
+    #[test]
     fn value_is_the_next_integer_away_from_zero(quantity in any_quantity()) {
         let integer = |value| Quantity::from_integer(value, QuantityFormat::DecimalSI);
         prop_assume!(quantity >= Quantity::ZERO && quantity <= integer(i64::MAX));

@@ -1,0 +1,376 @@
+//! Knowledge about a problem that lets the search skip what cannot succeed, without changing its answer.
+//!
+//! Upstream's search is a plain walk: its answer is the first feasible choice of devices in walk order, or the first
+//! error it runs into. Skipping a part of the walk keeps the answer if nothing in that part is a solution, nothing
+//! in it is an error, and nothing it leaves behind changes what comes later. [`Guide`] knows where the last two
+//! hold; what cannot be a solution is found in three ways:
+//!
+//! - *relaxation* (see [`super::relaxation`]): what is left of the problem, made easier, has no solution;
+//! - *interchangeable devices*: two free devices that no request, constraint, counter or share can tell apart lead
+//!   to the same result, so after the first failed the second is not tried;
+//! - *memory* (see [`super::memory`]): what is left of the problem looks the same as where it failed before.
+
+use std::collections::BTreeMap;
+
+use fixedbitset::FixedBitSet;
+use rustc_hash::FxHashMap;
+
+use crate::capacity::Amounts;
+use crate::constraints::{AttributeClass, ConstraintKind};
+use crate::objects::DeviceCapacity;
+use crate::problem::{Choice, Problem};
+use crate::profile::DistinctMemory;
+
+use super::candidate::Chosen;
+use super::walk::Place;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Guide {
+    /// All requests of all claims, in order.
+    pub(crate) requests: Vec<GuidedRequest>,
+    /// By claim: its first request in `requests`.
+    first_request: Vec<u32>,
+    /// By choice.
+    pub(crate) candidates: Vec<Candidates>,
+    /// Devices that cannot be told apart, in the order of their first members.
+    pub(crate) classes: Vec<InterchangeableDevices>,
+    /// By position; devices that no choice can use have no class.
+    pub(crate) class_of: Vec<Option<u32>>,
+    /// By claim: whether undoing a choice in it may leave something behind.
+    leaves_traces: Vec<bool>,
+    /// By claim: the first of its constraints in [`InterchangeableDevices::values`].
+    pub(crate) first_constraint: Vec<u32>,
+    /// Whether any choice has admin access.
+    pub(crate) admin_access: bool,
+    /// By counter book, by counter: what other claims leave, in units of 10⁻⁹.
+    pub(crate) available: Vec<Vec<Option<i128>>>,
+}
+
+/// A request of the problem.
+#[derive(Clone, Debug)]
+pub(crate) struct GuidedRequest {
+    pub(crate) claim: u32,
+    pub(crate) choices: std::ops::Range<u32>,
+    /// Whether neither this nor a later request can end the search with an error.
+    error_free: bool,
+    /// The classes this and later requests can use.
+    pub(crate) classes: FixedBitSet,
+    /// The counter books this and later requests can use.
+    pub(crate) books: FixedBitSet,
+}
+
+/// The devices a choice could use if nothing else were chosen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Candidates {
+    pub(crate) devices: FixedBitSet,
+    pub(crate) classes: Vec<u32>,
+    /// Whether they are enough.
+    pub(crate) possible: bool,
+    may_err: bool,
+}
+
+/// A set of devices that cannot be told apart.
+#[derive(Clone, Debug)]
+pub(crate) struct InterchangeableDevices {
+    /// Their positions, rising.
+    pub(crate) members: Vec<u32>,
+    pub(crate) shareable: bool,
+    /// The value of the attribute of each constraint of each claim.
+    pub(crate) values: Vec<AttributeClass>,
+    /// The counter book they take from.
+    pub(crate) book: Option<u32>,
+    /// What each takes, by number of the counter, in units of 10⁻⁹.
+    pub(crate) takes: Vec<(u32, i128)>,
+}
+
+/// What makes devices different.
+#[derive(PartialEq, Eq, Hash)]
+struct ClassKey {
+    choices: Vec<u32>,
+    values: Vec<AttributeClass>,
+    book: Option<u32>,
+    takes: Vec<(u32, i128)>,
+    sharing: Option<usize>,
+}
+
+impl Guide {
+    /// Studies a problem of which nothing is chosen yet. `selects` tells whether the selectors of a choice select
+    /// a device; `None` is an error.
+    ///
+    /// `None` where nothing may be skipped: counters of several pools in one book, or amounts that are negative
+    /// or beyond 128 bits.
+    pub(crate) fn new(
+        problem: &Problem<'_>,
+        chosen: &mut Chosen<'_>,
+        memory: DistinctMemory,
+        mut selects: impl FnMut(u32, u32) -> Option<bool>,
+    ) -> Option<Self> {
+        if chosen.layout().mixes_pools() || problem.choices.iter().any(|choice| choice.count < 0) {
+            return None;
+        }
+        let positions = chosen.setting().view.len();
+        let mut candidates: Vec<Candidates> = Vec::with_capacity(problem.choices.len());
+        for (number, choice) in (0_u32..).zip(&problem.choices) {
+            let twin = problem.choices[..number as usize].iter().position(|other| is_twin(choice, other));
+            let found = match twin {
+                Some(twin) => candidates[twin].clone(),
+                None => find_candidates(chosen, number, choice, positions, &mut selects),
+            };
+            candidates.push(found);
+        }
+        for (choice, found) in problem.choices.iter().zip(&mut candidates) {
+            let enough = i64::try_from(found.devices.count_ones(..)).unwrap_or(i64::MAX) >= choice.count;
+            found.possible = enough && (choice.all_devices.is_none() || choice.count > 0);
+            found.may_err |= all_devices_may_clash(problem, choice, memory);
+        }
+
+        let mut first_constraint = Vec::with_capacity(problem.claims.len());
+        let mut constraints = 0;
+        for claim in &problem.claims {
+            first_constraint.push(constraints);
+            constraints += u32::try_from(claim.constraints.len()).ok()?;
+        }
+        let mut guide = Self {
+            requests: Vec::new(),
+            first_request: Vec::new(),
+            leaves_traces: (0_u32..)
+                .zip(&problem.claims)
+                .map(|(claim, _)| leaves_traces(problem, claim, memory))
+                .collect(),
+            classes: Vec::new(),
+            class_of: vec![None; positions as usize],
+            candidates,
+            first_constraint,
+            admin_access: problem.choices.iter().any(|choice| choice.admin_access),
+            available: available_counters(chosen)?,
+        };
+        guide.tell_devices_apart(problem, chosen)?;
+        guide.list_requests(problem, chosen);
+        Some(guide)
+    }
+
+    /// The number of a request in [`Guide::requests`]; `None` behind the last.
+    pub(crate) fn number(&self, place: &Place) -> Option<u32> {
+        self.first_request.get(place.claim as usize).map(|first| first + place.request)
+    }
+
+    /// Whether the rest of the search from a place on may be declared failed without walking it.
+    pub(crate) fn may_cut(&self, place: &Place) -> bool {
+        let at_entry = place.request == 0 && place.choice.is_none();
+        self.may_walk_freely(place, at_entry)
+    }
+
+    /// Whether single devices may be left out when a place is scanned.
+    pub(crate) fn may_skip(&self, place: &Place) -> bool {
+        self.may_walk_freely(place, false)
+    }
+
+    fn may_walk_freely(&self, place: &Place, ignore_traces: bool) -> bool {
+        let request = self.number(place).and_then(|number| self.requests.get(number as usize));
+        let traces = self.leaves_traces.get(place.claim as usize).copied().unwrap_or(true);
+        request.is_some_and(|request| request.error_free) && (ignore_traces || !traces)
+    }
+
+    /// Puts devices that some choice can use into classes.
+    fn tell_devices_apart(&mut self, problem: &Problem<'_>, chosen: &Chosen<'_>) -> Option<()> {
+        let mut known: FxHashMap<ClassKey, u32> = FxHashMap::default();
+        let mut sharing: Vec<(&BTreeMap<String, DeviceCapacity>, Option<&Amounts>)> = Vec::new();
+        for position in 0..chosen.setting().view.len() {
+            let device = chosen.device(position);
+            let choices: Vec<u32> = (0_u32..)
+                .zip(&self.candidates)
+                .filter(|(_, found)| found.devices.contains(position as usize))
+                .map(|(choice, _)| choice)
+                .collect();
+            if choices.is_empty() {
+                continue;
+            }
+            let shareable = chosen.is_shareable(device);
+            if device.capacity.values().any(|capacity| capacity.value.sign() < 0) {
+                return None;
+            }
+            let share_group = shareable.then(|| {
+                let books = (&device.capacity, chosen.held_capacity(position));
+                sharing.iter().position(|other| *other == books).unwrap_or_else(|| {
+                    sharing.push(books);
+                    sharing.len() - 1
+                })
+            });
+            let (book, takes) = match chosen.layout().consumption(chosen.setting().view, position) {
+                Some((book, consumption)) if !device.consumes_counters.is_empty() => {
+                    let mut takes = Vec::with_capacity(consumption.len());
+                    for (counter, amount) in consumption {
+                        takes.push((*counter, amount.nano_units().filter(|amount| *amount >= 0)?));
+                    }
+                    (Some(book), takes)
+                }
+                _ => (None, Vec::new()),
+            };
+            let values: Vec<AttributeClass> = problem
+                .claims
+                .iter()
+                .flat_map(|claim| &claim.constraints)
+                .map(|constraint| constraint.class(position))
+                .collect();
+            let key = ClassKey { choices, values, book, takes, sharing: share_group };
+            let next = u32::try_from(self.classes.len()).ok()?;
+            let class = known.get(&key).copied().unwrap_or(next);
+            if class == next {
+                self.classes.push(InterchangeableDevices {
+                    members: Vec::new(),
+                    shareable,
+                    values: key.values.clone(),
+                    book: key.book,
+                    takes: key.takes.clone(),
+                });
+                for choice in &key.choices {
+                    self.candidates[*choice as usize].classes.push(next);
+                }
+                known.insert(key, next);
+            }
+            self.classes[class as usize].members.push(position);
+            self.class_of[position as usize] = Some(class);
+        }
+        Some(())
+    }
+
+    fn list_requests(&mut self, problem: &Problem<'_>, chosen: &Chosen<'_>) {
+        for (claim, claim_problem) in (0_u32..).zip(&problem.claims) {
+            self.first_request.push(u32::try_from(self.requests.len()).unwrap_or(u32::MAX));
+            self.requests.extend(claim_problem.requests.iter().map(|request| GuidedRequest {
+                claim,
+                choices: request.choices.clone(),
+                error_free: false,
+                classes: FixedBitSet::new(),
+                books: FixedBitSet::new(),
+            }));
+        }
+        let mut error_free = true;
+        let mut classes = FixedBitSet::with_capacity(self.classes.len());
+        let mut books = FixedBitSet::with_capacity(chosen.layout().books.len());
+        for request in self.requests.iter_mut().rev() {
+            for choice in request.choices.clone() {
+                let found = &self.candidates[choice as usize];
+                error_free &= !found.may_err;
+                for class in &found.classes {
+                    classes.insert(*class as usize);
+                    if let Some(book) = self.classes[*class as usize].book {
+                        books.insert(book as usize);
+                    }
+                }
+            }
+            request.error_free = error_free;
+            request.classes.clone_from(&classes);
+            request.books.clone_from(&books);
+        }
+    }
+}
+
+impl Candidates {
+    /// Adds a device if the choice can use it while nothing else is chosen.
+    fn test(&mut self, chosen: &mut Chosen<'_>, number: u32, position: u32) {
+        if chosen.has_capacity(number, position) && chosen.choose(number, position).is_ok() {
+            chosen.undo();
+            self.devices.insert(position as usize);
+        }
+    }
+}
+
+/// What other claims leave of each counter, while every book belongs to one pool.
+fn available_counters(chosen: &Chosen<'_>) -> Option<Vec<Vec<Option<i128>>>> {
+    let setting = chosen.setting();
+    let books = chosen.layout().books.iter().map(|book| {
+        let pool = book.pools.first().map(|(pool, _)| *pool)?;
+        let available = book.available(pool, setting.inventory, setting.view, setting.state);
+        available
+            .iter()
+            .map(|amount| match amount {
+                Some(amount) => amount.nano_units().map(Some),
+                None => Some(None),
+            })
+            .collect()
+    });
+    books.collect()
+}
+
+/// Whether two choices can use the same devices because they ask for the same.
+fn is_twin(choice: &Choice<'_>, other: &Choice<'_>) -> bool {
+    let selectors = |choice: &Choice<'_>| -> Vec<_> {
+        choice.selectors.iter().map(|selector| selector.expression).collect()
+    };
+    choice.claim == other.claim
+        && choice.admin_access == other.admin_access
+        && choice.all_devices == other.all_devices
+        && choice.constraints == other.constraints
+        && choice.capacity == other.capacity
+        && choice.tolerations == other.tolerations
+        && selectors(choice) == selectors(other)
+}
+
+fn find_candidates(
+    chosen: &mut Chosen<'_>,
+    number: u32,
+    choice: &Choice<'_>,
+    positions: u32,
+    selects: &mut impl FnMut(u32, u32) -> Option<bool>,
+) -> Candidates {
+    let mut found =
+        Candidates { devices: FixedBitSet::with_capacity(positions as usize), ..Candidates::default() };
+    if let Some(devices) = &choice.all_devices {
+        for position in devices {
+            found.test(chosen, number, *position);
+        }
+        return found;
+    }
+    // A device that is held by another claim is passed over before its selectors are evaluated, so they cannot err.
+    let free = (0..positions).filter(|position| !chosen.in_use(choice, *position)).collect::<Vec<_>>();
+    for position in free {
+        match selects(number, position) {
+            Some(true) => found.test(chosen, number, position),
+            Some(false) => {}
+            None => found.may_err = true,
+        }
+    }
+    found
+}
+
+/// Whether a constraint may refuse a device of a request for all devices, which is an error. Not so where the
+/// request has the constraint for itself and its devices agree.
+fn all_devices_may_clash(problem: &Problem<'_>, choice: &Choice<'_>, memory: DistinctMemory) -> bool {
+    let Some(devices) = &choice.all_devices else { return false };
+    choice.constraints.iter().any(|constraint| {
+        let shared = problem.choices.iter().any(|other| {
+            other.claim == choice.claim
+                && other.request != choice.request
+                && other.constraints.contains(constraint)
+        });
+        let constraint = &problem.claims[choice.claim as usize].constraints[*constraint as usize];
+        let mut values: Vec<AttributeClass> =
+            devices.iter().map(|position| constraint.class(*position)).collect();
+        let comparable = values.iter().all(|value| matches!(value, AttributeClass::Value(_)));
+        let agree = match constraint.kind {
+            ConstraintKind::Match => values.windows(2).all(|pair| pair[0] == pair[1]),
+            ConstraintKind::Distinct if memory == DistinctMemory::EveryDevice => {
+                values.sort_unstable();
+                values.windows(2).all(|pair| pair[0] != pair[1])
+            }
+            ConstraintKind::Distinct => values.len() < 2,
+        };
+        shared || !comparable || !agree
+    })
+}
+
+/// Whether undoing a device of the claim may forget more than that device: a `distinctAttribute` constraint that
+/// remembers one value a request, over a request of several devices.
+fn leaves_traces(problem: &Problem<'_>, claim: u32, memory: DistinctMemory) -> bool {
+    memory == DistinctMemory::LatestOfRequest
+        && problem.choices.iter().any(|choice| {
+            choice.claim == claim
+                && choice.count > 1
+                && choice.constraints.iter().any(|constraint| {
+                    let constraints = &problem.claims[claim as usize].constraints;
+                    constraints[*constraint as usize].kind == ConstraintKind::Distinct
+                })
+        })
+}

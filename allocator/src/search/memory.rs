@@ -1,0 +1,142 @@
+//! What is left of a problem, written down so that equal remainders are equal.
+
+use crate::constraints::{AttributeClass, ConstraintState};
+use crate::problem::Problem;
+
+use super::candidate::Chosen;
+use super::guide::Guide;
+use super::walk::Place;
+
+/// Everything the search from a place on can see of what was chosen before. If the search fails from one place, it
+/// fails from every place with an equal remainder.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Remainder(Box<[u64]>);
+
+/// Writes the remainder of a problem at a place. `None` where an amount is beyond 128 bits.
+pub(crate) fn remainder(
+    guide: &Guide,
+    problem: &Problem<'_>,
+    chosen: &Chosen<'_>,
+    place: &Place,
+) -> Option<Remainder> {
+    let number = guide.number(place)?;
+    let request = guide.requests.get(number as usize)?;
+    let mut words = Words::default();
+    words.push(u64::from(number));
+    words.push(place.choice.map_or(u64::MAX, u64::from));
+    words.push(u64::try_from(place.ordinal).ok()?);
+    words.push(u64::try_from(chosen.results(place.claim)).ok()?);
+
+    // In the middle of a request only devices behind the latest can be chosen for it.
+    let current = place.choice.filter(|_| place.ordinal > 0);
+    let looks_ahead =
+        |class: u32| current.is_some_and(|choice| guide.candidates[choice as usize].classes.contains(&class));
+    let mut touched: Vec<(u32, u32)> = chosen
+        .devices()
+        .iter()
+        .filter_map(|device| Some((guide.class_of[device.position as usize]?, device.position)))
+        .filter(|(class, _)| request.classes.contains(*class as usize))
+        .collect();
+    touched.sort_unstable();
+    touched.dedup();
+    if let Some(choice) = current {
+        for class in &guide.candidates[choice as usize].classes {
+            let members = &guide.classes[*class as usize].members;
+            let behind = members.partition_point(|position| *position < place.start);
+            words.push(u64::from(*class));
+            words.push(u64::try_from(behind).ok()?);
+        }
+    }
+    let mut rest = touched.as_slice();
+    while let Some((class, _)) = rest.first().copied() {
+        let count = rest.partition_point(|(other, _)| *other == class);
+        let (same, others) = rest.split_at(count);
+        rest = others;
+        words.push(u64::from(class));
+        words.push(u64::try_from(count).ok()?);
+        // The devices of a class may be swapped, so their states are sorted.
+        let mut states = Vec::with_capacity(count);
+        for (_, position) in same {
+            let mut state = Words::default();
+            state.push(u64::from(looks_ahead(class) && *position >= place.start));
+            if guide.admin_access {
+                let marks = chosen.marks(*position);
+                state.push(u64::try_from(marks.len()).ok()?);
+                for claim in marks {
+                    state.push(u64::from(*claim));
+                }
+            }
+            if let Some(share) = chosen.share(*position) {
+                for amount in share.consumed.values() {
+                    state.push_amount(amount.nano_units()?);
+                }
+            }
+            states.push(state.0);
+        }
+        states.sort_unstable();
+        for state in states {
+            words.push(u64::try_from(state.len()).ok()?);
+            words.0.extend(state);
+        }
+    }
+    for book in request.books.ones() {
+        for amount in chosen.consumed_counters(u32::try_from(book).ok()?) {
+            words.push_amount(amount.nano_units()?);
+        }
+    }
+    // At the entry of a claim its constraints have seen nothing.
+    if place.request > 0 || place.choice.is_some() {
+        let claim = &problem.claims[place.claim as usize];
+        let relevant = |index: u32| {
+            let later = guide.requests[number as usize..].iter();
+            later.take_while(|request| request.claim == place.claim).any(|request| {
+                request.choices.clone().any(|choice| problem.choice(choice).constraints.contains(&index))
+            })
+        };
+        for (index, state) in (0_u32..).zip(chosen.constraints(place.claim)).take(claim.constraints.len()) {
+            if relevant(index) {
+                words.push_constraint(state);
+            }
+        }
+    }
+    Some(Remainder(words.0.into_boxed_slice()))
+}
+
+#[derive(Default)]
+struct Words(Vec<u64>);
+
+impl Words {
+    fn push(&mut self, word: u64) {
+        self.0.push(word);
+    }
+
+    fn push_amount(&mut self, amount: i128) {
+        let bits = amount.cast_unsigned();
+        self.push(u64::try_from(bits >> 64).unwrap_or_default());
+        self.push(u64::try_from(bits & u128::from(u64::MAX)).unwrap_or_default());
+    }
+
+    fn push_class(&mut self, class: AttributeClass) {
+        self.push(match class {
+            AttributeClass::Missing => 0,
+            AttributeClass::Incomparable => 1,
+            AttributeClass::Value(value) => 2 + u64::from(value),
+        });
+    }
+
+    fn push_constraint(&mut self, state: &ConstraintState) {
+        let mut values: Vec<AttributeClass> = match state {
+            ConstraintState::Match { devices: 0, .. } => Vec::new(),
+            ConstraintState::Match { first, .. } => vec![*first],
+            ConstraintState::LatestOfRequest { values, .. } => {
+                values.iter().map(|(_, value)| *value).collect()
+            }
+            ConstraintState::EveryDevice { values } => values.clone(),
+        };
+        values.sort_unstable();
+        self.push(u64::try_from(values.len()).unwrap_or(u64::MAX));
+        for value in values {
+            self.push_class(value);
+        }
+    }
+}
