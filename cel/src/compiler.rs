@@ -55,6 +55,12 @@ impl Compiler {
         )
     }
 
+    /// Compiles an expression of any type.
+    #[cfg(test)]
+    pub(crate) fn compile_any(&self, expression: &str) -> Result<Program, CompileError> {
+        self.compile(expression, |_| true, String::new)
+    }
+
     fn compile(
         &self,
         expression: &str,

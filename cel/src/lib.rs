@@ -21,6 +21,7 @@ mod release;
 mod semantic_version;
 mod standard;
 mod syntax;
+mod timestamp;
 mod types;
 mod value;
 
@@ -35,5 +36,6 @@ pub use program::{Evaluation, MAX_COST, Program, References};
 pub use quantity::{Quantity, QuantityError, QuantityErrorReason, QuantityFormat};
 pub use release::{Release, ReleaseError};
 pub use semantic_version::{SemanticVersion, SemanticVersionError};
+pub use timestamp::{OutOfRange, Timestamp};
 pub use types::Type;
 pub use value::{Key, KeyRef, List, Map, Object, Value};

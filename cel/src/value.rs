@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::error::EvaluationError;
 use crate::quantity::Quantity;
 use crate::semantic_version::SemanticVersion;
+use crate::timestamp::Timestamp;
 use crate::types::{Type, names};
 
 /// A value of an evaluation. Cheap to clone.
@@ -30,7 +31,7 @@ pub enum Value {
     /// `google.protobuf.Duration`, in nanoseconds
     Duration(i64),
     /// `google.protobuf.Timestamp`
-    Timestamp(jiff::Timestamp),
+    Timestamp(Timestamp),
     /// `list`
     List(Arc<List>),
     /// `map`
@@ -41,6 +42,9 @@ pub enum Value {
     Optional(Option<Arc<Value>>),
     /// `kubernetes.Quantity`
     Quantity(Arc<Quantity>),
+    /// A quantity that `add` or `sub` gave. Upstream holds it by pointer, and its `==` knows a pointer only on
+    /// the left: comparing a quantity with one of these on the right is "no such overload".
+    QuantitySum(Arc<Quantity>),
     /// `kubernetes.Semver`
     Semver(Arc<SemanticVersion>),
     /// The other types that Kubernetes adds: `net.IP`, `net.CIDR`, `kubernetes.URL`, `kubernetes.NamedFormat`
@@ -273,7 +277,7 @@ impl Value {
             Self::Map(_) => "map",
             Self::Type(_) => "type",
             Self::Optional(_) => "optional_type",
-            Self::Quantity(_) => names::QUANTITY,
+            Self::Quantity(_) | Self::QuantitySum(_) => names::QUANTITY,
             Self::Semver(_) => names::SEMVER,
             Self::Object(object) => object.type_name(),
         }
@@ -295,7 +299,7 @@ impl Value {
             Self::Map(_) => Type::map(Type::Dyn, Type::Dyn),
             Self::Type(_) => Type::Type(None),
             Self::Optional(_) => Type::optional(Type::Dyn),
-            Self::Quantity(_) => Type::QUANTITY,
+            Self::Quantity(_) | Self::QuantitySum(_) => Type::QUANTITY,
             Self::Semver(_) => Type::SEMVER,
             Self::Object(object) => match object.type_name() {
                 name @ (names::IP | names::CIDR) => Type::Opaque(name),
@@ -359,10 +363,10 @@ impl Value {
                 (Some(a), Some(b)) => a.equals(b)?,
                 _ => false,
             },
-            (Self::Quantity(a), Self::Quantity(b)) => a == b,
+            (Self::Quantity(a) | Self::QuantitySum(a), Self::Quantity(b)) => a == b,
             (Self::Semver(a), Self::Semver(b)) => a.precedence(b).is_eq(),
             (Self::Object(object), other) => object.equals(other)?,
-            (Self::Quantity(_) | Self::Semver(_), _) => return Err(no_overload()),
+            (Self::Quantity(_) | Self::QuantitySum(_) | Self::Semver(_), _) => return Err(no_overload()),
             _ => false,
         })
     }

@@ -4,6 +4,7 @@
 //! functions as the estimator and the evaluator.
 
 mod assign;
+mod format_call;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -307,14 +308,14 @@ impl Checker<'_> {
             Some(Reference::Overloads { function: function.name, overloads: matching });
     }
 
-    /// The common type of the elements of a literal so far and of one more.
-    fn join(&mut self, node: NodeId, so_far: Option<Type>, next: Type) -> Type {
+    /// The common type of the elements of a literal so far and of one more. Where there is none, the literal is
+    /// refused later, unless it is an argument of `format`.
+    fn join(&mut self, so_far: Option<Type>, next: Type) -> Type {
         let Some(so_far) = so_far else { return next };
         if self.substitutions.assignable(&so_far, &next) {
             return assign::most_general(&so_far, &next);
         }
-        self.mismatch(node, &so_far, &next);
-        Type::Error
+        Type::Dyn
     }
 
     fn unwrap_optional(&mut self, node: NodeId, type_: Type) -> Type {
@@ -337,7 +338,7 @@ impl Checker<'_> {
             if optional {
                 type_ = self.unwrap_optional(element, type_);
             }
-            joined = Some(self.join(element, joined, type_));
+            joined = Some(self.join(joined, type_));
         }
         let element = joined.unwrap_or_else(|| self.substitutions.variable());
         self.set_type(node, Type::list(element));
@@ -348,13 +349,13 @@ impl Checker<'_> {
         for entry in entries {
             self.check(entry.key);
             let key = self.type_of(entry.key);
-            keys = Some(self.join(entry.key, keys, key));
+            keys = Some(self.join(keys, key));
             self.check(entry.value);
             let mut value = self.type_of(entry.value);
             if entry.optional {
                 value = self.unwrap_optional(entry.value, value);
             }
-            values = Some(self.join(entry.value, values, value));
+            values = Some(self.join(values, value));
         }
         let key = keys.unwrap_or_else(|| self.substitutions.variable());
         let value = values.unwrap_or_else(|| self.substitutions.variable());

@@ -1,7 +1,7 @@
 //! Checks beyond types that the API server makes: literals of durations, timestamps and regular expressions,
 //! and lists and maps of one type.
 
-use super::{Checked, Reference};
+use super::{Checked, Reference, format_call};
 use crate::compile_error::CompileError;
 use crate::standard;
 use crate::syntax::{Kind, NodeId, Tree};
@@ -38,8 +38,11 @@ impl Validator<'_> {
     fn visit(&mut self, node: NodeId, exempt: bool) {
         let mut exempt = exempt;
         match self.tree.kind(node) {
-            Kind::Call { function, arguments, .. } => {
+            Kind::Call { function, target, arguments } => {
                 exempt = exempt || function == "format";
+                if let ("format", Some(target)) = (function.as_str(), target) {
+                    self.format_call(node, *target, arguments);
+                }
                 self.literal_argument(node, function, arguments);
             }
             Kind::List { elements, optional } if !exempt => {
@@ -75,6 +78,18 @@ impl Validator<'_> {
         };
         if !valid {
             self.report(argument, format!("invalid {function} argument"));
+        }
+    }
+
+    fn format_call(&mut self, node: NodeId, target: NodeId, arguments: &[NodeId]) {
+        let &[argument] = arguments else { return };
+        let (Kind::Literal(Value::String(format)), Kind::List { elements, .. }) =
+            (self.tree.kind(target), self.tree.kind(argument))
+        else {
+            return;
+        };
+        if let Err(error) = format_call::check(self.tree, self.checked, format, elements) {
+            self.report(error.argument.unwrap_or(node), error.message);
         }
     }
 

@@ -58,7 +58,7 @@ pub(super) fn any(values: &[Value], position: usize) -> Result<&Value, Evaluatio
 
 pub(super) fn quantity(values: &[Value], position: usize) -> Result<&Quantity, EvaluationError> {
     match values.get(position) {
-        Some(Value::Quantity(quantity)) => Ok(quantity),
+        Some(Value::Quantity(quantity) | Value::QuantitySum(quantity)) => Ok(quantity),
         _ => Err(mismatch()),
     }
 }

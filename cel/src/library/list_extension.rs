@@ -294,12 +294,16 @@ fn cost_of_result(_: &[Value], result: &Value) -> u64 {
 }
 
 fn cost_of_flatten(values: &[Value], _: &Value) -> u64 {
-    #[expect(clippy::cast_precision_loss, reason = "computed in doubles upstream")]
-    let depth = match values.get(1) {
-        Some(Value::Int(depth)) => *depth as f64,
-        _ => 1.0,
-    };
-    cost(depth, actual_size(values, 0))
+    match values.get(1) {
+        // The call fails, and upstream's cost wraps around.
+        Some(Value::Int(depth)) if *depth < 0 => {
+            let size = actual_size(values, 0);
+            (1 + NEW_LIST).wrapping_sub(depth.unsigned_abs().wrapping_mul(size))
+        }
+        #[expect(clippy::cast_precision_loss, reason = "computed in doubles upstream")]
+        Some(Value::Int(depth)) => cost(*depth as f64, actual_size(values, 0)),
+        _ => cost(1.0, actual_size(values, 0)),
+    }
 }
 
 /// Every element against every other.

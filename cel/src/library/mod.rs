@@ -10,8 +10,13 @@ mod quantity;
 mod regex;
 mod semver;
 mod sets;
+mod string_format;
 mod strings;
+#[cfg(test)]
+mod tests;
 mod url;
+
+pub(crate) use string_format::{Clause, Piece, missing_argument, next_piece};
 
 use crate::declarations::Function;
 
@@ -23,6 +28,7 @@ pub(crate) fn functions() -> Vec<Function> {
         lists::functions,
         quantity::functions,
         strings::functions,
+        string_format::functions,
         sets::functions,
         net::functions,
         named_format::functions,

@@ -1,5 +1,7 @@
 //! `k8s.io/apiserver/pkg/cel/library/quantity.go`, from 1.28.
 
+use std::sync::Arc;
+
 use super::arguments::{int, ordering, quantity, string};
 use super::costs::{estimate_text, traverse_text};
 use crate::declarations::{CallEstimate, Function, Overload, Window, cost_one};
@@ -128,5 +130,5 @@ fn from_int(value: i64) -> Quantity {
 }
 
 fn sum(sum: Option<Quantity>) -> Answer {
-    sum.map(Value::quantity).ok_or(EvaluationError::TooLarge)
+    sum.map(|sum| Value::QuantitySum(Arc::new(sum))).ok_or(EvaluationError::TooLarge)
 }

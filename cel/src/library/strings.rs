@@ -266,7 +266,7 @@ fn join(values: &[Value]) -> Answer {
     let mut joined = String::new();
     for (position, item) in list(values, 0)?.iter().enumerate() {
         let Value::String(text) = item else {
-            return Err(EvaluationError::other(format!("join: invalid input: {}", item.type_name())));
+            return Err(EvaluationError::other(format!("join: invalid input: {item}")));
         };
         if position > 0 {
             joined.push_str(separator);

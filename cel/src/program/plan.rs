@@ -226,6 +226,11 @@ impl Planner<'_> {
             let pattern = standard::compile_pattern(pattern).map_err(|reason| self.error(node, reason))?;
             return Ok(self.steps.push(Step::Matches { text: *text, pattern, cost }));
         }
+        if matches!(*function, "find" | "findAll")
+            && let Some(Value::String(pattern)) = arguments.get(1).and_then(|&step| self.steps.constant(step))
+        {
+            standard::compile_pattern(pattern).map_err(|reason| self.error(node, reason))?;
+        }
         let candidates = candidates(declared, only.map(|overload| overload.id), arguments.len());
         let call = Call { function: declared.name, arguments, candidates, cost };
         let Some(values) = constants else { return Ok(self.steps.push(Step::Call(Box::new(call)))) };

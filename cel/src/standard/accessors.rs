@@ -1,5 +1,7 @@
 //! Parts of timestamps and durations.
 
+use jiff::civil::DateTime;
+
 use crate::declarations::{Evaluate, Function, Overload, Window};
 use crate::error::EvaluationError;
 use crate::types::Type;
@@ -59,41 +61,22 @@ fn overloads(
     all
 }
 
-/// A timestamp in the zone of the second operand, UTC without one.
-fn zoned(values: &[Value]) -> Result<jiff::Zoned, EvaluationError> {
-    match values {
-        [Value::Timestamp(moment)] => Ok(moment.to_zoned(jiff::tz::TimeZone::UTC)),
-        [Value::Timestamp(moment), Value::String(zone)] => Ok(moment.to_zoned(time_zone(zone)?)),
-        _ => Err(EvaluationError::no_such_overload("")),
-    }
-}
-
-/// A zone of the IANA database, or an offset such as `-07:30` or `2:00`.
-fn time_zone(name: &str) -> Result<jiff::tz::TimeZone, EvaluationError> {
-    let unknown = || EvaluationError::other(format!("unknown time zone {name}"));
-    let Some((hours, minutes)) = name.split_once(':') else {
-        return match name {
-            "" | "UTC" => Ok(jiff::tz::TimeZone::UTC),
-            _ => jiff::tz::TimeZoneDatabase::bundled().get(name).map_err(|_| unknown()),
-        };
+/// Date and time of a timestamp in the zone of the second operand, UTC without one.
+fn zoned(values: &[Value]) -> Result<DateTime, EvaluationError> {
+    let (moment, zone) = match values {
+        [Value::Timestamp(moment)] => (moment, ""),
+        [Value::Timestamp(moment), Value::String(zone)] => (moment, zone.as_ref()),
+        _ => return Err(EvaluationError::no_such_overload("")),
     };
-    let (hours, minutes): (i32, i32) =
-        (hours.parse().map_err(|_| unknown())?, minutes.parse().map_err(|_| unknown())?);
-    let minutes = if name.starts_with('-') { minutes.checked_neg() } else { Some(minutes) };
-    let seconds = hours
-        .checked_mul(60)
-        .and_then(|total| total.checked_add(minutes?))
-        .and_then(|total| total.checked_mul(60))
-        .ok_or_else(unknown)?;
-    jiff::tz::Offset::from_seconds(seconds).map(jiff::tz::Offset::to_time_zone).map_err(|_| unknown())
+    moment.in_zone(zone).ok_or_else(|| EvaluationError::other(format!("unknown time zone {zone}")))
 }
 
-fn part(values: &[Value], part: fn(&jiff::Zoned) -> i64) -> Evaluated {
+fn part(values: &[Value], part: fn(&DateTime) -> i64) -> Evaluated {
     zoned(values).map(|moment| Value::Int(part(&moment)))
 }
 
 /// A part of a duration, cut off towards zero, or of a timestamp.
-fn part_or_duration(values: &[Value], unit: i64, of: fn(&jiff::Zoned) -> i64) -> Evaluated {
+fn part_or_duration(values: &[Value], unit: i64, of: fn(&DateTime) -> i64) -> Evaluated {
     match values {
         [Value::Duration(nanoseconds)] => Ok(Value::Int(nanoseconds / unit)),
         _ => part(values, of),

@@ -95,10 +95,9 @@ fn duration(value: Option<i64>) -> Evaluated {
 }
 
 /// A moment and a distance from it; years 1 to 9999 only.
-fn moment(start: jiff::Timestamp, nanoseconds: Option<i64>) -> Evaluated {
+fn moment(start: crate::timestamp::Timestamp, nanoseconds: Option<i64>) -> Evaluated {
     nanoseconds
-        .and_then(|nanoseconds| start.checked_add(jiff::SignedDuration::from_nanos(nanoseconds)).ok())
-        .filter(|moment| super::conversions::timestamp_in_range(*moment))
+        .and_then(|nanoseconds| start.checked_add(nanoseconds))
         .map(Value::Timestamp)
         .ok_or_else(|| EvaluationError::other("timestamp overflow"))
 }
@@ -140,9 +139,7 @@ fn subtract(values: &[Value]) -> Evaluated {
         [Value::Double(a), Value::Double(b)] => Ok(Value::Double(a - b)),
         [Value::Duration(a), Value::Duration(b)] => duration(a.checked_sub(*b)),
         [Value::Timestamp(t), Value::Duration(d)] => moment(*t, d.checked_neg()),
-        [Value::Timestamp(a), Value::Timestamp(b)] => {
-            duration(i64::try_from(a.as_nanosecond() - b.as_nanosecond()).ok())
-        }
+        [Value::Timestamp(a), Value::Timestamp(b)] => duration(a.checked_since(*b)),
         _ => Err(no_overload()),
     }
 }

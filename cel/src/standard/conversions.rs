@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{A, costs, duration, text};
 use crate::declarations::{Evaluate, Function, Overload, Window};
 use crate::error::EvaluationError;
+use crate::timestamp as moment;
 use crate::types::Type::{self, Bool, Bytes, Double, Duration, Int, String, Timestamp, Uint};
 use crate::value::Value;
 
@@ -199,12 +200,7 @@ fn to_int(values: &[Value]) -> Evaluated {
             }
         }
         Value::Duration(nanoseconds) => Ok(Value::Int(*nanoseconds)),
-        Value::Timestamp(moment) => {
-            // Whole seconds, rounded down also before 1970.
-            i64::try_from(moment.as_nanosecond().div_euclid(1_000_000_000))
-                .map(Value::Int)
-                .map_err(|_| int_overflow())
-        }
+        Value::Timestamp(moment) => Ok(Value::Int(moment.seconds())),
         Value::String(text) => text.parse().map(Value::Int).map_err(|_| impossible(value, "int")),
         _ => Err(impossible(value, "int")),
     }
@@ -236,7 +232,8 @@ fn to_uint(values: &[Value]) -> Evaluated {
     }
 }
 
-fn to_string(values: &[Value]) -> Evaluated {
+/// CEL's `string(x)`.
+pub(crate) fn to_string(values: &[Value]) -> Evaluated {
     let value = one(values)?;
     match value {
         Value::String(_) => Ok(value.clone()),
@@ -258,53 +255,14 @@ pub(crate) fn to_timestamp(values: &[Value]) -> Evaluated {
     let overflow = || EvaluationError::other("timestamp overflow");
     match value {
         Value::Timestamp(_) => Ok(value.clone()),
-        Value::Int(seconds) => jiff::Timestamp::from_second(*seconds)
-            .ok()
-            .filter(|moment| timestamp_in_range(*moment))
-            .map(Value::Timestamp)
-            .ok_or_else(overflow),
-        Value::String(text) => {
-            let moment =
-                parse_timestamp(text).ok_or_else(|| impossible(value, "google.protobuf.Timestamp"))?;
-            if timestamp_in_range(moment) { Ok(Value::Timestamp(moment)) } else { Err(overflow()) }
+        Value::Int(seconds) => {
+            moment::Timestamp::from_seconds(*seconds).map(Value::Timestamp).ok_or_else(overflow)
         }
+        Value::String(text) => match moment::Timestamp::parse(text) {
+            Some(Ok(moment)) => Ok(Value::Timestamp(moment)),
+            Some(Err(error)) => Err(EvaluationError::other(error.to_string())),
+            None => Err(impossible(value, "google.protobuf.Timestamp")),
+        },
         _ => Err(impossible(value, "google.protobuf.Timestamp")),
     }
-}
-
-/// CEL knows the years 1 to 9999.
-pub(super) fn timestamp_in_range(moment: jiff::Timestamp) -> bool {
-    (-62_135_596_800..=253_402_300_799).contains(&moment.as_second())
-}
-
-/// Reads RFC 3339 as strictly as Go does: `2006-01-02T15:04:05`, an optional fraction, then `Z` or an offset.
-pub(crate) fn parse_timestamp(text: &str) -> Option<jiff::Timestamp> {
-    let bytes = text.as_bytes();
-    let shape = b"dddd-dd-ddTdd:dd:dd";
-    if bytes.len() <= shape.len() {
-        return None;
-    }
-    let fits = |bytes: &[u8], shape: &[u8]| {
-        bytes.len() == shape.len()
-            && bytes.iter().zip(shape).all(|(b, s)| if *s == b'd' { b.is_ascii_digit() } else { b == s })
-    };
-    if !fits(&bytes[..shape.len()], shape) {
-        return None;
-    }
-    let mut zone = &bytes[shape.len()..];
-    if let [b'.' | b',', after @ ..] = zone {
-        let digits = after.iter().take_while(|b| b.is_ascii_digit()).count();
-        if digits == 0 {
-            return None;
-        }
-        zone = &after[digits..];
-    }
-    if zone != b"Z" && !fits(zone, b"+dd:dd") && !fits(zone, b"-dd:dd") {
-        return None;
-    }
-    // Go has no leap seconds; jiff reads them as the second before.
-    if &bytes[17..19] == b"60" {
-        return None;
-    }
-    text.parse().ok()
 }

@@ -49,7 +49,7 @@ pub(super) fn estimate_equality(operands: &[Operand<'_>]) -> CallEstimate {
 
 pub(super) fn equality(values: &[Value], result: &Value) -> u64 {
     match values.first() {
-        Some(Value::Quantity(_) | Value::Semver(_) | Value::Object(_)) => 1,
+        Some(Value::Quantity(_) | Value::QuantitySum(_) | Value::Semver(_) | Value::Object(_)) => 1,
         _ => comparison(values, result),
     }
 }

@@ -11,7 +11,7 @@ mod relations;
 mod strings;
 pub(crate) mod text;
 
-pub(crate) use conversions::{is_conversion, to_timestamp};
+pub(crate) use conversions::{is_conversion, to_string, to_timestamp};
 pub(crate) use strings::compile_pattern;
 
 use crate::declarations::Function;

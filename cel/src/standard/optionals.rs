@@ -111,8 +111,7 @@ fn is_zero(value: &Value) -> bool {
         Value::List(list) => list.is_empty(),
         Value::Map(map) => map.is_empty(),
         Value::Optional(value) => value.as_deref().is_none_or(is_zero),
-        // Go's zero time, the start of year 1.
-        Value::Timestamp(moment) => moment.as_second() == -62_135_596_800 && moment.subsec_nanosecond() == 0,
+        Value::Timestamp(moment) => moment.is_zero(),
         _ => false,
     }
 }

@@ -74,7 +74,7 @@ impl fmt::Display for Value {
             Self::Type(of) => f.write_str(of.runtime_name().unwrap_or("dyn")),
             Self::Optional(None) => f.write_str("optional.none()"),
             Self::Optional(Some(value)) => write!(f, "optional.of({value})"),
-            Self::Quantity(quantity) => write!(f, "quantity(\"{quantity}\")"),
+            Self::Quantity(quantity) | Self::QuantitySum(quantity) => write!(f, "quantity(\"{quantity}\")"),
             Self::Semver(version) => write!(f, "semver(\"{version}\")"),
             Self::Object(object) => object.fmt(f),
         }

@@ -69,8 +69,9 @@ fn unescape(text: &str, part: Part) -> Parsed<Vec<u8>> {
         rest = after;
         match first {
             b'%' => {
-                let (decoded, after) =
-                    hex_pair(after).ok_or_else(|| "invalid URL escape in the text".to_owned())?;
+                let escape = [b"%", after.get(..2).unwrap_or(after)].concat();
+                let invalid = || format!("invalid URL escape {:?}", String::from_utf8_lossy(&escape));
+                let (decoded, after) = hex_pair(after).ok_or_else(invalid)?;
                 rest = after;
                 // Hosts may escape characters that are no ASCII, and the percent sign of a zone.
                 let refused = match part {
@@ -79,14 +80,17 @@ fn unescape(text: &str, part: Part) -> Parsed<Vec<u8>> {
                     _ => false,
                 };
                 if refused {
-                    return Err("invalid URL escape in the host".to_owned());
+                    return Err(invalid());
                 }
                 plain.push(decoded);
             }
             b'+' if part == Part::Query => plain.push(b' '),
             other => {
                 if matches!(part, Part::Host | Part::Zone) && other < 0x80 && !part.keeps(other) {
-                    return Err(format!("invalid character {:?} in host name", char::from(other)));
+                    return Err(format!(
+                        "invalid character {:?} in host name",
+                        char::from(other).to_string()
+                    ));
                 }
                 plain.push(other);
             }
@@ -157,7 +161,7 @@ impl Url {
 
     fn parse_part(text: &str, request: bool) -> Parsed<Self> {
         if text.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
-            return Err("invalid control character in URL".to_owned());
+            return Err("net/url: invalid control character in URL".to_owned());
         }
         if text.is_empty() && request {
             return Err("empty url".to_owned());
@@ -306,7 +310,7 @@ fn parse_authority(scheme: &str, authority: &str) -> Parsed<(Option<User>, Vec<u
     let host = parse_host(scheme, host)?;
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(&byte);
     if !user.bytes().all(valid) {
-        return Err("invalid userinfo".to_owned());
+        return Err("net/url: invalid userinfo".to_owned());
     }
     let (name, password) = match user.split_once(':') {
         Some((name, password)) => (name, Some(unescape(password, Part::User)?)),

@@ -1,0 +1,128 @@
+//! The libraries against recorded answers of Kubernetes 1.36.3.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+
+use crate::{AttributeValue, Compiler, Device, Environment, Quantity, Value};
+
+/// One JSON object a line: an expression, whether it compiles and what it gives, its estimate and its cost, as
+/// `k8s.io/dynamic-resource-allocation/cel` v0.36.3 has it for stored expressions with default gates.
+const RECORDED: &str = include_str!("../../tests/fixtures/library-1.36.3.jsonl");
+
+/// The device that the expressions were evaluated on.
+fn device() -> Device {
+    let attributes: BTreeMap<String, AttributeValue> = [
+        ("model", AttributeValue::String("A100".to_owned())),
+        ("memory", AttributeValue::Int(80)),
+        ("a", AttributeValue::Int(1)),
+        ("b", AttributeValue::Bool(true)),
+        ("services", AttributeValue::String("some_example_value".to_owned())),
+        ("cuda", AttributeValue::Version("12.4.0".to_owned())),
+        ("empty", AttributeValue::String(String::new())),
+        ("address", AttributeValue::String("10.0.0.7".to_owned())),
+        ("net.example.org/speed", AttributeValue::Int(400)),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    let capacity = [("memory", "80Gi"), ("big", "128Ti"), ("milli", "1500m")]
+        .map(|(name, text)| (name, text.parse::<Quantity>().expect("a quantity")));
+    Device::new("gpu.example.com", &attributes, capacity.iter().map(|(name, value)| (*name, value)), true)
+}
+
+/// A value as the recording writes it.
+fn to_json(value: &Value) -> Json {
+    let many = |items: &mut dyn Iterator<Item = &Value>| items.map(to_json).collect::<Vec<_>>();
+    match value {
+        Value::Null => json!("null"),
+        Value::Bool(flag) => json!({"bool": flag}),
+        Value::Int(number) => json!({"int": number.to_string()}),
+        Value::Uint(number) => json!({"uint": number.to_string()}),
+        Value::Double(number) if number.is_nan() => json!({"double": "NaN"}),
+        Value::Double(number) => json!({"double": format!("{:016x}", number.to_bits())}),
+        Value::String(text) => json!({"string": text.as_ref()}),
+        Value::Bytes(bytes) => {
+            let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            json!({"bytes": digits.concat()})
+        }
+        Value::Duration(nanoseconds) => json!({"duration": nanoseconds.to_string()}),
+        Value::Timestamp(moment) => json!({"timestamp": moment.to_string()}),
+        Value::List(list) => json!({"list": many(&mut list.iter())}),
+        Value::Map(map) => {
+            let mut entries: Vec<Json> =
+                map.iter().map(|(key, value)| json!([to_json(&key.to_value()), to_json(value)])).collect();
+            entries.sort_by_key(Json::to_string);
+            json!({"map": entries})
+        }
+        Value::Type(of) => json!({"type": of.runtime_name()}),
+        Value::Optional(None) => json!({"optional": null}),
+        Value::Optional(Some(value)) => json!({"optional": to_json(value)}),
+        Value::Quantity(quantity) | Value::QuantitySum(quantity) => json!({"quantity": quantity.to_string()}),
+        Value::Semver(version) => json!({"semver": version.to_string()}),
+        Value::Object(object) => {
+            let kind = match object.type_name() {
+                "net.IP" => "ip",
+                "net.CIDR" => "cidr",
+                "kubernetes.URL" => "url",
+                "kubernetes.NamedFormat" => "format",
+                other => other,
+            };
+            json!({kind: object.to_string()})
+        }
+    }
+}
+
+/// In which respects our answer differs from the recorded one.
+fn differences(compiler: &Compiler, device: &Device, recorded: &Json) -> Vec<String> {
+    let expression = recorded["expression"].as_str().expect("an expression");
+    let outcome = recorded["outcome"].as_str().expect("an outcome");
+    let program = match compiler.compile_any(expression) {
+        Ok(program) => program,
+        Err(_) if outcome == "compile-error" => return vec![],
+        Err(error) => return vec![format!("does not compile: {error}")],
+    };
+    if outcome == "compile-error" {
+        return vec!["compiles".to_owned()];
+    }
+    let mut found = vec![];
+    let evaluation = program.evaluate(device);
+    match (&evaluation.value, outcome) {
+        (Ok(value), "value") => {
+            let value = to_json(value);
+            if value != recorded["value"] {
+                found.push(format!("gives {value}"));
+            }
+        }
+        (Err(_), "runtime-error") => {}
+        (value, _) => found.push(format!("gives {value:?}")),
+    }
+    if Some(evaluation.cost) != recorded["cost"].as_u64() {
+        found.push(format!("costs {}", evaluation.cost));
+    }
+    let estimate = program.cost_estimate();
+    if (Some(estimate.min), Some(estimate.max))
+        != (recorded["estimateMin"].as_u64(), recorded["estimate"].as_u64())
+    {
+        found.push(format!("is estimated at {estimate:?}"));
+    }
+    found
+}
+
+#[test]
+fn recorded_answers_of_kubernetes_agree() {
+    let compiler = Compiler::new(Environment::default());
+    let device = device();
+    let mut lines = 0;
+    let mut report = vec![];
+    for line in RECORDED.lines() {
+        let recorded: Json = serde_json::from_str(line).expect("the fixture is JSON");
+        lines += 1;
+        let found = differences(&compiler, &device, &recorded);
+        if !found.is_empty() {
+            report.push(format!("{}\n    recorded {line}", found.join(", ")));
+        }
+    }
+    assert!(lines > 300, "the fixture has only {lines} expressions");
+    assert!(report.is_empty(), "{} of {lines} differ:\n{}", report.len(), report.join("\n"));
+}
