@@ -2,6 +2,7 @@
 
 use crate::declarations::{CallEstimate, CostEstimate, Overload};
 use crate::error::EvaluationError;
+use crate::library;
 use crate::release::Release;
 use crate::types::Type;
 use crate::value::Value;
@@ -76,15 +77,18 @@ impl Environment {
         }
     }
 
-    /// `includes` as the device selectors of 1.36 have it; from 1.37 it belongs to the list library.
+    /// `includes`, of the device selectors in 1.36 and of the list library from 1.37 on.
     pub(crate) fn includes_overload(self) -> Option<Overload> {
         let exists = match self.stage {
             ExpressionStage::Stored => self.release >= Release::V1_36,
             ExpressionStage::New => self.release >= Release::V1_36 && self.list_type_attributes,
         };
-        let overload =
-            Overload::member("dra_includes_dyn_dyn", vec![Type::Dyn, Type::Dyn], Type::Bool, includes);
         exists.then(|| {
+            if self.release >= Release::V1_37 {
+                return library::includes_overload();
+            }
+            let overload =
+                Overload::member("dra_includes_dyn_dyn", vec![Type::Dyn, Type::Dyn], Type::Bool, includes);
             overload.costing(|_| CallEstimate::of(CostEstimate { min: 0, max: MAX_LIST as u64 }), |_, _| 1)
         })
     }

@@ -1,10 +1,10 @@
-//! `k8s.io/apiserver/pkg/cel/library/lists.go`: sums, extremes and positions. `includes` is the evaluator's.
+//! `k8s.io/apiserver/pkg/cel/library/lists.go`: sums, extremes and positions, and from 1.37 `includes`.
 
 use std::cmp::Ordering;
 
 use super::arguments::{any, list, mismatch};
-use super::costs::{estimate_value, traverse_value};
-use crate::declarations::{Evaluate, Function, Overload, Window};
+use super::costs::{estimate_value, size, traverse_value};
+use crate::declarations::{CallEstimate, Evaluate, Function, Operand, Overload, Window};
 use crate::error::EvaluationError;
 use crate::types::Type;
 use crate::value::Value;
@@ -108,6 +108,29 @@ pub(super) fn functions() -> Vec<Function> {
         Function::new("indexOf", Window::ALWAYS, position("list_a_index_of_int", index_of)),
         Function::new("lastIndexOf", Window::ALWAYS, position("list_a_last_index_of_int", last_index_of)),
     ]
+}
+
+/// `includes`, which replaces that of the device selectors in 1.37.
+pub(crate) fn includes_overload() -> Overload {
+    Overload::member("list_includes_dyn_dyn", vec![Type::Dyn, Type::Dyn], Type::Bool, includes)
+        .costing_by_name(estimate_includes, traverse_value)
+}
+
+/// A target of unknown type may be a list.
+fn estimate_includes(operands: &[Operand<'_>]) -> CallEstimate {
+    match operands.first() {
+        Some(operand) if operand.element.is_some() => estimate_value(operands),
+        _ => CallEstimate::of(size(operands, 0)),
+    }
+}
+
+/// Whether a list has an equal element, or anything else is equal itself.
+fn includes(values: &[Value]) -> Answer {
+    let (target, item) = (any(values, 0)?, any(values, 1)?);
+    Ok(Value::Bool(match target {
+        Value::List(list) => list.iter().any(|element| element == item),
+        other => other == item,
+    }))
 }
 
 /// Whether values of this type have an order.

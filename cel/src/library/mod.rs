@@ -16,6 +16,7 @@ mod strings;
 mod tests;
 mod url;
 
+pub(crate) use lists::includes_overload;
 pub(crate) use string_format::{Clause, Piece, missing_argument, next_piece};
 
 use crate::declarations::Function;
