@@ -155,7 +155,7 @@ impl<'p, 't> Item<'p, 't> {
             other => {
                 let hint = match other {
                     Value::Bool(_) | Value::Number(_) => Some(
-                        "put it in quotes; in YAML, unquoted words such as `on`, `yes` and `1.30` are no strings",
+                        "put it in quotes; in YAML, unquoted words such as `on`, `n` and `1.30` are no strings",
                     ),
                     _ => None,
                 };
@@ -211,13 +211,13 @@ impl<'p, 't> Item<'p, 't> {
     /// The value as a quantity: text such as `80Gi`, or a bare number.
     pub(crate) fn quantity(&self) -> Option<Quantity> {
         match &self.node.value {
-            Value::Number(text) | Value::Text(text) => {
-                let quantity = text.parse().ok();
-                if quantity.is_none() {
-                    self.wrong(format!("`{text}` is not a quantity"), Some(QUANTITY_HINT));
+            Value::Number(text) | Value::Text(text) => match text.parse::<Quantity>() {
+                Ok(quantity) => Some(quantity),
+                Err(error) => {
+                    self.wrong(error.to_string(), Some(QUANTITY_HINT));
+                    None
                 }
-                quantity
-            }
+            },
             Value::Null => None,
             other => {
                 self.wrong_type("a quantity", other);

@@ -1,4 +1,17 @@
 //! Reads and writes the Kubernetes objects that Drayage needs.
+//!
+//! [`load()`] turns files, folders and standard input into a [`Snapshot`]: YAML and JSON, any number of documents,
+//! lists of all forms, and `resource.k8s.io` in the versions v1, v1beta2, v1beta1 and v1alpha3, brought into one
+//! shape. Every object remembers its [`Origin`], from which [`Sources::place`] finds the line of any field when a
+//! [`Fault`] is to be shown. What has no effect on answers is listed in [`Snapshot::ignored`], not hidden.
+//!
+//! ```text
+//! input -> texts -> documents with places (json, yaml -> tree) -> objects (decode) -> checks (validate) -> Snapshot
+//! ```
+//!
+//! [`controllers`] does to a snapshot what a cluster's controllers do before the scheduler looks at it: pods for
+//! workloads, claims for pods. [`write`] turns objects back into the form of the API, and [`problems`] reads
+//! recorded problems for the allocator.
 
 pub mod controllers;
 mod decode;

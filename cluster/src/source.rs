@@ -140,6 +140,33 @@ impl Sources {
         self.place_at(range.source, at)
     }
 
+    /// The place of a byte of a text field, such as the column in a CEL expression where compiling failed.
+    ///
+    /// Quotes, escapes and block scalars make what is written differ from what is meant. The line of the value is
+    /// searched in the source as it is; where it is not found, this is the place of the field.
+    pub fn place_in_text(
+        &self,
+        origin: &Origin,
+        path: &FieldPath,
+        value: &str,
+        byte: usize,
+    ) -> Option<Place> {
+        let range = origin.range?;
+        let text = self.list.get(range.source)?.text();
+        let at = offset_of(text, range, &origin.within.clone().join(path))?;
+        let before = value.get(..byte)?;
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = value.get(line_start..)?.lines().next().unwrap_or_default();
+        let written = text.get(at..range.end)?;
+        // lines of the value that come first also come first in the source
+        let within_line = byte - line_start;
+        let indentation = line.len() - line.trim_start().len();
+        let trimmed = line.trim();
+        let found = if trimmed.is_empty() { None } else { written.find(trimmed) };
+        let offset = found.map_or(0, |found| found + within_line.saturating_sub(indentation));
+        self.place_at(range.source, at + offset)
+    }
+
     /// The place of a byte offset.
     pub(crate) fn place_at(&self, source: usize, at: usize) -> Option<Place> {
         let source = self.list.get(source)?;

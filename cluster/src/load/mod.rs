@@ -151,7 +151,8 @@ impl Report {
         strict: bool,
     ) -> Result<Snapshot, LoadErrors> {
         let sources = &snapshot.sources;
-        let resolve = |pending: Vec<Pending>| -> Vec<Fault> {
+        let resolve = |mut pending: Vec<Pending>| -> Vec<Fault> {
+            pending.sort_by_key(|pending| pending.at);
             pending.into_iter().map(|pending| pending.resolve(sources)).collect()
         };
         let mut errors = LoadErrors { faults: resolve(self.errors), omitted: self.omitted_errors };

@@ -99,7 +99,7 @@ fn request(issues: &mut Issues, request: &DeviceRequest, field: impl Fn() -> Fie
         (None, []) => issues.error_with_hint(
             field(),
             "a request needs `exactly` or `firstAvailable`",
-            "in versions before v1beta2 a request needs `deviceClassName` or `firstAvailable`",
+            "`deviceClassName`, `selectors` and `count` stand in a block `exactly`; before v1beta2 they stood in the request",
         ),
         (Some(_), [_, ..]) => {
             issues.error(field(), "a request has either `exactly` or `firstAvailable`, this one has both");

@@ -4,6 +4,8 @@ use drayage_allocator::objects::{
     AttributeValue, CounterSet, Device, DeviceCapacity, DeviceTaint, NodeSelector, ResourceSlice,
 };
 
+use drayage_cel::SemanticVersion;
+
 use super::{Issue, Issues, Severity, is_qualified_name, is_subdomain};
 use crate::objects::{Slice, TaintRule};
 use crate::path::FieldPath;
@@ -203,8 +205,17 @@ fn attribute(issues: &mut Issues, value: &AttributeValue, field: impl Fn() -> Fi
             "the attribute has no value",
             "set one of `int`, `bool`, `string`, `version`, or their plurals for lists",
         ),
-        AttributeValue::String(text) | AttributeValue::Version(text) => {
-            issues.limit(text.len(), 64, "characters in an attribute", field);
+        AttributeValue::String(text) => issues.limit(text.len(), 64, "characters in an attribute", field),
+        AttributeValue::Version(text) => {
+            issues.limit(text.len(), 64, "characters in an attribute", &field);
+            if text.parse::<SemanticVersion>().is_err() {
+                issues.add(
+                    Severity::Notice,
+                    field().field("version"),
+                    format!("`{text}` is not a semantic version; selectors fail on this device"),
+                    Some("write `major.minor.patch`, such as `1.2.3`, or use `string`"),
+                );
+            }
         }
         AttributeValue::Strings(texts) | AttributeValue::Versions(texts) => {
             issues.limit(texts.len(), 48, "values in an attribute", &field);

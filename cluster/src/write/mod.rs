@@ -2,6 +2,14 @@
 //!
 //! Fields are left out where Go leaves them out (`omitempty`), so that what is written equals what a cluster has.
 
+mod claim;
+mod metadata;
+mod slice;
+
+pub use claim::{claim_json, claim_template_json, device_class_json};
+pub use metadata::metadata_json;
+pub use slice::resource_slice_json;
+
 use std::collections::BTreeMap;
 
 use drayage_allocator::objects::{
@@ -64,7 +72,7 @@ fn device_result_json(result: &DeviceRequestAllocationResult) -> Value {
     Value::Object(object)
 }
 
-pub(crate) fn toleration_json(toleration: &DeviceToleration) -> Value {
+fn toleration_json(toleration: &DeviceToleration) -> Value {
     let mut object = Map::new();
     put_text(&mut object, "key", &toleration.key);
     put_text(&mut object, "operator", &toleration.operator);
@@ -88,12 +96,12 @@ fn configuration_json(entry: &DeviceAllocationConfiguration) -> Value {
     Value::Object(object)
 }
 
-pub(crate) fn opaque_json(opaque: &OpaqueDeviceConfiguration) -> Value {
+fn opaque_json(opaque: &OpaqueDeviceConfiguration) -> Value {
     let parameters = serde_json::from_str(&opaque.parameters).unwrap_or(Value::Null);
     json!({"driver": opaque.driver, "parameters": parameters})
 }
 
-pub(crate) fn node_selector_json(selector: &NodeSelector) -> Value {
+fn node_selector_json(selector: &NodeSelector) -> Value {
     let terms: Vec<Value> = selector.terms.iter().map(node_selector_term_json).collect();
     json!({ "nodeSelectorTerms": terms })
 }
@@ -113,39 +121,35 @@ fn requirement_json(requirement: &NodeSelectorRequirement) -> Value {
     Value::Object(object)
 }
 
-pub(crate) fn put(object: &mut Map<String, Value>, key: &str, value: &str) {
+fn put(object: &mut Map<String, Value>, key: &str, value: &str) {
     object.insert(key.to_owned(), value.into());
 }
 
-pub(crate) fn put_text(object: &mut Map<String, Value>, key: &str, value: &str) {
+fn put_text(object: &mut Map<String, Value>, key: &str, value: &str) {
     if !value.is_empty() {
         put(object, key, value);
     }
 }
 
-pub(crate) fn put_some<T: Into<Value>>(object: &mut Map<String, Value>, key: &str, value: Option<T>) {
+fn put_some<T: Into<Value>>(object: &mut Map<String, Value>, key: &str, value: Option<T>) {
     if let Some(value) = value {
         object.insert(key.to_owned(), value.into());
     }
 }
 
-pub(crate) fn put_texts(object: &mut Map<String, Value>, key: &str, values: &[String]) {
+fn put_texts(object: &mut Map<String, Value>, key: &str, values: &[String]) {
     if !values.is_empty() {
         object.insert(key.to_owned(), values.into());
     }
 }
 
-pub(crate) fn put_list<T>(object: &mut Map<String, Value>, key: &str, values: &[T], write: fn(&T) -> Value) {
+fn put_list<T>(object: &mut Map<String, Value>, key: &str, values: &[T], write: fn(&T) -> Value) {
     if !values.is_empty() {
         object.insert(key.to_owned(), values.iter().map(write).collect());
     }
 }
 
-pub(crate) fn put_quantities(
-    object: &mut Map<String, Value>,
-    key: &str,
-    values: &BTreeMap<String, Quantity>,
-) {
+fn put_quantities(object: &mut Map<String, Value>, key: &str, values: &BTreeMap<String, Quantity>) {
     if !values.is_empty() {
         let amounts = values.iter().map(|(name, amount)| (name.clone(), amount.to_string().into()));
         object.insert(key.to_owned(), Value::Object(amounts.collect()));
