@@ -1,5 +1,4 @@
 //! Device-selector CEL as the Kubernetes API server and kube-scheduler have it (KEP-4381).
-#![allow(dead_code, unused_imports, reason = "the checker and the evaluator that use the table follow")]
 
 mod attribute;
 mod check;

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::arguments::{int, list, mismatch};
+use super::arguments::{int, list};
 use super::costs::{actual_size, scale_down, size};
 use super::lists::{COMPARABLE, compare, is_comparable};
 use crate::declarations::{

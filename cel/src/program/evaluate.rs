@@ -170,8 +170,7 @@ impl<'a> Evaluator<'a> {
             match self.evaluate(argument) {
                 Ok(value) => values.push(value),
                 Err(this) if this.is_final() => return Err(this),
-                // With three operands and more cel-go stops at the first error and counts no call.
-                Err(this) if call.arguments.len() > 2 => return Err(this),
+                Err(this) if call.stops_early && values.len() + 1 < call.arguments.len() => return Err(this),
                 Err(this) => {
                     error.get_or_insert(this);
                     values.push(Value::Null);
@@ -368,12 +367,15 @@ impl<'a> Evaluator<'a> {
         };
         self.charge(1)?;
         if let Some(key) = key {
-            // Three operands: the first error ends the call and nothing is counted for it.
+            // Three operands: the first error ends the call, which counts only if that was the last operand.
             let accumulated = accumulated?;
             let key = self.evaluate(key)?;
-            let value = self.evaluate(value)?;
+            let value = match self.evaluate(value) {
+                Err(error) if error.is_final() => return Err(error),
+                other => other,
+            };
             self.charge(1)?;
-            return inserted(accumulated, [(key, value)]);
+            return inserted(accumulated, [(key, value?)]);
         }
         let value = match self.evaluate(value) {
             Err(error) if error.is_final() => return Err(error),
@@ -426,9 +428,13 @@ impl<'a> Evaluator<'a> {
             let key = match &qualifier.by {
                 By::Constant(key) => Current::Borrowed(key),
                 By::Attribute(attribute) => {
-                    Current::Owned(self.qualifier_key(|this| this.resolve(*attribute))?)
+                    let key = self.resolve(*attribute);
+                    Current::Owned(self.qualifier_key(key, optional)?)
                 }
-                By::Step(step) => Current::Owned(self.qualifier_key(|this| this.evaluate(*step))?),
+                By::Step(step) => {
+                    let key = self.evaluate(*step);
+                    Current::Owned(self.qualifier_key(key, optional)?)
+                }
             };
             if qualifier.presence {
                 let present = present(&current, key.get());
@@ -459,10 +465,10 @@ impl<'a> Evaluator<'a> {
         Ok(if optional { Value::some(value) } else { value })
     }
 
-    /// Evaluates the key of a qualifier; where that fails the qualifier still costs.
-    fn qualifier_key(&mut self, evaluate: impl FnOnce(&mut Self) -> Evaluated) -> Evaluated {
-        match evaluate(self) {
-            Err(error) if !error.is_final() => {
+    /// The key of a qualifier; where there is none the qualifier still costs, unless it is optional.
+    fn qualifier_key(&mut self, key: Evaluated, optional: bool) -> Evaluated {
+        match key {
+            Err(error) if !error.is_final() && !optional => {
                 self.charge(1)?;
                 Err(error)
             }

@@ -232,7 +232,13 @@ impl Planner<'_> {
             standard::compile_pattern(pattern).map_err(|reason| self.error(node, reason))?;
         }
         let candidates = candidates(declared, only.map(|overload| overload.id), arguments.len());
-        let call = Call { function: declared.name, arguments, candidates, cost };
+        // Choosing between overloads at run time, and a constant expression for a search, both turn a call into
+        // one of the general kind upstream.
+        let stops_early = arguments.len() > 2
+            || only.is_none() && candidates.iter().all(|candidate| candidate.guarded)
+            || matches!(*function, "find" | "findAll")
+                && arguments.get(1).is_some_and(|&pattern| self.steps.constant(pattern).is_some());
+        let call = Call { function: declared.name, arguments, candidates, stops_early, cost };
         let Some(values) = constants else { return Ok(self.steps.push(Step::Call(Box::new(call)))) };
         let result = call.apply(&values);
         if standard::is_conversion(call.function) {
