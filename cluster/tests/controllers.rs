@@ -1,7 +1,7 @@
 //! The controllers' part: pods from workloads, claims from templates, taints from rules.
 
 use drayage_cluster::controllers::{apply_taint_rules, check_references, create_claims, expand_workloads};
-use drayage_cluster::{Input, LoadOptions, Snapshot, load};
+use drayage_cluster::{Input, LoadErrors, LoadOptions, Snapshot, load};
 
 fn loaded(text: &str) -> Snapshot {
     let input = Input::Bytes { name: "cluster.yaml".to_owned(), bytes: text.as_bytes().to_vec() };
@@ -224,4 +224,40 @@ spec:
         slices[0].devices.iter().map(|device| (device.name.as_str(), device.taints.len())).collect();
     assert_eq!(tainted, [("gpu-0", 0), ("gpu-1", 1)]);
     assert_eq!(slices, snapshot.allocator_slices(true));
+}
+
+#[test]
+fn only_the_first_of_many_missing_templates_have_a_place() {
+    let pods: Vec<String> = (0..50)
+        .map(|number| {
+            format!(
+                "{{apiVersion: v1, kind: Pod, metadata: {{name: p{number}}}, \
+                 spec: {{containers: [{{name: c, image: i}}], resourceClaims: [{{name: gpu, resourceClaimTemplateName: none}}]}}}}\n"
+            )
+        })
+        .collect();
+    let mut snapshot = loaded(&pods.join("---\n"));
+    let faults = create_claims(&mut snapshot);
+    assert_eq!(faults.len(), 50);
+    let (first, rest) = faults.split_at(LoadErrors::SHOWN);
+    assert!(first.iter().all(|fault| fault.place.is_some() && fault.hint.is_some()));
+    assert!(rest.iter().all(|fault| fault.place.is_none() && fault.object.is_some()));
+}
+
+#[test]
+fn a_template_missing_in_a_workload_is_told_once_for_all_its_pods() {
+    let mut snapshot = loaded(&DEPLOYMENT.replace("replicas: 3", "replicas: 50"));
+    expand_workloads(&mut snapshot);
+    assert_eq!(create_claims(&mut snapshot).len(), 1);
+}
+
+#[test]
+fn a_class_missing_in_a_template_is_told_once_for_all_its_claims() {
+    let other = TEMPLATE.replace("one-gpu", "another").replace("gpu.example.com", "nic.example.com");
+    let second = DEPLOYMENT.replace("name: web", "name: db").replace("one-gpu", "another");
+    let mut snapshot = loaded(&[TEMPLATE, DEPLOYMENT, &other, &second].join("---\n"));
+    expand_workloads(&mut snapshot);
+    assert!(create_claims(&mut snapshot).is_empty());
+    assert_eq!(snapshot.claims.len(), 6);
+    assert_eq!(check_references(&snapshot).len(), 2);
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, LoadErrors};
 use crate::objects::{
-    Claim, ClaimTemplate, Metadata, ObjectReference, OwnerReference, Pod, PodResourceClaimStatus,
+    Claim, ClaimTemplate, Metadata, ObjectReference, Origin, OwnerReference, Pod, PodResourceClaimStatus,
 };
 use crate::path::FieldPath;
 use crate::snapshot::Snapshot;
@@ -23,6 +23,7 @@ const MAX_BASE: usize = 57;
 /// whose template does not exist is left without a claim and reported.
 pub fn create_claims(snapshot: &mut Snapshot) -> Vec<Fault> {
     let mut faults = Vec::new();
+    let mut told: Vec<(&Origin, usize)> = Vec::new();
     let mut created: Vec<Claim> = Vec::new();
     let mut names: TakenNames = snapshot
         .claims
@@ -49,7 +50,16 @@ pub fn create_claims(snapshot: &mut Snapshot) -> Vec<Fault> {
                     name
                 }
                 (None, None) => {
-                    faults.push(missing_template(snapshot, pod, index, template_name));
+                    // pods of one workload have their faults at one place
+                    let is_told =
+                        told.iter().any(|(origin, other)| **origin == pod.origin && *other == index);
+                    if !is_told {
+                        let in_detail = faults.len() < LoadErrors::SHOWN;
+                        if in_detail && pod.origin.is_known() {
+                            told.push((&pod.origin, index));
+                        }
+                        faults.push(missing_template(snapshot, pod, index, template_name, in_detail));
+                    }
                     continue;
                 }
             };
@@ -67,8 +77,6 @@ pub fn create_claims(snapshot: &mut Snapshot) -> Vec<Fault> {
     }
     snapshot.claims.extend(created);
     snapshot.sort();
-    // pods of one workload have their faults at one place
-    faults.dedup_by(|second: &mut Fault, first| second.place.is_some() && second.place == first.place);
     faults
 }
 
@@ -139,7 +147,8 @@ fn base_name(pod: &str, entry: &str) -> String {
     format!("{}-{}", cut(pod), cut(entry))
 }
 
-fn missing_template(snapshot: &Snapshot, pod: &Pod, index: usize, template: &str) -> Fault {
+/// With place and hint only `in_detail`: both take time that grows with the input.
+fn missing_template(snapshot: &Snapshot, pod: &Pod, index: usize, template: &str, in_detail: bool) -> Fault {
     let namespace = &pod.metadata.namespace;
     let field = FieldPath::fields("spec.resourceClaims").index(index).field("resourceClaimTemplateName");
     let object = ObjectReference {
@@ -147,12 +156,15 @@ fn missing_template(snapshot: &Snapshot, pod: &Pod, index: usize, template: &str
         namespace: namespace.clone(),
         name: pod.metadata.name.clone(),
     };
+    let message = format!("namespace `{namespace}` has no ResourceClaimTemplate `{template}`");
+    if !in_detail {
+        return Fault { object: Some(object), field, message, ..Fault::default() };
+    }
     let others = snapshot.claim_templates.iter().filter(|other| other.metadata.namespace == *namespace);
     let hint = super::references::choices(
         "ResourceClaimTemplates of the namespace",
         others.map(|other| other.metadata.name.as_str()),
     );
-    let message = format!("namespace `{namespace}` has no ResourceClaimTemplate `{template}`");
     Fault::of_field(&snapshot.sources, object, &pod.origin, field, message).with_hint(hint)
 }
 

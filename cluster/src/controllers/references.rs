@@ -2,8 +2,8 @@
 
 use drayage_allocator::objects::ResourceClaim;
 
-use crate::fault::Fault;
-use crate::objects::{Claim, ObjectReference, Pod};
+use crate::fault::{Fault, LoadErrors};
+use crate::objects::{Claim, ObjectReference, Origin, Pod};
 use crate::path::FieldPath;
 use crate::snapshot::Snapshot;
 
@@ -11,35 +11,55 @@ use crate::snapshot::Snapshot;
 ///
 /// In a cluster such pods wait until somebody creates the missing object; in a file it is nearly always a slip.
 /// Call it after [`super::create_claims`], so that claims from templates are checked as well.
+///
+/// Finding a place means reading its document again, so only the first [`LoadErrors::SHOWN`] faults have a place
+/// and a hint. Claims made from one template have their faults at one place; these are told once.
 pub fn check_references(snapshot: &Snapshot) -> Vec<Fault> {
-    let unallocated = snapshot.claims.iter().filter(|claim| claim.allocation.is_none());
-    let mut faults: Vec<Fault> = unallocated.flat_map(|claim| missing_classes(snapshot, claim)).collect();
-    // claims made from one template have their faults at one place
-    faults.dedup_by(|second, first| second.place.is_some() && second.place == first.place);
-    let pending = snapshot.pods.iter().filter(|pod| pod.is_pending());
-    faults.extend(pending.flat_map(|pod| missing_claims(snapshot, pod)));
+    let mut faults = Vec::new();
+    let mut told: Vec<(&Origin, FieldPath)> = Vec::new();
+    for claim in snapshot.claims.iter().filter(|claim| claim.allocation.is_none()) {
+        for (class, field) in class_names(&claim.spec) {
+            let is_told = || told.iter().any(|(origin, other)| **origin == claim.origin && *other == field);
+            if class.is_empty() || snapshot.class(class).is_some() || is_told() {
+                continue;
+            }
+            if told.len() < LoadErrors::SHOWN && claim.origin.is_known() {
+                told.push((&claim.origin, field.clone()));
+            }
+            faults.push(missing_class(snapshot, claim, class, field, faults.len() < LoadErrors::SHOWN));
+        }
+    }
+    for pod in snapshot.pods.iter().filter(|pod| pod.is_pending()) {
+        for (index, entry) in pod.spec.resource_claims.iter().enumerate() {
+            if let Some(name) = &entry.resource_claim_name
+                && snapshot.claim(&pod.metadata.namespace, name).is_none()
+            {
+                faults.push(missing_claim(snapshot, pod, index, name, faults.len() < LoadErrors::SHOWN));
+            }
+        }
+    }
     faults
 }
 
-fn missing_classes(snapshot: &Snapshot, claim: &Claim) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    for (class, field) in class_names(&claim.spec) {
-        if class.is_empty() || snapshot.class(class).is_some() {
-            continue;
-        }
-        let object = ObjectReference {
-            kind: "ResourceClaim".to_owned(),
-            namespace: claim.metadata.namespace.clone(),
-            name: claim.metadata.name.clone(),
-        };
-        let names = snapshot.classes.iter().map(|class| class.metadata.name.as_str());
-        let message = format!("there is no DeviceClass `{class}`");
-        faults.push(
-            Fault::of_field(&snapshot.sources, object, &claim.origin, field, message)
-                .with_hint(choices("DeviceClasses", names)),
-        );
+fn missing_class(
+    snapshot: &Snapshot,
+    claim: &Claim,
+    class: &str,
+    field: FieldPath,
+    in_detail: bool,
+) -> Fault {
+    let object = ObjectReference {
+        kind: "ResourceClaim".to_owned(),
+        namespace: claim.metadata.namespace.clone(),
+        name: claim.metadata.name.clone(),
+    };
+    let message = format!("there is no DeviceClass `{class}`");
+    if !in_detail {
+        return Fault { object: Some(object), field, message, ..Fault::default() };
     }
-    faults
+    let names = snapshot.classes.iter().map(|class| class.metadata.name.as_str());
+    Fault::of_field(&snapshot.sources, object, &claim.origin, field, message)
+        .with_hint(choices("DeviceClasses", names))
 }
 
 /// All classes a claim names, with the field that names them.
@@ -63,27 +83,22 @@ fn class_names(claim: &ResourceClaim) -> Vec<(&str, FieldPath)> {
     names
 }
 
-fn missing_claims(snapshot: &Snapshot, pod: &Pod) -> Vec<Fault> {
+fn missing_claim(snapshot: &Snapshot, pod: &Pod, index: usize, name: &str, in_detail: bool) -> Fault {
     let namespace = &pod.metadata.namespace;
-    let mut faults = Vec::new();
-    for (index, entry) in pod.spec.resource_claims.iter().enumerate() {
-        let Some(name) = &entry.resource_claim_name else { continue };
-        if snapshot.claim(namespace, name).is_some() {
-            continue;
-        }
-        let object = ObjectReference {
-            kind: "Pod".to_owned(),
-            namespace: namespace.clone(),
-            name: pod.metadata.name.clone(),
-        };
-        let field = FieldPath::fields("spec.resourceClaims").index(index).field("resourceClaimName");
-        let others = snapshot.claims.iter().filter(|claim| claim.metadata.namespace == *namespace);
-        let message = format!("namespace `{namespace}` has no ResourceClaim `{name}`");
-        faults.push(Fault::of_field(&snapshot.sources, object, &pod.origin, field, message).with_hint(
-            choices("ResourceClaims of the namespace", others.map(|claim| claim.metadata.name.as_str())),
-        ));
+    let object = ObjectReference {
+        kind: "Pod".to_owned(),
+        namespace: namespace.clone(),
+        name: pod.metadata.name.clone(),
+    };
+    let field = FieldPath::fields("spec.resourceClaims").index(index).field("resourceClaimName");
+    let message = format!("namespace `{namespace}` has no ResourceClaim `{name}`");
+    if !in_detail {
+        return Fault { object: Some(object), field, message, ..Fault::default() };
     }
-    faults
+    let others = snapshot.claims.iter().filter(|claim| claim.metadata.namespace == *namespace);
+    let names = others.map(|claim| claim.metadata.name.as_str());
+    Fault::of_field(&snapshot.sources, object, &pod.origin, field, message)
+        .with_hint(choices("ResourceClaims of the namespace", names))
 }
 
 /// A hint that names what there is.

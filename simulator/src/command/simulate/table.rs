@@ -121,7 +121,8 @@ fn explanations(report: &SimulationReport, text: &mut String) {
         };
         let verdict = match outcome {
             PodOutcome::Unschedulable => {
-                format!("{}, no node fits of {}", outcome.as_str(), report.summary.nodes)
+                let nodes = count(report.summary.nodes, "node");
+                format!("{}, none of {nodes} fits", outcome.as_str())
             }
             _ => outcome.as_str().to_owned(),
         };

@@ -141,7 +141,7 @@ fn equal_pods_are_explained_once() {
     let report = report(vec![refused("a-0"), refused("a-1"), refused("a-2")]);
     let text = render(&report, Detail::Short);
     let expected = "
-pod ml/a-0 and 2 pods like it: unschedulable, no node fits of 64
+pod ml/a-0 and 2 pods like it: unschedulable, none of 64 nodes fits
   46  NodeResourcesFit  Insufficient cpu; nearest node gpu-17: short by 500m
   18  DynamicResources  cannot allocate all claims
       18 on claim gpus, request gpu: needs 4 devices, 2 usable on the nearest node gpu-03
