@@ -35,7 +35,9 @@ pub(crate) struct Devices {
     allocator: Allocator,
     state: AllocatedState,
     budget: u64,
+    /// How many shares are held; new ones are numbered from there.
     shares: u64,
+    taken_shares: FxHashSet<String>,
     /// Nodes that see the pools of a name; `None` for pools that more than one node may see.
     reach: FxHashMap<String, Option<String>>,
     node_numbers: FxHashMap<String, usize>,
@@ -46,6 +48,9 @@ pub(crate) struct Devices {
     shapes: FxHashMap<Box<[usize]>, ShapeId>,
     /// By shape, then by node.
     remembered: Vec<Box<[Cell]>>,
+    /// Ask anew each time, to compare.
+    #[cfg(test)]
+    pub(crate) forgetful: bool,
 }
 
 /// What is remembered of a shape on a node.
@@ -96,6 +101,7 @@ impl Devices {
             state: AllocatedState::new(),
             budget,
             shares: 0,
+            taken_shares: FxHashSet::default(),
             reach,
             node_numbers: nodes.iter().enumerate().map(|(at, name)| ((*name).to_owned(), at)).collect(),
             node_changes: vec![0; nodes.len()],
@@ -103,6 +109,8 @@ impl Devices {
             lasting: !counters && !features.list_type_attributes,
             shapes: FxHashMap::default(),
             remembered: Vec::new(),
+            #[cfg(test)]
+            forgetful: false,
         }
     }
 
@@ -148,6 +156,10 @@ impl Devices {
         node: &Node,
         claims: &[&ResourceClaim],
     ) -> Verdict {
+        #[cfg(test)]
+        if self.forgetful {
+            return self.allocate(node, claims);
+        }
         let changes = self.changes(at);
         match self.cell(shape, at).copied().unwrap_or_default() {
             Cell::Fits(when) if when == changes => return Verdict::Fits(None),
@@ -185,18 +197,24 @@ impl Devices {
 
     /// Asks the allocator.
     pub(crate) fn ask(&mut self, node: &Node, claims: &[&ResourceClaim]) -> Answer {
-        let mut shares = self.shares;
-        let mut next_share = || {
-            shares += 1;
-            share_id(shares)
+        let mut number = self.shares;
+        let taken = &self.taken_shares;
+        let mut next_share = || loop {
+            number += 1;
+            let id = share_id(number);
+            if !taken.contains(&id) {
+                return id;
+            }
         };
-        let answer = self.allocator.allocate(&self.state, node, claims, &mut next_share, self.budget);
-        self.shares = shares;
-        answer
+        self.allocator.allocate(&self.state, node, claims, &mut next_share, self.budget)
     }
 
     /// Records that a claim holds its devices.
     pub(crate) fn hold(&mut self, result: &AllocationResult) {
+        for id in result.results.iter().filter_map(|device| device.share_id.clone()) {
+            self.shares += 1;
+            self.taken_shares.insert(id);
+        }
         self.state.insert(result, self.allocator.features());
         self.note_change(result);
     }

@@ -24,6 +24,8 @@ mod selector;
 mod single;
 mod taints;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 pub use options::{DEFAULT_STEP_BUDGET, Observer, Options, SimulateError};
 pub use prepare::Prepared;

@@ -1,0 +1,197 @@
+//! Properties of simulations of small random clusters.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
+
+use drayage_allocator::objects::{AllocationResult, ResourceClaim};
+use drayage_allocator::verify::{Question, verify};
+use drayage_allocator::{AllocatedState, Profile};
+use drayage_cel::{Quantity, Release};
+use drayage_cluster::{Input, LoadOptions, Snapshot, load};
+use drayage_simulator::report::{PodOutcome, SimulationReport};
+use drayage_simulator::schedule::{Options, Prepared, SimulateError, simulate};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use support::{cluster, shuffled};
+
+fn loaded(objects: &[Value]) -> Snapshot {
+    let text = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+    let input = Input::Bytes { name: "cluster.json".to_owned(), bytes: text.into_bytes() };
+    load(&[input], LoadOptions::default()).unwrap()
+}
+
+fn options() -> Options {
+    Options::for_release(Release::V1_36)
+}
+
+fn simulated(prepared: &Prepared) -> SimulationReport {
+    simulate(prepared, &options(), &mut (), &AtomicBool::new(false)).unwrap()
+}
+
+/// What the report says, without places of the input, which move with the objects.
+fn essence(report: &SimulationReport) -> Value {
+    let mut value = serde_json::to_value(report).unwrap();
+    for field in ["warnings", "ignored"] {
+        value.as_object_mut().unwrap().remove(field);
+    }
+    value
+}
+
+/// Allocations read back from the report, by `namespace/name` of the claim.
+fn allocations(report: &SimulationReport) -> BTreeMap<String, AllocationResult> {
+    let requests = json!([{"name": "any", "exactly": {"deviceClassName": "any"}}]);
+    // A list without objects is refused as a mistake.
+    let mut objects = vec![json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "none"}})];
+    for pod in &report.pods {
+        for claim in pod.claims.iter().filter(|claim| claim.allocation.is_some()) {
+            let object = json!({
+                "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
+                "metadata": {"namespace": pod.namespace, "name": claim.name},
+                "spec": {"devices": {"requests": requests}},
+                "status": {"allocation": claim.allocation},
+            });
+            if !objects.contains(&object) {
+                objects.push(object);
+            }
+        }
+    }
+    loaded(&objects)
+        .claims
+        .into_iter()
+        .filter_map(|claim| Some((claim.metadata.full_name(), claim.allocation?)))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_order_of_objects_changes_nothing(seed: u64, order: u64) {
+        let objects = cluster(seed);
+        let one = essence(&simulated(&Prepared::new(loaded(&objects))));
+        let other = essence(&simulated(&Prepared::new(loaded(&shuffled(objects, order)))));
+        prop_assert_eq!(one, other);
+    }
+
+    #[test]
+    fn nodes_are_never_given_more_than_they_have(seed: u64) {
+        let prepared = Prepared::new(loaded(&cluster(seed)));
+        let report = simulated(&prepared);
+        let snapshot = &prepared.snapshot;
+        for node in &snapshot.nodes {
+            let name = &node.metadata.name;
+            let on_node = |outcome: PodOutcome| {
+                report.pods.iter().filter(move |pod| pod.outcome == outcome && pod.node.as_ref() == Some(name))
+            };
+            // Running pods may take too much, but then nothing comes on top.
+            if on_node(PodOutcome::Scheduled).next().is_none() {
+                continue;
+            }
+            let pods: Vec<_> = on_node(PodOutcome::AlreadyRunning)
+                .chain(on_node(PodOutcome::Scheduled))
+                .filter_map(|pod| snapshot.pod(&pod.namespace, &pod.name))
+                .collect();
+            for resource in ["cpu", "memory"] {
+                let used: i64 = pods
+                    .iter()
+                    .flat_map(|pod| &pod.spec.containers)
+                    .filter_map(|container| container.resources.requests.get(resource))
+                    .map(Quantity::milli_value)
+                    .sum();
+                prop_assert!(used <= node.allocatable[resource].milli_value(), "{name} {resource}");
+            }
+            prop_assert!(pods.len() <= usize::try_from(node.allocatable["pods"].value()).unwrap());
+            let ports = pods.iter().flat_map(|pod| &pod.spec.containers).flat_map(|container| &container.ports);
+            prop_assert!(ports.filter(|port| port.host_port == 80).count() <= 1);
+        }
+    }
+
+    #[test]
+    fn the_verifier_accepts_every_allocation(seed: u64) {
+        let prepared = Prepared::new(loaded(&cluster(seed)));
+        let report = simulated(&prepared);
+        let allocations = allocations(&report);
+        let snapshot = &prepared.snapshot;
+        let features = options().gates.features();
+        let slices: Vec<_> = snapshot.slices.iter().map(|slice| slice.spec.clone()).collect();
+        let classes: Vec<_> = snapshot.classes.iter().map(|class| class.spec.clone()).collect();
+        let mut state = AllocatedState::new();
+        for pod in report.pods.iter().filter(|pod| pod.outcome == PodOutcome::Scheduled) {
+            let node = snapshot.node(pod.node.as_deref().unwrap()).unwrap().for_allocator();
+            let mut claims: Vec<&ResourceClaim> = Vec::new();
+            let mut results = Vec::new();
+            let mut seen = BTreeSet::new();
+            for claim in pod.claims.iter().filter(|claim| !claim.allocated_before && !claim.extended_resources) {
+                // Two entries of a pod may name one claim.
+                if !seen.insert(&claim.name) {
+                    continue;
+                }
+                claims.push(&snapshot.claim(&pod.namespace, &claim.name).unwrap().spec);
+                results.push(allocations[&format!("{}/{}", pod.namespace, claim.name)].clone());
+            }
+            // The claim for extended resources is made by the scheduler, so the input does not have it.
+            let extended = pod.claims.iter().find(|claim| claim.extended_resources);
+            if extended.is_none() {
+                let question = Question {
+                    profile: &Profile::V1_36,
+                    features,
+                    node: &node,
+                    slices: &slices,
+                    classes: &classes,
+                    state: &state,
+                    claims: &claims,
+                };
+                prop_assert_eq!(verify(&question, &results), Ok(()), "{}", pod.name);
+            }
+            results.extend(extended.map(|claim| allocations[&format!("{}/{}", pod.namespace, claim.name)].clone()));
+            for result in &results {
+                state.insert(result, features);
+            }
+        }
+    }
+}
+
+/// The properties above say little if most pods end in the same way.
+#[test]
+fn random_clusters_are_varied() {
+    let mut outcomes: BTreeMap<PodOutcome, usize> = BTreeMap::new();
+    let mut plugins: BTreeMap<String, usize> = BTreeMap::new();
+    for seed in 0..300 {
+        for pod in simulated(&Prepared::new(loaded(&cluster(seed)))).pods {
+            *outcomes.entry(pod.outcome).or_default() += 1;
+            for reason in pod.reasons {
+                *plugins.entry(reason.plugin).or_default() += 1;
+            }
+        }
+    }
+    for outcome in [
+        PodOutcome::AlreadyRunning,
+        PodOutcome::Scheduled,
+        PodOutcome::Unschedulable,
+        PodOutcome::Gated,
+        PodOutcome::Error,
+    ] {
+        assert!(outcomes.get(&outcome).is_some_and(|&count| count > 30), "{outcome:?} {outcomes:?}");
+    }
+    for plugin in [
+        "NodeUnschedulable",
+        "TaintToleration",
+        "NodeAffinity",
+        "NodePorts",
+        "NodeResourcesFit",
+        "DynamicResources",
+    ] {
+        assert!(plugins.get(plugin).is_some_and(|&count| count > 3), "{plugin} {plugins:?}");
+    }
+}
+
+#[test]
+fn a_simulation_can_be_stopped() {
+    let prepared = (0..)
+        .map(|seed| Prepared::new(loaded(&cluster(seed))))
+        .find(|prepared| prepared.snapshot.pods.iter().any(drayage_cluster::objects::Pod::is_pending));
+    let result = simulate(&prepared.unwrap(), &options(), &mut (), &AtomicBool::new(true));
+    assert_eq!(result.unwrap_err(), SimulateError::Cancelled);
+}
