@@ -189,7 +189,7 @@ fn random_clusters_are_varied() {
 
 #[test]
 fn a_simulation_can_be_stopped() {
-    let prepared = (0..)
+    let prepared = (0..100)
         .map(|seed| Prepared::new(loaded(&cluster(seed))))
         .find(|prepared| prepared.snapshot.pods.iter().any(drayage_cluster::objects::Pod::is_pending));
     let result = simulate(&prepared.unwrap(), &options(), &mut (), &AtomicBool::new(true));

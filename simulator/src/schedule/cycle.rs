@@ -339,7 +339,7 @@ impl<'a> Simulation<'a> {
         }
         match chosen {
             Some((at, results)) => Ok(self.commit(pod, needs, &mut plan, at, results)),
-            None => Ok(self.refused()),
+            None => Ok(self.refused(pod, &mut plan)),
         }
     }
 
@@ -408,12 +408,23 @@ impl<'a> Simulation<'a> {
         Attempt { node: Some(at), claims, ..Attempt::new(PodOutcome::Scheduled) }
     }
 
-    fn refused(&mut self) -> Attempt {
+    fn refused(&mut self, pod: &Pod, plan: &mut DevicePlan) -> Attempt {
         let message = self.tally.message(&self.names, self.nodes.len());
         let states = &self.states;
-        let reasons = self.tally.reasons(&self.names, &self.placements, |at| {
+        let mut reasons = self.tally.reasons(&self.names, &self.placements, |at| {
             states.get(at).map(|state| state.name().to_owned()).unwrap_or_default()
         });
+        let nodes = self.tally.nodes_without_devices();
+        if self.options.explain && !nodes.is_empty() {
+            let (states, names) = (&self.states, &self.names);
+            let failures = plan.explain(pod, nodes, states, &mut self.claims, &mut self.devices, names);
+            // Nodes with and without invalid pools have reasons of their own; the failures say which is which.
+            if let Some(reason) =
+                reasons.iter_mut().find(|reason| Refusal::is_lack_of_devices(&reason.reason))
+            {
+                reason.devices = failures;
+            }
+        }
         Attempt { message: Some(message), reasons, ..Attempt::new(PodOutcome::Unschedulable) }
     }
 

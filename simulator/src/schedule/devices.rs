@@ -1,10 +1,13 @@
 //! Devices on one node after the other: the allocator, what is held, and remembered verdicts.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use drayage_allocator::objects::{AllocationResult, DeviceClass, Node, ResourceClaim, ResourceSlice};
-use drayage_allocator::{AllocatedState, Allocator, Answer, Features, Inventory, Outcome, Profile};
+use drayage_allocator::{AllocatedState, Allocator, Answer, Features, Inventory, Outcome, Profile, diagnose};
 use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::explain::{self, NodeFailure};
 
 /// A verdict on some demands on one node.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,10 +51,15 @@ pub(crate) struct Devices {
     shapes: FxHashMap<Box<[usize]>, ShapeId>,
     /// By shape, then by node.
     remembered: Vec<Box<[Cell]>>,
+    /// Failures found, by shape and node.
+    explained: FxHashMap<(ShapeId, usize), Explained>,
     /// Ask anew each time, to compare.
     #[cfg(test)]
     pub(crate) forgetful: bool,
 }
+
+/// Failures, and the count of changes they are true for.
+type Explained = (u32, Rc<[NodeFailure]>);
 
 /// What is remembered of a shape on a node.
 #[derive(Clone, Copy, Debug, Default)]
@@ -109,6 +117,7 @@ impl Devices {
             lasting: !counters && !features.list_type_attributes,
             shapes: FxHashMap::default(),
             remembered: Vec::new(),
+            explained: FxHashMap::default(),
             #[cfg(test)]
             forgetful: false,
         }
@@ -209,6 +218,39 @@ impl Devices {
         self.allocator.allocate(&self.state, node, claims, &mut next_share, self.budget)
     }
 
+    /// Why claims of a shape find no devices on a node; nothing where that is not found within the budget.
+    pub(crate) fn failures(
+        &mut self,
+        shape: ShapeId,
+        at: usize,
+        node: &Node,
+        claims: &[&ResourceClaim],
+    ) -> Rc<[NodeFailure]> {
+        let changes = self.changes(at);
+        if let Some((when, known)) = self.explained.get(&(shape, at))
+            && *when == changes
+        {
+            return Rc::clone(known);
+        }
+        let found = self.diagnose(node, claims);
+        self.explained.insert((shape, at), (changes, Rc::clone(&found)));
+        found
+    }
+
+    /// As [`failures`](Self::failures), without remembering.
+    pub(crate) fn diagnose(&mut self, node: &Node, claims: &[&ResourceClaim]) -> Rc<[NodeFailure]> {
+        let claims = explain::anonymous(claims);
+        let claims: Vec<&ResourceClaim> = claims.iter().collect();
+        match diagnose(&mut self.allocator, &self.state, node, &claims, self.budget) {
+            Some(diagnosis) => explain::failures(&diagnosis, |unusable| {
+                let slices = self.allocator.inventory().slices();
+                let of_pool = slices.iter().filter(|slice| slice.pool_id() == unusable.pool);
+                of_pool.map(|slice| slice.devices.len()).sum()
+            }),
+            None => Rc::from([]),
+        }
+    }
+
     /// Records that a claim holds its devices.
     pub(crate) fn hold(&mut self, result: &AllocationResult) {
         for id in result.results.iter().filter_map(|device| device.share_id.clone()) {
@@ -225,6 +267,7 @@ impl Devices {
         for cells in &mut self.remembered {
             cells.fill(Cell::Unknown);
         }
+        self.explained.clear();
     }
 
     fn note_change(&mut self, result: &AllocationResult) {

@@ -7,6 +7,7 @@
 mod claims;
 mod cycle;
 mod devices;
+mod explain;
 mod extended;
 mod interner;
 mod node;

@@ -7,11 +7,13 @@ use drayage_cluster::objects::Pod;
 
 use super::claims::{ClaimBook, ClaimId, PodClaim};
 use super::devices::{Devices, ShapeId, Verdict};
+use super::explain::Merged;
 use super::extended::{self, ResourceClasses};
 use super::node::NodeState;
 use super::resources::{Amounts, ResourceId, ResourceNames, may_be_backed_by_devices};
 use super::selector;
 use super::tally::Refusal;
+use crate::report::DeviceFailure;
 
 /// A pod's need for devices.
 #[derive(Debug)]
@@ -167,6 +169,36 @@ impl DevicePlan {
             }
         }
         if elsewhere { DeviceVerdict::Refused(Refusal::ClaimElsewhere) } else { DeviceVerdict::Fits(found) }
+    }
+
+    /// What stands in the way of devices on the nodes, merged over nodes that fail alike.
+    pub(crate) fn explain(
+        &mut self,
+        pod: &Pod,
+        nodes: &[usize],
+        states: &[NodeState],
+        book: &mut ClaimBook,
+        devices: &mut Devices,
+        names: &ResourceNames,
+    ) -> Vec<DeviceFailure> {
+        let mut merged = Merged::default();
+        for &at in nodes {
+            let Some(node) = states.get(at) else { continue };
+            let variant = self.variant(pod, node, book, devices, names).ok().flatten();
+            let variant = variant.and_then(|at| self.extended.as_ref()?.variants.get(at));
+            let shape = match variant {
+                Some(variant) => variant.shape,
+                None => *self.shape.get_or_insert_with(|| devices.shape(&self.demands)),
+            };
+            let claims = claims_to_allocate(&self.to_allocate, variant, book);
+            merged.add(at, &devices.failures(shape, at, &node.for_allocator, &claims));
+        }
+        // Variants of the claim for extended resources have one name.
+        let variant = self.extended.as_ref().and_then(|extended| extended.variants.first());
+        let claims = claims_to_allocate(&self.to_allocate, variant, book);
+        merged.into_failures(&claims, |at| {
+            states.get(at).map(|node| node.name().to_owned()).unwrap_or_default()
+        })
     }
 
     /// The claim for extended resources that devices must provide on the node, if any.

@@ -6,6 +6,7 @@ use drayage_cluster::Snapshot;
 
 use super::claims::ClaimId;
 use super::cycle::Simulation;
+use super::explain::Merged;
 use super::node::PodNeeds;
 use super::options::{Options, SimulateError};
 use super::plan::DevicePlan;
@@ -140,6 +141,9 @@ fn allocate(simulation: &mut Simulation<'_>, at: usize, chosen: &Chosen, report:
         }
         Outcome::Unsatisfiable { .. } => {
             report.outcome = ProblemOutcome::Unsatisfiable;
+            let mut merged = Merged::default();
+            merged.add(at, &simulation.devices.diagnose(&state.for_allocator, &claims));
+            report.failures = merged.into_failures(&claims, |_| report.node.clone());
         }
         Outcome::Error(error) => {
             report.outcome = ProblemOutcome::Error;

@@ -59,9 +59,13 @@ impl Refusal {
             Self::Resource(id) => format!("Insufficient {}", names.name(id)),
             Self::NotOffered => "cannot fit resource".to_owned(),
             Self::ClaimElsewhere => "resourceclaim not available on the node".to_owned(),
-            Self::Devices { invalid_pools: false } => "cannot allocate all claims".to_owned(),
-            Self::Devices { invalid_pools: true } => "invalid resource pools were encountered".to_owned(),
+            Self::Devices { invalid_pools } => lack_of_devices(invalid_pools).to_owned(),
         }
+    }
+
+    /// Whether a reason's text says that the allocator finds no devices.
+    pub(crate) fn is_lack_of_devices(reason: &str) -> bool {
+        [false, true].iter().any(|&invalid_pools| reason == lack_of_devices(invalid_pools))
     }
 
     /// The text of a report: the scheduler's, but with the taint.
@@ -84,6 +88,10 @@ impl Refusal {
     }
 }
 
+fn lack_of_devices(invalid_pools: bool) -> &'static str {
+    if invalid_pools { "invalid resource pools were encountered" } else { "cannot allocate all claims" }
+}
+
 /// How many nodes refuse, and how close the closest came.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
@@ -97,6 +105,7 @@ struct Count {
 pub(crate) struct Tally {
     counts: FxHashMap<Refusal, Count>,
     claims_elsewhere: Vec<usize>,
+    without_devices: Vec<usize>,
 }
 
 impl Tally {
@@ -104,19 +113,27 @@ impl Tally {
     pub(crate) fn clear(&mut self) {
         self.counts.clear();
         self.claims_elsewhere.clear();
+        self.without_devices.clear();
     }
 
     /// Counts a node that DynamicResources refuses.
     pub(crate) fn add_device_refusal(&mut self, refusal: Refusal, node: usize) {
         self.add(refusal);
-        if refusal == Refusal::ClaimElsewhere {
-            self.claims_elsewhere.push(node);
+        match refusal {
+            Refusal::ClaimElsewhere => self.claims_elsewhere.push(node),
+            Refusal::Devices { .. } => self.without_devices.push(node),
+            _ => {}
         }
     }
 
     /// Nodes that only lack a claim which is allocated for other nodes.
     pub(crate) fn nodes_with_claims_elsewhere(&self) -> &[usize] {
         &self.claims_elsewhere
+    }
+
+    /// Nodes on which the allocator finds no devices, in their order.
+    pub(crate) fn nodes_without_devices(&self) -> &[usize] {
+        &self.without_devices
     }
 
     /// Counts a node.

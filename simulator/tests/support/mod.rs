@@ -115,7 +115,7 @@ fn node(numbers: &mut Numbers, number: u64) -> Value {
 }
 
 fn devices(numbers: &mut Numbers) -> Vec<Value> {
-    (0..1 + numbers.below(4))
+    (0..=numbers.below(4))
         .map(|number| {
             let mut device = json!({
                 "name": format!("gpu-{number}"),
@@ -168,8 +168,12 @@ fn shared_slice(numbers: &mut Numbers) -> Value {
     })
 }
 
+fn selector(attribute: &str) -> Value {
+    json!([{"cel": {"expression": format!("device.attributes['{DRIVER}'].{attribute} == 1")}}])
+}
+
 fn claim_spec(numbers: &mut Numbers) -> Value {
-    let requests: Vec<Value> = (0..1 + numbers.below(2))
+    let requests: Vec<Value> = (0..=numbers.below(2))
         .map(|number| {
             let name = format!("request-{number}");
             if numbers.chance(20) {
@@ -190,14 +194,8 @@ fn claim_spec(numbers: &mut Numbers) -> Value {
                     let memory = format!("{}Gi", 1 + numbers.below(10));
                     exactly["capacity"] = json!({"requests": {"memory": memory}});
                 }
-                5 => {
-                    exactly["selectors"] = json!([{"cel": {"expression":
-                    "device.attributes['gpu.example.com'].numa == 1"}}])
-                }
-                6 if numbers.chance(30) => {
-                    exactly["selectors"] = json!([{"cel": {"expression":
-                    "device.attributes['gpu.example.com'].absent == 1"}}])
-                }
+                5 => exactly["selectors"] = selector("numa"),
+                6 if numbers.chance(30) => exactly["selectors"] = selector("absent"),
                 7 => exactly["tolerations"] = json!([{"key": "health", "operator": "Exists"}]),
                 8 => exactly["adminAccess"] = true.into(),
                 _ => {}
