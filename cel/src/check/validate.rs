@@ -70,6 +70,7 @@ impl Validator<'_> {
         let Kind::Literal(value) = self.tree.kind(argument) else { return };
         let valid = match (function, value) {
             ("duration", Value::String(text)) => standard::duration::parse(text).is_some(),
+            ("duration", Value::Int(_)) => false,
             ("timestamp", Value::String(_) | Value::Int(_)) => {
                 standard::to_timestamp(std::slice::from_ref(value)).is_ok()
             }

@@ -8,7 +8,7 @@ use super::arguments::{int, list};
 use super::costs::{actual_size, scale_down, size};
 use super::lists::{COMPARABLE, compare, is_comparable};
 use crate::declarations::{
-    CallEstimate, CostEstimate, Function, Operand, Overload, STRING_TRAVERSAL, SizeEstimate, Window,
+    CallEstimate, CostEstimate, Evaluate, Function, Operand, Overload, STRING_TRAVERSAL, SizeEstimate, Window,
 };
 use crate::error::EvaluationError;
 use crate::types::Type;
@@ -45,13 +45,8 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         function("sort", sorting("sort")),
         function("@sortByAssociatedKeys", sorting("sortByAssociatedKeys")),
-        function(
-            "lists.range",
-            vec![
-                Overload::global("lists_range", vec![Type::Int], Type::list(Type::Int), range)
-                    .costing(estimate_range, cost_of_result),
-            ],
-        ),
+        Function::new("lists.range", Window { introduced: 34, removed: Some(37) }, ranges(range)),
+        Function::new("lists.range", Window::since(37), ranges(range_of_size)),
         function(
             "reverse",
             vec![
@@ -67,6 +62,11 @@ pub(super) fn functions() -> Vec<Function> {
             ],
         ),
     ]
+}
+
+fn ranges(evaluate: Evaluate) -> Vec<Overload> {
+    let overload = Overload::global("lists_range", vec![Type::Int], Type::list(Type::Int), evaluate);
+    vec![overload.costing(estimate_range, cost_of_result)]
 }
 
 /// The overloads of `sort` or `@sortByAssociatedKeys`, one for each type that has an order.
@@ -210,6 +210,16 @@ fn range(values: &[Value]) -> Answer {
     new_list((0..end).map(Value::Int).collect())
 }
 
+/// From 1.37 on, with cel-go 0.29, a negative size is an error.
+fn range_of_size(values: &[Value]) -> Answer {
+    match int(values, 0)? {
+        size if size < 0 => {
+            Err(EvaluationError::other(format!("lists.range: size must be non-negative, got {size}")))
+        }
+        _ => range(values),
+    }
+}
+
 fn reverse(values: &[Value]) -> Answer {
     new_list(list(values, 0)?.iter().rev().cloned().collect())
 }
@@ -306,13 +316,11 @@ fn cost_of_flatten(values: &[Value], _: &Value) -> u64 {
     }
 }
 
-/// Every element against every other.
+/// Every element against every other. What is no list fails before it costs anything.
 fn self_compare(values: &[Value], position: usize) -> u64 {
-    let size = actual_size(values, position);
-    let texts = matches!(
-        values.get(position),
-        Some(Value::List(list)) if matches!(list.first(), Some(Value::String(_) | Value::Bytes(_)))
-    );
+    let Some(Value::List(list)) = values.get(position) else { return 0 };
+    let size = list.len() as u64;
+    let texts = matches!(list.first(), Some(Value::String(_) | Value::Bytes(_)));
     cost(if texts { 2.0 + STRING_TRAVERSAL } else { 2.0 }, size.saturating_mul(size))
 }
 

@@ -8,7 +8,8 @@ use super::costs::{
     traverse_text_twice, traverse_value,
 };
 use crate::declarations::{
-    CallEstimate, CostEstimate, Function, Operand, Overload, STRING_TRAVERSAL, SizeEstimate, Window, scale,
+    CallEstimate, CostEstimate, Evaluate, Function, Operand, Overload, STRING_TRAVERSAL, SizeEstimate,
+    Window, scale,
 };
 use crate::error::EvaluationError;
 use crate::types::Type;
@@ -20,42 +21,13 @@ pub(super) fn functions() -> Vec<Function> {
     use Type::{Int, String};
     let function = |name, overloads| Function::new(name, Window::since(29), overloads);
     let strings = || Type::list(String);
-    let searching = |overload: Overload| overload.costing_by_name(estimate_value, traverse_value);
     let changing = |overload: Overload| overload.costing_by_name(estimate_text_result, traverse_text);
     let replacing = |overload: Overload| overload.costing_by_name(estimate_replace, traverse_text_twice);
     let splitting = |overload: Overload| overload.costing_by_name(estimate_split, traverse_text_twice);
     let joining = |overload: Overload| overload.costing_by_name(estimate_join, cost_of_join);
-    vec![
+    let mut all = searches();
+    all.extend([
         function("charAt", vec![Overload::member("string_char_at_int", vec![String, Int], String, char_at)]),
-        function(
-            "indexOf",
-            vec![
-                searching(Overload::member("string_index_of_string", vec![String, String], Int, index_of)),
-                searching(Overload::member(
-                    "string_index_of_string_int",
-                    vec![String, String, Int],
-                    Int,
-                    index_of,
-                )),
-            ],
-        ),
-        function(
-            "lastIndexOf",
-            vec![
-                searching(Overload::member(
-                    "string_last_index_of_string",
-                    vec![String, String],
-                    Int,
-                    last_index_of,
-                )),
-                searching(Overload::member(
-                    "string_last_index_of_string_int",
-                    vec![String, String, Int],
-                    Int,
-                    last_index_of,
-                )),
-            ],
-        ),
         function(
             "lowerAscii",
             vec![changing(Overload::member("string_lower_ascii", vec![String], String, lower))],
@@ -120,7 +92,51 @@ pub(super) fn functions() -> Vec<Function> {
                 joining(Overload::member("list_join_string", vec![strings(), String], String, join)),
             ],
         ),
+    ]);
+    all
+}
+
+/// `indexOf` and `lastIndexOf`. An empty text is found at any position up to 1.36; from 1.37 on, with cel-go 0.29,
+/// within the text only.
+fn searches() -> Vec<Function> {
+    let searching = |id, offset: bool, evaluate| {
+        let mut parameters = vec![Type::String, Type::String];
+        parameters.extend(offset.then_some(Type::Int));
+        Overload::member(id, parameters, Type::Int, evaluate).costing_by_name(estimate_value, traverse_value)
+    };
+    let first = |evaluate| {
+        vec![
+            searching("string_index_of_string", false, evaluate),
+            searching("string_index_of_string_int", true, evaluate),
+        ]
+    };
+    let last = |evaluate| {
+        vec![
+            searching("string_last_index_of_string", false, evaluate),
+            searching("string_last_index_of_string_int", true, evaluate),
+        ]
+    };
+    let before = Window { introduced: 29, removed: Some(37) };
+    vec![
+        Function::new("indexOf", before, first(index_of)),
+        Function::new("lastIndexOf", before, last(last_index_of)),
+        Function::new("indexOf", Window::since(37), first(|values| within(values, index_of))),
+        Function::new("lastIndexOf", Window::since(37), last(|values| within(values, last_index_of))),
     ]
+}
+
+/// Keeps the position of an empty text within the text that is searched.
+fn within(values: &[Value], search: Evaluate) -> Answer {
+    let text = string(values, 0)?;
+    match search(values)? {
+        Value::Int(found) if string(values, 1)?.is_empty() => {
+            if found < 0 {
+                return Err(out_of_range(found));
+            }
+            Ok(Value::Int(found.min(character_position(text, text.len()))))
+        }
+        other => Ok(other),
+    }
 }
 
 fn out_of_range(index: i64) -> EvaluationError {

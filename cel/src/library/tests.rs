@@ -4,14 +4,27 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
-use crate::{AttributeValue, Compiler, Device, Environment, Quantity, Value};
+use crate::{AttributeValue, Compiler, Device, Environment, Quantity, Release, Value};
 
 /// One JSON object a line: an expression, whether it compiles and what it gives, its estimate and its cost, as
 /// `k8s.io/dynamic-resource-allocation/cel` v0.36.3 has it for stored expressions with default gates.
 const RECORDED: &str = include_str!("../../tests/fixtures/library-1.36.3.jsonl");
 
+/// As [`RECORDED`], but with the gate DRAListTypeAttributes and lists among the attributes.
+const RECORDED_LISTS: &str = include_str!("../../tests/fixtures/lists-1.36.3.jsonl");
+
+/// As [`RECORDED_LISTS`], of v0.37.0, and the expressions of [`RECORDED`] that have another answer there.
+const RECORDED_LISTS_1_37: &str = include_str!("../../tests/fixtures/lists-1.37.0.jsonl");
+
 /// The device that the expressions were evaluated on.
-fn device() -> Device {
+fn device(with_lists: bool) -> Device {
+    let strings = |items: [&str; 2]| items.map(str::to_owned).to_vec();
+    let lists = [
+        ("ints", AttributeValue::Ints(vec![3, 1, 2])),
+        ("names", AttributeValue::Strings(strings(["x", "y"]))),
+        ("versions", AttributeValue::Versions(strings(["1.0.0", "2.0.0"]))),
+        ("bools", AttributeValue::Bools(vec![true, false])),
+    ];
     let attributes: BTreeMap<String, AttributeValue> = [
         ("model", AttributeValue::String("A100".to_owned())),
         ("memory", AttributeValue::Int(80)),
@@ -24,6 +37,7 @@ fn device() -> Device {
         ("net.example.org/speed", AttributeValue::Int(400)),
     ]
     .into_iter()
+    .chain(lists.into_iter().filter(|_| with_lists))
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
     let capacity = [("memory", "80Gi"), ("big", "128Ti"), ("milli", "1500m")]
@@ -109,20 +123,36 @@ fn differences(compiler: &Compiler, device: &Device, recorded: &Json) -> Vec<Str
     found
 }
 
-#[test]
-fn recorded_answers_of_kubernetes_agree() {
-    let compiler = Compiler::new(Environment::default());
-    let device = device();
+fn agree(recorded: &str, environment: Environment, device: &Device) {
+    let compiler = Compiler::new(environment);
     let mut lines = 0;
     let mut report = vec![];
-    for line in RECORDED.lines() {
+    for line in recorded.lines() {
         let recorded: Json = serde_json::from_str(line).expect("the fixture is JSON");
         lines += 1;
-        let found = differences(&compiler, &device, &recorded);
+        let found = differences(&compiler, device, &recorded);
         if !found.is_empty() {
             report.push(format!("{}\n    recorded {line}", found.join(", ")));
         }
     }
     assert!(lines > 300, "the fixture has only {lines} expressions");
     assert!(report.is_empty(), "{} of {lines} differ:\n{}", report.len(), report.join("\n"));
+}
+
+#[test]
+fn recorded_answers_of_kubernetes_agree() {
+    agree(RECORDED, Environment::default(), &device(false));
+}
+
+#[test]
+fn recorded_answers_with_list_attributes_agree() {
+    let environment = Environment { list_type_attributes: true, ..Environment::default() };
+    agree(RECORDED_LISTS, environment, &device(true));
+}
+
+#[test]
+fn recorded_answers_of_kubernetes_1_37_agree() {
+    let environment =
+        Environment { release: Release::V1_37, list_type_attributes: true, ..Environment::default() };
+    agree(RECORDED_LISTS_1_37, environment, &device(true));
 }

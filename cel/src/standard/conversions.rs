@@ -174,7 +174,7 @@ fn to_duration(values: &[Value]) -> Evaluated {
     let value = one(values)?;
     match value {
         Value::Duration(_) => Ok(value.clone()),
-        Value::Int(nanoseconds) => Ok(Value::Duration(*nanoseconds)),
+        // There is an overload for int, but cel-go's int does not convert.
         Value::String(text) => duration::parse(text)
             .map(Value::Duration)
             .ok_or_else(|| impossible(value, "google.protobuf.Duration")),
