@@ -18,8 +18,6 @@ struct Depth {
 pub(super) struct Converter<'a> {
     source: &'a str,
     positions: &'a SourceInfo,
-    /// Byte offset of each character, because the parser counts characters.
-    bytes: Vec<u32>,
     pub(super) tree: Tree,
     /// Minor version up to which macros exist.
     pub(super) minor: u32,
@@ -27,8 +25,7 @@ pub(super) struct Converter<'a> {
 
 impl<'a> Converter<'a> {
     pub(super) fn new(source: &'a str, positions: &'a SourceInfo, minor: u32) -> Self {
-        let bytes = source.char_indices().map(|(at, _)| u32::try_from(at).unwrap_or(u32::MAX)).collect();
-        Self { source, positions, bytes, tree: Tree::default(), minor }
+        Self { source, positions, tree: Tree::default(), minor }
     }
 
     pub(super) fn convert(mut self, expression: &IdedExpr) -> Result<(Tree, NodeId), CompileError> {
@@ -52,8 +49,7 @@ impl<'a> Converter<'a> {
     }
 
     fn offset(&self, id: u64) -> u32 {
-        let character = self.positions.offset_for(id).map_or(0, |(start, _)| start as usize);
-        self.bytes.get(character).or(self.bytes.last()).copied().unwrap_or(0)
+        self.positions.offset_for(id).map_or(0, |(start, _)| start)
     }
 
     fn expressions(&mut self, list: &[IdedExpr]) -> Result<Vec<NodeId>, CompileError> {

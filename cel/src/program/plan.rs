@@ -235,7 +235,10 @@ impl Planner<'_> {
         // Choosing between overloads at run time, and a constant expression for a search, both turn a call into
         // one of the general kind upstream.
         let stops_early = arguments.len() > 2
-            || only.is_none() && candidates.iter().all(|candidate| candidate.guarded)
+            || only.is_none()
+                && candidates.iter().all(|candidate| candidate.guarded)
+                // One implementation for all of its overloads.
+                && *function != "@sortByAssociatedKeys"
             || matches!(*function, "find" | "findAll")
                 && arguments.get(1).is_some_and(|&pattern| self.steps.constant(pattern).is_some());
         let call = Call { function: declared.name, arguments, candidates, stops_early, cost };
