@@ -191,7 +191,8 @@ impl<'p, 't> Item<'p, 't> {
             }
             Value::Null => None,
             other => {
-                let hint = matches!(other, Value::Text(_)).then_some("write the number without quotes");
+                let hint = matches!(other, Value::Text(text) if text.parse::<i64>().is_ok())
+                    .then_some("write the number without quotes");
                 self.wrong(format!("expected a whole number, found {}", other.describe()), hint);
                 None
             }

@@ -151,14 +151,11 @@ pub enum IgnoredReason {
     UnknownField,
     /// The field can change what the cluster does, but is not taken into account; says why.
     NotConsidered(String),
-    /// A file that is not one of `.yaml`, `.yml`, `.json`, `.jsonl`.
-    File,
 }
 
 impl fmt::Display for Ignored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
-            IgnoredReason::File => write!(f, "file `{}` is not read", self.example.name)?,
             IgnoredReason::Kind => write!(f, "{} `{}` has no effect", self.kind, self.example_name())?,
             IgnoredReason::UnknownField => {
                 write!(f, "{} `{}`: unknown field `{}`", self.kind, self.example_name(), self.field)?;

@@ -42,12 +42,12 @@ pub(super) struct Content {
 pub(super) struct Gathered {
     pub(super) contents: Vec<Content>,
     pub(super) faults: Vec<Fault>,
-    pub(super) skipped_files: Vec<String>,
     pub(super) notices: Vec<Fault>,
     seen: BTreeSet<PathBuf>,
 }
 
-/// Extensions that are read in folders. A file that is named itself is read whatever its extension.
+/// Extensions that are read in folders; other files are passed over, as kubectl does. A file that is named itself is
+/// read whatever its extension.
 const EXTENSIONS: &[&str] = &["yaml", "yml", "json", "jsonl"];
 
 /// Folders deeper than this are not followed; a loop of symbolic links is noticed long before.
@@ -105,13 +105,12 @@ impl Gathered {
             let extension =
                 path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
             if hidden {
-                self.skipped_files.push(path.display().to_string());
-            } else if path.is_dir() {
+                continue;
+            }
+            if path.is_dir() {
                 self.folder(&path, max_bytes, depth + 1);
             } else if extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str())) {
                 self.file(&path, max_bytes);
-            } else {
-                self.skipped_files.push(path.display().to_string());
             }
         }
     }

@@ -54,7 +54,7 @@ pub fn load(inputs: &[Input], options: LoadOptions) -> Result<Snapshot, LoadErro
     }
     let (mut snapshot, mut report) = reader.finish();
     assemble::assemble(&mut snapshot, &mut report);
-    report.into_result(snapshot, gathered.skipped_files, options.strict)
+    report.into_result(snapshot, options.strict)
 }
 
 /// A fault whose line and column are not looked up yet.
@@ -144,19 +144,14 @@ impl Report {
         }
     }
 
-    fn into_result(
-        self,
-        mut snapshot: Snapshot,
-        skipped_files: Vec<String>,
-        strict: bool,
-    ) -> Result<Snapshot, LoadErrors> {
+    fn into_result(self, mut snapshot: Snapshot, strict: bool) -> Result<Snapshot, LoadErrors> {
         let sources = &snapshot.sources;
         let resolve = |mut pending: Vec<Pending>| -> Vec<Fault> {
             pending.sort_by_key(|pending| pending.at);
             pending.into_iter().map(|pending| pending.resolve(sources)).collect()
         };
         let mut errors = LoadErrors { faults: resolve(self.errors), omitted: self.omitted_errors };
-        let mut ignored: Vec<Ignored> = self
+        let ignored: Vec<Ignored> = self
             .ignored
             .into_iter()
             .map(|((reason, kind, field), entry)| Ignored {
@@ -187,14 +182,6 @@ impl Report {
         if !errors.faults.is_empty() {
             return Err(errors);
         }
-        ignored.extend(skipped_files.into_iter().map(|name| Ignored {
-            reason: IgnoredReason::File,
-            kind: String::new(),
-            field: String::new(),
-            count: 1,
-            example: ObjectReference { name, ..ObjectReference::default() },
-            place: None,
-        }));
         snapshot.notices = resolve(self.notices);
         snapshot.omitted_notices = self.omitted_notices;
         snapshot.ignored = ignored;

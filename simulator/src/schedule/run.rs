@@ -59,6 +59,13 @@ pub(crate) fn assumptions(
     };
     let mut warnings: Vec<String> = prepared.faults.iter().map(ToString::to_string).collect();
     warnings.extend(simulation.warnings.iter().cloned());
+    let rules = prepared.snapshot.taint_rules.len();
+    if rules > 0 && !gates.enabled("DRADeviceTaintRules") {
+        warnings.push(format!(
+            "feature gate `DRADeviceTaintRules` is off, so {rules} DeviceTaintRule{} no effect",
+            if rules == 1 { " has" } else { "s have" }
+        ));
+    }
     warnings.extend(
         gates
             .overridden_without_effect()
