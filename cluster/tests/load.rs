@@ -104,6 +104,7 @@ fn folders_are_read_whole_and_in_order() {
     fs::write(path.join("README.md"), "# not read").expect("a file");
     let snapshot = loaded(&[Input::from_argument(path), Input::from_argument(path.join("a.yaml"))]);
     assert_eq!((snapshot.nodes.len(), snapshot.slices.len(), snapshot.classes.len()), (1, 1, 1));
+    assert_eq!(snapshot.ignored, [], "the README is passed over");
     assert_eq!(snapshot.notices.len(), 1, "the file given twice is read once");
 }
 
