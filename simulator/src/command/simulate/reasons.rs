@@ -63,7 +63,8 @@ fn reason_lines(pod: &PodReport, reason: &Reason, numbers: usize, plugins: usize
     }
 }
 
-/// What stood in the way of one request. `nodes` is left out where there is only one node to speak of.
+/// What stood in the way of one request, on the nearest of the nodes where the same did. `nodes` is left out where
+/// the reader knows which node is meant.
 pub(crate) fn failure_lines(
     failure: &DeviceFailure,
     claim: &str,
@@ -72,32 +73,24 @@ pub(crate) fn failure_lines(
     text: &mut String,
 ) {
     let DeviceFailure { request, needed, usable, refusals, nearest_node, .. } = failure;
-    let _ = write!(text, "{:indent$}", "");
-    if let Some(nodes) = nodes {
-        let _ = write!(text, "{nodes} on ");
-    }
-    let _ = write!(
+    let node = printable_line(nearest_node);
+    let _ = match nodes {
+        None => write!(text, "{:indent$}", ""),
+        Some(1) => write!(text, "{:indent$}node {node}: ", ""),
+        Some(nodes) => write!(text, "{:indent$}{}, nearest {node}: ", "", count(nodes, "node")),
+    };
+    let _ = writeln!(
         text,
         "claim {}, request {}: needs {}, {usable} usable",
         printable_line(claim),
         printable_line(request),
         needed.map_or_else(|| "all devices".to_owned(), |needed| count(needed, "device")),
     );
-    if nodes.is_some() {
-        let _ = write!(text, " on the nearest node {}", printable_line(nearest_node));
-    }
-    text.push('\n');
     let indent = indent + 4;
     let numbers = refusals.iter().map(|refusal| refusal.devices.to_string().len()).max().unwrap_or(1);
     for refusal in refusals.iter().take(SHOWN_REFUSALS) {
-        let _ = writeln!(
-            text,
-            "{:indent$}{:>numbers$} {}: {}",
-            "",
-            refusal.devices,
-            refusal.kind,
-            printable_line(&refusal.message)
-        );
+        let message = printable_line(&refusal.message);
+        let _ = writeln!(text, "{:indent$}{:>numbers$} {message}", "", refusal.devices);
     }
     if refusals.len() > SHOWN_REFUSALS {
         let more: usize = refusals.iter().skip(SHOWN_REFUSALS).map(|refusal| refusal.devices).sum();

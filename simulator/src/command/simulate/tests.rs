@@ -80,10 +80,14 @@ fn refused(name: &str) -> PodReport {
         needed: Some(4),
         usable: 2,
         refusals: vec![
-            RefusalCount { kind: "in-use".to_owned(), message: "allocated to others".to_owned(), devices: 5 },
+            RefusalCount {
+                kind: "in-use".to_owned(),
+                message: "in use by other claims".to_owned(),
+                devices: 5,
+            },
             RefusalCount {
                 kind: "selector".to_owned(),
-                message: "device.driver == \"x\"".to_owned(),
+                message: "refused by selector class[0] `false`".to_owned(),
                 devices: 1,
             },
         ],
@@ -144,9 +148,9 @@ fn equal_pods_are_explained_once() {
 pod ml/a-0 and 2 pods like it: unschedulable, none of 64 nodes fits
   46  NodeResourcesFit  Insufficient cpu; nearest node gpu-17: short by 500m
   18  DynamicResources  cannot allocate all claims
-      18 on claim gpus, request gpu: needs 4 devices, 2 usable on the nearest node gpu-03
-          5 in-use: allocated to others
-          1 selector: device.driver == \"x\"
+      18 nodes, nearest gpu-03: claim gpus, request gpu: needs 4 devices, 2 usable
+          5 in use by other claims
+          1 refused by selector class[0] `false`
 
 PODS    3  scheduled 0  pending 3
 ";
