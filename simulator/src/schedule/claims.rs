@@ -12,7 +12,7 @@ use super::interner::Interner;
 pub(crate) const MOST_CONSUMERS: usize = 256;
 
 /// Marks a claim that stands for the extended resources of a pod (KEP-5004).
-const EXTENDED_RESOURCE_ANNOTATION: &str = "resource.kubernetes.io/extended-resource-claim";
+pub(crate) const EXTENDED_RESOURCE_ANNOTATION: &str = "resource.kubernetes.io/extended-resource-claim";
 
 /// A claim by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -162,6 +162,12 @@ impl ClaimBook {
     /// A claim by number.
     pub(crate) fn get(&self, id: ClaimId) -> Option<&ClaimEntry> {
         self.entries.get(id.0)
+    }
+
+    /// All claims that hold devices, with the UIDs of their consumers.
+    pub(crate) fn allocated(&self) -> impl Iterator<Item = (&ClaimEntry, &BTreeSet<String>)> {
+        let holding = self.entries.iter().filter(|entry| entry.allocation.is_some());
+        holding.map(|entry| (entry, &entry.consumers))
     }
 
     /// A claim by `namespace/name`.

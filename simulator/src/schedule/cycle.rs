@@ -159,7 +159,22 @@ impl<'a> Simulation<'a> {
             finished,
         };
         simulation.place_running();
+        simulation.warn_of_other_schedulers();
         simulation
+    }
+
+    /// Pods that another scheduler would place are treated like the rest, which should not go unsaid.
+    fn warn_of_other_schedulers(&mut self) {
+        let is_other = |name: &str| !name.is_empty() && name != "default-scheduler";
+        let mut others = self.pending.iter().filter(|pod| is_other(&pod.spec.scheduler_name));
+        if let Some(first) = others.next() {
+            self.warnings.push(format!(
+                "{} pending pods name another scheduler, such as `{}` of pod `{}`; they are placed like the others",
+                1 + others.count(),
+                first.spec.scheduler_name,
+                first.metadata.full_name(),
+            ));
+        }
     }
 
     /// Running pods take what they need, whether or not it is there.

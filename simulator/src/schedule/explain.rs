@@ -63,6 +63,11 @@ pub(crate) fn failures(
     let failure = |attempt: &Attempt| {
         let mut counted = refusals(attempt);
         counted.extend(pools.iter().cloned());
+        if counted.is_empty() && attempt.usable.is_empty() {
+            let message = "the node has no devices".to_owned();
+            counted
+                .push((message.clone(), RefusalCount { kind: "no-devices".to_owned(), message, devices: 0 }));
+        }
         let mut kinds: Vec<(String, String)> =
             counted.iter().map(|(group, count)| (count.kind.clone(), group.clone())).collect();
         kinds.sort();

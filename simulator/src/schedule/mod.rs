@@ -4,6 +4,7 @@
 //! it, in the order NodeUnschedulable, NodeName, TaintToleration, NodeAffinity, NodePorts, NodeResourcesFit,
 //! DynamicResources; the first node by name that none refuses gets the pod, since this version does not score.
 
+mod apply;
 mod claims;
 mod cycle;
 mod devices;
@@ -28,6 +29,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use apply::simulate_and_apply;
 pub use options::{DEFAULT_STEP_BUDGET, Observer, Options, SimulateError};
 pub use prepare::Prepared;
 pub use problem::run_problem;

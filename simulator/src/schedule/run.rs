@@ -21,15 +21,26 @@ pub fn simulate(
     cancel: &AtomicBool,
 ) -> Result<SimulationReport, SimulateError> {
     let mut simulation = Simulation::new(&prepared.snapshot, options);
+    report_of(&mut simulation, prepared, options, observer, cancel)
+}
+
+/// Runs a simulation and reports on it.
+pub(crate) fn report_of(
+    simulation: &mut Simulation<'_>,
+    prepared: &Prepared,
+    options: &Options,
+    observer: &mut dyn Observer,
+    cancel: &AtomicBool,
+) -> Result<SimulationReport, SimulateError> {
     let mut pods = simulation.run(observer, cancel)?;
     for pod in &mut pods {
         pod.expanded_from = prepared.made_from(&pod.namespace, &pod.name).map(str::to_owned);
     }
-    let summary = report::summary(&simulation, &pods);
+    let summary = report::summary(simulation, &pods);
     Ok(SimulationReport {
         api_version: API_VERSION,
         kind: "SimulationReport",
-        assumptions: assumptions(prepared, options, &simulation),
+        assumptions: assumptions(prepared, options, simulation),
         summary,
         pods,
     })

@@ -1,5 +1,7 @@
 //! Some claims on one node, outside of any scheduling cycle.
 
+use std::collections::BTreeSet;
+
 use drayage_allocator::Outcome;
 use drayage_allocator::objects::ResourceClaim;
 use drayage_cluster::Snapshot;
@@ -120,9 +122,12 @@ fn choose(
 
 fn allocate(simulation: &mut Simulation<'_>, at: usize, chosen: &Chosen, report: &mut AllocateReport) {
     let Some(state) = simulation.states.get(at) else { return };
+    let mut seen = BTreeSet::new();
     let entries: Vec<_> = chosen
         .claims
         .iter()
+        // A claim that is named twice is one claim.
+        .filter(|(_, id)| seen.insert(*id))
         .filter_map(|(name, id)| Some((name.clone(), simulation.claims.get(*id)?)))
         .collect();
     let claims: Vec<&ResourceClaim> = entries

@@ -22,7 +22,7 @@ fn reports(prepared: &Prepared, options: &Options, forgetful: bool) -> Vec<PodRe
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn remembered_verdicts_change_nothing(seed: u64, newest: bool) {
