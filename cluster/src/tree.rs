@@ -145,3 +145,67 @@ impl PartialEq for Value<'_> {
 fn write_json_text(text: &str, out: &mut String) {
     out.push_str(&serde_json::Value::from(text).to_string());
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value as Json;
+
+    use crate::{json, yaml};
+
+    fn any_json() -> impl Strategy<Value = Json> {
+        let leaf = prop_oneof![
+            Just(Json::Null),
+            any::<bool>().prop_map(Json::from),
+            any::<i64>().prop_map(Json::from),
+            any::<u64>().prop_map(Json::from),
+            "\\PC{0,12}".prop_map(Json::from),
+            "[\\x00-\\x7f]{0,6}".prop_map(Json::from),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Json::from),
+                proptest::collection::btree_map("\\PC{0,6}", inner, 0..4)
+                    .prop_map(|fields| Json::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
+        #[test]
+        fn both_parsers_read_json_as_serde_json_does(value in any_json(), pretty in any::<bool>()) {
+            let text = if pretty { format!("{value:#}") } else { value.to_string() };
+            let node = json::parse(&text).map_err(|error| TestCaseError::fail(error.message))?;
+            prop_assert_eq!(node.value.to_json(), value.clone());
+            let mut written = String::new();
+            node.value.write_json(&mut written);
+            prop_assert_eq!(written.parse::<Json>().expect("JSON"), value.clone());
+            // YAML 1.2 takes all JSON but for escaped characters beyond the basic plane, which serde_json does not write
+            if value.is_object() {
+                let node = yaml::parse_document(&text, 0, text.len())
+                    .map_err(|error| TestCaseError::fail(error.message))?;
+                prop_assert_eq!(node.value.to_json(), value);
+            }
+        }
+
+        #[test]
+        fn places_point_at_the_value(value in any_json()) {
+            let text = value.to_string();
+            let node = json::parse(&text).map_err(|error| TestCaseError::fail(error.message))?;
+            let mut nodes = vec![&node];
+            while let Some(node) = nodes.pop() {
+                let rest = &text[node.at..];
+                let mut written = String::new();
+                node.value.write_json(&mut written);
+                prop_assert!(rest.starts_with(&written), "{rest} does not begin with {written}");
+                match &node.value {
+                    super::Value::List(items) => nodes.extend(items),
+                    super::Value::Map(entries) => nodes.extend(entries.iter().map(|entry| &entry.node)),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
