@@ -31,7 +31,7 @@ pub use declarations::CostEstimate;
 pub use device::Device;
 pub use environment::{Environment, ExpressionStage};
 pub use error::EvaluationError;
-pub use program::{Evaluation, MAX_COST, Program, References};
+pub use program::{Evaluation, MAX_COST, Program, Reads, References};
 pub use quantity::{Quantity, QuantityError, QuantityErrorReason, QuantityFormat};
 pub use release::{Release, ReleaseError};
 pub use semantic_version::{SemanticVersion, SemanticVersionError};

@@ -207,6 +207,11 @@ impl Map {
         Key::find(key).and_then(|key| self.entries.get(&key)).map(|(_, value)| value)
     }
 
+    /// The same by the key itself.
+    pub(crate) fn get_key(&self, key: &Key) -> Option<&Value> {
+        self.entries.get(key).map(|(_, value)| value)
+    }
+
     /// The value that selecting or indexing gives: as [`Map::get`], but for the default of the device maps.
     pub(crate) fn select(&self, key: &Value) -> Option<Value> {
         match self.get(key) {

@@ -50,11 +50,6 @@ impl GoRegex {
         Ok(Self { pattern: pattern.to_owned(), regex })
     }
 
-    /// The pattern as written.
-    pub(crate) fn pattern(&self) -> &str {
-        &self.pattern
-    }
-
     /// Whether the pattern matches anywhere in the text.
     pub(crate) fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::steps::{AttributeId, Base, By, Call, Element, Fold, Qualifier, Slot, Step, StepId, Steps};
 use crate::error::EvaluationError;
 use crate::standard;
-use crate::value::{List, MAX_WEIGHT, Map, Value};
+use crate::value::{Key, List, MAX_WEIGHT, Map, Value};
 
 type Evaluated = Result<Value, EvaluationError>;
 
@@ -110,10 +112,9 @@ impl<'a> Evaluator<'a> {
                 Ok(Value::Bool(!matches!(value, Ok(Value::Bool(false)))))
             }
             Step::Call(call) => self.call(call),
-            Step::Matches { text, pattern, cost } => {
+            Step::Matches { text, pattern, pattern_text, cost } => {
                 let text = self.evaluate(*text)?;
-                let pattern_text = Value::string(pattern.pattern());
-                self.charge(cost(&[text.clone(), pattern_text], &Value::Null))?;
+                self.charge(cost(&[text.clone(), pattern_text.clone()], &Value::Null))?;
                 match &text {
                     Value::String(text) => Ok(Value::Bool(pattern.is_match(text))),
                     _ => Err(EvaluationError::no_such_overload("matches")),
@@ -164,7 +165,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn call(&mut self, call: &Call) -> Evaluated {
-        let mut values = Vec::with_capacity(call.arguments.len());
+        let mut values: SmallVec<[Value; 3]> = SmallVec::new();
         let mut error = None;
         for &argument in &call.arguments {
             match self.evaluate(argument) {
@@ -249,15 +250,15 @@ impl<'a> Evaluator<'a> {
     }
 
     fn slot(&mut self, slot: Slot) -> Evaluated {
-        match &self.slots[slot.0 as usize] {
+        match &self.slots[slot.index()] {
             SlotState::Set(value) => value.clone(),
             SlotState::Initial => {
-                let value = match self.steps.slots[slot.0 as usize] {
+                let value = match self.steps.slots[slot.index()] {
                     Some(initial) => self.evaluate(initial),
                     None => Ok(Value::Null),
                 };
                 if !value.as_ref().is_err_and(EvaluationError::is_final) {
-                    self.slots[slot.0 as usize] = SlotState::Set(value.clone());
+                    self.slots[slot.index()] = SlotState::Set(value.clone());
                 }
                 value
             }
@@ -265,12 +266,12 @@ impl<'a> Evaluator<'a> {
     }
 
     fn set(&mut self, slot: Slot, value: Evaluated) {
-        self.slots[slot.0 as usize] = SlotState::Set(value);
+        self.slots[slot.index()] = SlotState::Set(value);
     }
 
     fn take(&mut self, slot: Slot) -> Evaluated {
         self.slot(slot)?;
-        match std::mem::replace(&mut self.slots[slot.0 as usize], SlotState::Initial) {
+        match std::mem::replace(&mut self.slots[slot.index()], SlotState::Initial) {
             SlotState::Set(value) => value,
             SlotState::Initial => Ok(Value::Null),
         }
@@ -279,7 +280,7 @@ impl<'a> Evaluator<'a> {
     fn fold(&mut self, fold: &Fold) -> Evaluated {
         let range = self.evaluate(fold.range)?;
         // The same comprehension may run again within an outer one.
-        self.slots[fold.accumulator.0 as usize] = SlotState::Initial;
+        self.slots[fold.accumulator.index()] = SlotState::Initial;
         match (&range, fold.second) {
             (Value::List(list), None) => {
                 for item in list.iter() {
@@ -425,8 +426,12 @@ impl<'a> Evaluator<'a> {
         };
         for qualifier in qualifiers {
             optional = optional || qualifier.optional;
+            let mut known = None;
             let key = match &qualifier.by {
-                By::Constant(key) => Current::Borrowed(key),
+                By::Constant(value, key) => {
+                    known = key.as_ref();
+                    Current::Borrowed(value)
+                }
                 By::Attribute(attribute) => {
                     let key = self.resolve(*attribute);
                     Current::Owned(self.qualifier_key(key, optional)?)
@@ -442,7 +447,7 @@ impl<'a> Evaluator<'a> {
                 current = Current::Owned(Value::Bool(present?));
                 continue;
             }
-            match qualified(current, key.get()) {
+            match qualified(current, key.get(), known) {
                 Ok(Some(next)) => {
                     self.charge(1)?;
                     current = next;
@@ -501,12 +506,19 @@ fn inserted(map: Value, entries: impl IntoIterator<Item = (Value, Value)>) -> Ev
 }
 
 /// Selects or indexes; none where a map has no such key or the value has no keys at all.
-fn qualified<'v>(current: Current<'v>, key: &Value) -> Result<Option<Current<'v>>, EvaluationError> {
+/// `known`: the key in the form in which maps have it, where that is known beforehand.
+fn qualified<'v>(
+    current: Current<'v>,
+    key: &Value,
+    known: Option<&Key>,
+) -> Result<Option<Current<'v>>, EvaluationError> {
     match current {
-        Current::Borrowed(Value::Map(map)) => Ok(match map.get(key) {
-            Some(value) => Some(Current::Borrowed(value)),
-            None => map.select(key).map(Current::Owned),
-        }),
+        Current::Borrowed(Value::Map(map)) => {
+            Ok(match known.map_or_else(|| map.get(key), |key| map.get_key(key)) {
+                Some(value) => Some(Current::Borrowed(value)),
+                None => map.select(key).map(Current::Owned),
+            })
+        }
         Current::Owned(Value::Map(map)) => Ok(map.select(key).map(Current::Owned)),
         Current::Borrowed(Value::List(list)) => element(list, key).map(|item| Some(Current::Borrowed(item))),
         Current::Owned(Value::List(list)) => {
@@ -520,8 +532,8 @@ fn element<'l>(list: &'l List, key: &Value) -> Result<&'l Value, EvaluationError
     let index = match key {
         Value::Int(index) => Some(*index),
         Value::Uint(index) => i64::try_from(*index).ok(),
-        Value::Double(_) => match crate::value::Key::find(key) {
-            Some(crate::value::Key::Int(index)) => Some(index),
+        Value::Double(_) => match Key::find(key) {
+            Some(Key::Int(index)) => Some(index),
             _ => {
                 return Err(EvaluationError::other(format!(
                     "unsupported index value {} in list",

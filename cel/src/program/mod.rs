@@ -15,8 +15,8 @@ use crate::types::Type;
 use crate::value::Value;
 use evaluate::Evaluator;
 pub(crate) use plan::plan;
-pub use references::References;
 pub(crate) use references::references;
+pub use references::{Reads, References};
 pub(crate) use steps::{StepId, Steps};
 
 /// The highest run-time cost of a device selector, `CELSelectorExpressionMaxCost` of the API.

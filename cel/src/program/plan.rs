@@ -74,7 +74,7 @@ impl Planner<'_> {
             }
             Kind::Select { operand, field, presence } => {
                 let operand = self.node(*operand)?;
-                let by = By::Constant(Value::string(field));
+                let by = By::constant(Value::string(field));
                 let (step, attribute) = self.as_attribute(operand);
                 let qualifier = Qualifier { by, optional: false, presence: *presence };
                 self.qualify(attribute, &qualifier);
@@ -179,7 +179,7 @@ impl Planner<'_> {
                 | Value::Uint(_)
                 | Value::Double(_)
                 | Value::String(_)),
-            ) => By::Constant(value.clone()),
+            ) => By::constant(value.clone()),
             Step::Constant(other) => {
                 return Err(self.error(node, format!("invalid qualifier type: {}", other.type_name())));
             }
@@ -223,8 +223,9 @@ impl Planner<'_> {
             && let [text, pattern] = arguments.as_slice()
             && let Some(Value::String(pattern)) = self.steps.constant(*pattern)
         {
+            let pattern_text = Value::String(Arc::clone(pattern));
             let pattern = standard::compile_pattern(pattern).map_err(|reason| self.error(node, reason))?;
-            return Ok(self.steps.push(Step::Matches { text: *text, pattern, cost }));
+            return Ok(self.steps.push(Step::Matches { text: *text, pattern, pattern_text, cost }));
         }
         if matches!(*function, "find" | "findAll")
             && let Some(Value::String(pattern)) = arguments.get(1).and_then(|&step| self.steps.constant(step))
@@ -304,7 +305,8 @@ impl Planner<'_> {
         // Looked up first where names collide.
         self.scopes.push((comprehension.accumulator.clone(), accumulator));
         let condition = self.node(comprehension.condition)?;
-        let step = self.node(comprehension.step)?;
+        // The step of `cel.bind` is never taken.
+        let step = if self.tree.is_bind(comprehension) { condition } else { self.node(comprehension.step)? };
         // The result does not see the iteration variables.
         self.scopes.truncate(outer);
         self.scopes.push((comprehension.accumulator.clone(), accumulator));

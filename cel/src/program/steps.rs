@@ -8,14 +8,14 @@ use crate::declarations::{CallCost, Evaluate};
 use crate::error::EvaluationError;
 use crate::go_regex::GoRegex;
 use crate::types::Type;
-use crate::value::Value;
+use crate::value::{Key, Value};
 
 /// Index of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StepId(pub(super) u32);
 
 /// Index of an attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct AttributeId(pub(super) u32);
 
 /// Index of a variable of a comprehension.
@@ -54,6 +54,7 @@ pub(super) enum Step {
     Matches {
         text: StepId,
         pattern: GoRegex,
+        pattern_text: Value,
         cost: CallCost,
     },
     /// `in` with a constant list of scalars: no cost of its own.
@@ -146,10 +147,30 @@ pub(super) struct Qualifier {
 
 #[derive(Clone, Debug)]
 pub(super) enum By {
-    Constant(Value),
+    /// A constant, and the key under which maps have it.
+    Constant(Value, Option<Key>),
     /// The value of another attribute, which then costs only its own qualifiers.
     Attribute(AttributeId),
     Step(StepId),
+}
+
+impl AttributeId {
+    pub(super) fn at(index: usize) -> Self {
+        Self(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+}
+
+impl Slot {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl By {
+    pub(super) fn constant(value: Value) -> Self {
+        let key = Key::find(&value);
+        Self::Constant(value, key)
+    }
 }
 
 impl Steps {
@@ -168,7 +189,7 @@ impl Steps {
 
     pub(super) fn push_attribute(&mut self, base: Base) -> AttributeId {
         self.attributes.push(Attribute { base, qualifiers: Vec::new() });
-        AttributeId(u32::try_from(self.attributes.len() - 1).unwrap_or(u32::MAX))
+        AttributeId::at(self.attributes.len() - 1)
     }
 
     pub(super) fn push_slot(&mut self, initial: Option<StepId>) -> Slot {
