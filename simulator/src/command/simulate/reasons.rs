@@ -90,11 +90,16 @@ pub(crate) fn failure_lines(
     let numbers = refusals.iter().map(|refusal| refusal.devices.to_string().len()).max().unwrap_or(1);
     for refusal in refusals.iter().take(SHOWN_REFUSALS) {
         let message = printable_line(&refusal.message);
-        let _ = writeln!(text, "{:indent$}{:>numbers$} {message}", "", refusal.devices);
+        let _ = match refusal.devices {
+            // About the whole node or pool.
+            0 => writeln!(text, "{:indent$}{message}", ""),
+            1 => writeln!(text, "{:indent$}{:>numbers$} device: {message}", "", 1),
+            devices => writeln!(text, "{:indent$}{devices:>numbers$} devices: {message}", ""),
+        };
     }
     if refusals.len() > SHOWN_REFUSALS {
         let more: usize = refusals.iter().skip(SHOWN_REFUSALS).map(|refusal| refusal.devices).sum();
-        let _ = writeln!(text, "{:indent$}{more:>numbers$} for other causes", "");
+        let _ = writeln!(text, "{:indent$}{more:>numbers$} devices: other causes", "");
     }
 }
 

@@ -149,8 +149,8 @@ pod ml/a-0 and 2 pods like it: unschedulable, none of 64 nodes fits
   46  NodeResourcesFit  Insufficient cpu; nearest node gpu-17: short by 500m
   18  DynamicResources  cannot allocate all claims
       18 nodes, nearest gpu-03: claim gpus, request gpu: needs 4 devices, 2 usable
-          5 in use by other claims
-          1 refused by selector class[0] `false`
+          5 devices: in use by other claims
+          1 device: refused by selector class[0] `false`
 
 PODS    3  scheduled 0  pending 3
 ";
