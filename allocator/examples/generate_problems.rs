@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut problems, mut references, mut answers) =
         (open("problems.jsonl")?, open("reference.jsonl")?, open("allocator.jsonl")?);
     for seed in first..first + count {
-        let weights = if seed % 3 == 0 { Weights::CLEAN } else { Weights::ALL };
+        let weights = [Weights::CLEAN, Weights::ALL, Weights::HARD, Weights::ALL][usize::try_from(seed % 4)?];
         let problem = generate::problem(seed, weights);
         writeln!(problems, "{}", support::json::problem(&problem))?;
 

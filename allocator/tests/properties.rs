@@ -65,15 +65,26 @@ fn reference_gives_the_same_answer_on_clean_problems() {
     for_all(count(3_000), Weights::CLEAN, agrees_with_reference);
 }
 
+/// Here the search has to study the problem: see `search::guide`.
+#[test]
+fn reference_gives_the_same_answer_on_hard_problems() {
+    for_all(count(3_000), Weights::HARD, agrees_with_reference);
+}
+
 #[test]
 fn verifier_accepts_every_answer() {
-    for_all(count(2_000), Weights::ALL, |problem| match problem.solve().outcome {
+    for_all(count(1_000), Weights::HARD, accepted_by_verifier);
+    for_all(count(2_000), Weights::ALL, accepted_by_verifier);
+}
+
+fn accepted_by_verifier(problem: &Problem) -> Result<(), String> {
+    match problem.solve().outcome {
         Outcome::Allocated(results) => problem.verify(&results).map_err(|found| {
             let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
             format!("{}\n{results:?}", lines.join("\n"))
         }),
         _ => Ok(()),
-    });
+    }
 }
 
 /// Whatever was asked before, and whatever is remembered from it, equal questions get equal answers.

@@ -29,16 +29,22 @@ pub struct Weights {
     pub random_features: usize,
     /// The feature of list-typed attributes, in a hundred of those with random features.
     pub list_attributes: usize,
+    /// Whether to ask for much that few devices can give.
+    pub hard: bool,
 }
 
 impl Weights {
     /// Everything, faults included.
-    pub const ALL: Self = Self { faults: 9, fragile_selectors: 8, random_features: 25, list_attributes: 0 };
+    pub const ALL: Self =
+        Self { faults: 9, fragile_selectors: 8, random_features: 25, list_attributes: 0, hard: false };
     /// As all, with list-typed attributes.
     pub const LISTS: Self =
-        Self { faults: 2, fragile_selectors: 2, random_features: 100, list_attributes: 100 };
+        Self { faults: 2, fragile_selectors: 2, random_features: 100, list_attributes: 100, hard: false };
+    /// Much to try before the answer is found: many like devices, requests for several of them, constraints.
+    pub const HARD: Self = Self { hard: true, ..Self::CLEAN };
     /// Nothing that ends in an error, and the default features.
-    pub const CLEAN: Self = Self { faults: 0, fragile_selectors: 0, random_features: 0, list_attributes: 0 };
+    pub const CLEAN: Self =
+        Self { faults: 0, fragile_selectors: 0, random_features: 0, list_attributes: 0, hard: false };
 }
 
 /// The problem that belongs to a seed.
@@ -69,7 +75,10 @@ impl Generator {
             features: self.features(),
             ..Problem::default()
         };
-        let pools = self.random.weighted(&[(12, 1), (20, 2), (16, 3), (1, 0)]);
+        let mut pools = self.random.weighted(&[(12, 1), (20, 2), (16, 3), (1, 0)]);
+        if self.weights.hard {
+            pools = self.random.weighted(&[(3, 1), (2, 2)]);
+        }
         let mut taken = BTreeSet::new();
         for _ in 0..pools {
             let driver = *self.random.pick(&DRIVERS);
@@ -127,11 +136,17 @@ impl Generator {
         for index in 0..device_slices {
             let mut slice = ResourceSlice { name: format!("{prefix}-{index}"), ..empty.clone() };
             self.node_selection(local, &mut slice);
-            let devices = self.random.weighted(&[(1, 0), (4, 1), (8, 2), (8, 3), (4, 4)]);
+            let mut devices = self.random.weighted(&[(1, 0), (4, 1), (8, 2), (8, 3), (4, 4)]);
+            if self.weights.hard {
+                devices += 1 + self.random.below(4);
+            }
             for _ in 0..devices {
                 let device =
                     self.device(next_device, with_counters, slice.per_device_node_selection.is_some());
-                slice.devices.push(device);
+                // Devices that cannot be told apart are what real nodes have.
+                let twin =
+                    slice.devices.last().filter(|_| self.weights.hard && self.random.percent(50)).cloned();
+                slice.devices.push(twin.map_or(device.clone(), |twin| Device { name: device.name, ..twin }));
                 // A number used twice makes the pool invalid.
                 next_device += usize::from(!self.fault());
             }
@@ -401,7 +416,10 @@ impl Generator {
     fn claim(&mut self, index: usize) -> ResourceClaim {
         let mut claim = ResourceClaim { name: format!("claim-{index}"), ..ResourceClaim::default() };
         claim.namespace = if self.random.percent(80) { "ml".to_owned() } else { String::new() };
-        let requests = self.random.weighted(&[(60, 1), (30, 2), (9, 3), (1, 0)]);
+        let mut requests = self.random.weighted(&[(60, 1), (30, 2), (9, 3), (1, 0)]);
+        if self.weights.hard {
+            requests = 1 + self.random.below(2);
+        }
         let mut names = Vec::new();
         for request in 0..requests {
             let name = format!("request-{request}");
@@ -427,7 +445,8 @@ impl Generator {
             }
             claim.requests.push(request);
         }
-        for _ in 0..self.random.weighted(&[(64, 0), (27, 1), (9, 2)]) {
+        let most = 2 * usize::from(self.weights.hard);
+        for _ in 0..self.random.weighted(&[(64 - 20 * most, 0), (27, 1), (9 + 5 * most, 2)]) {
             claim.constraints.push(self.constraint(&names));
         }
         for entry in 0..self.random.weighted(&[(70, 0), (20, 1), (10, 2)]) {
@@ -489,6 +508,9 @@ impl Generator {
             exact.count = 0;
         } else {
             exact.count = self.random.weighted(&[(144, 1), (40, 2), (10, 3), (4, 0), (1, 20), (1, 33)]);
+            if self.weights.hard {
+                exact.count = self.random.weighted(&[(8, 1), (7, 2), (3, 3), (1, 4)]);
+            }
         }
         if self.random.percent(8) {
             exact.admin_access = Some(self.random.percent(75));
