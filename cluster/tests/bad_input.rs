@@ -146,7 +146,7 @@ fn files_that_are_no_text_or_not_there_are_told() {
     fs::create_dir(path.join("empty")).expect("a folder");
     for (argument, message) in [
         ("binary.yaml", "is not UTF-8 text: line 2"),
-        ("missing.yaml", "cannot be read"),
+        ("missing.yaml", "no such file"),
         ("empty", "holds nothing to read"),
     ] {
         let errors = load(&[Input::from_argument(path.join(argument))], LoadOptions::default());

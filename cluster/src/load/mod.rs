@@ -20,16 +20,17 @@ use crate::source::Sources;
 pub struct LoadOptions {
     /// Whether what would be ignored is an error.
     pub strict: bool,
-    /// The largest file that is read, in bytes; 1 GiB by default. JSON of that size takes about twice as much
-    /// memory while it is read, since only one object at a time is taken apart.
+    /// The largest file that is read, in bytes; 1 GiB by default. Of JSON only one object at a time is taken
+    /// apart, so that reading takes little more memory than the text and the objects.
     pub max_bytes: u64,
-    /// The largest YAML document, in bytes; 256 MiB by default. YAML takes about ten times its size.
+    /// The largest YAML document, in bytes; 128 MiB by default. YAML takes about ten times its
+    /// size, and at most five million values.
     pub max_yaml_document_bytes: usize,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { strict: false, max_bytes: 1 << 30, max_yaml_document_bytes: 256 << 20 }
+        Self { strict: false, max_bytes: 1 << 30, max_yaml_document_bytes: 128 << 20 }
     }
 }
 

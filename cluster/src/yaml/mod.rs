@@ -18,6 +18,10 @@ use crate::tree::{Entry, Node, Value};
 /// How many values all aliases of a document may expand to together.
 const MAX_ALIASED_VALUES: usize = 500_000;
 
+/// How many values a document may have. Each takes about 80 bytes while the document is read, so that a small
+/// value on every line of a large file would fill the memory; a list of 10,000 slices stays below.
+const MAX_VALUES: usize = 5_000_000;
+
 /// The ranges of the documents in `text[start..]`, by lines that begin with `---`.
 ///
 /// Such a line ends a document wherever it stands, block scalars included, so no parsing is needed, and a fault
@@ -61,11 +65,16 @@ fn is_blank(text: &str) -> bool {
 
 /// Reads one document, which must fill `text[start..end]`; one without content is null.
 pub(crate) fn parse_document(text: &str, start: usize, end: usize) -> Result<Node<'_>, SyntaxError> {
+    parse_limited(text, start, end, MAX_VALUES)
+}
+
+fn parse_limited(text: &str, start: usize, end: usize, max_values: usize) -> Result<Node<'_>, SyntaxError> {
     let slice = text.get(start..end).unwrap_or_default();
     let offsets = Offsets::new(slice, start);
     let mut builder = Builder::default();
     let mut parser: Parser<'_, StrInput<'_>> = Parser::new_from_str(slice);
     let mut ended = false;
+    let mut values = 0_usize;
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| scan_error(&error, text, &offsets))?;
         let at = offsets.byte(span.start.index());
@@ -78,7 +87,17 @@ pub(crate) fn parse_document(text: &str, start: usize, end: usize) -> Result<Nod
                 });
             }
             Event::DocumentEnd => ended = true,
-            event => builder.event(event, at)?,
+            event => {
+                values += 1;
+                if values > max_values {
+                    return Err(SyntaxError {
+                        at,
+                        message: format!("this YAML document has more than {max_values} values"),
+                        hint: Some("use JSON for large snapshots: `kubectl get ... -o json`"),
+                    });
+                }
+                builder.event(event, at)?;
+            }
         }
     }
     Ok(builder.root.unwrap_or(Node { at: start, value: Value::Null }))
@@ -342,4 +361,17 @@ fn measure(node: &Node<'_>) -> (usize, usize) {
     let size = inner.iter().map(|(size, _)| size).sum::<usize>() + 1;
     let depth = inner.iter().map(|(_, depth)| *depth).max().unwrap_or(0) + 1;
     (size, depth)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_values_is_limited() {
+        let text = format!("items:\n{}", "- a\n".repeat(100));
+        assert!(parse_limited(&text, 0, text.len(), 200).is_ok());
+        let error = parse_limited(&text, 0, text.len(), 50).expect_err("too many");
+        assert_eq!(error.message, "this YAML document has more than 50 values");
+    }
 }
