@@ -297,9 +297,9 @@ fn join(values: &[Value]) -> Answer {
 
 fn estimate_quote(operands: &[Operand<'_>]) -> CallEstimate {
     let text = size(operands, 0);
-    // Two quotes, and at most every character escaped.
+    // Two quotes, and at most every character escaped. An unknown size wraps around upstream too.
     let result =
-        SizeEstimate { min: text.min.saturating_add(2), max: text.max.saturating_mul(2).saturating_add(2) };
+        SizeEstimate { min: text.min.wrapping_add(2), max: text.max.wrapping_mul(2).wrapping_add(2) };
     CallEstimate { result_size: Some(result), ..estimate_text(operands) }
 }
 
