@@ -380,7 +380,7 @@ static PRINTABLE: LazyLock<Option<regex::Regex>> =
     LazyLock::new(|| regex::Regex::new(r"\A[\p{L}\p{M}\p{N}\p{P}\p{S} ]\z").ok());
 
 /// In quotes, as Go's `%q`.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
         match character {

@@ -8,6 +8,7 @@ use std::fmt;
 use self::parse::Url;
 use super::arguments::{mismatch, string};
 use super::costs::{estimate_text_result, traverse_text};
+use super::string_format::quoted;
 use crate::declarations::{CallEstimate, Function, Overload, Window, cost_one};
 use crate::error::EvaluationError;
 use crate::types::{Type, names};
@@ -74,7 +75,7 @@ pub(super) fn functions() -> Vec<Function> {
 
 /// Why a text is no absolute URL or path, in a few words.
 pub(super) fn request_error(text: &str) -> Option<String> {
-    Url::parse_request(text).err().map(|reason| format!("parse {text:?}: {reason}"))
+    Url::parse_request(text).err().map(|reason| format!("parse {}: {reason}", quoted(text)))
 }
 
 /// CEL strings are UTF-8; what percent-decoding leaves of something else is replaced.
@@ -95,8 +96,9 @@ fn url(values: &[Value]) -> Result<&Url, EvaluationError> {
 fn from_string(values: &[Value]) -> Answer {
     let text = string(values, 0)?;
     Url::parse(text).map(|url| Value::object(UrlValue(url))).map_err(|reason| {
+        let text = quoted(text);
         EvaluationError::other(format!(
-            "URL parse error during conversion from string: parse {text:?}: {reason}"
+            "URL parse error during conversion from string: parse {text}: {reason}"
         ))
     })
 }

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::library::string_format::quoted;
+
 /// A URL as `url.Parse` in Go gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Url {
@@ -70,7 +72,7 @@ fn unescape(text: &str, part: Part) -> Parsed<Vec<u8>> {
         match first {
             b'%' => {
                 let escape = [b"%", after.get(..2).unwrap_or(after)].concat();
-                let invalid = || format!("invalid URL escape {:?}", String::from_utf8_lossy(&escape));
+                let invalid = || format!("invalid URL escape {}", quoted(&String::from_utf8_lossy(&escape)));
                 let (decoded, after) = hex_pair(after).ok_or_else(invalid)?;
                 rest = after;
                 // Hosts may escape characters that are no ASCII, and the percent sign of a zone.
@@ -320,7 +322,7 @@ fn parse_authority(scheme: &str, authority: &str) -> Parsed<(Option<User>, Vec<u
 }
 
 fn parse_host(scheme: &str, host: &str) -> Parsed<Vec<u8>> {
-    let invalid_port = |port: &str| format!("invalid port {port:?} after host");
+    let invalid_port = |port: &str| format!("invalid port {} after host", quoted(port));
     match host.rfind('[') {
         Some(0) => {
             let close = host.rfind(']').ok_or_else(|| "missing ']' in host".to_owned())?;
