@@ -160,6 +160,7 @@ impl<'a> Simulation<'a> {
         };
         simulation.place_running();
         simulation.warn_of_other_schedulers();
+        simulation.warn_of_nodes_without_room();
         simulation
     }
 
@@ -173,6 +174,19 @@ impl<'a> Simulation<'a> {
                 1 + others.count(),
                 first.spec.scheduler_name,
                 first.metadata.full_name(),
+            ));
+        }
+    }
+
+    /// A node without `pods` among its allocatable resources takes none, in a cluster as well as here; in a file
+    /// written by hand that is seldom meant.
+    fn warn_of_nodes_without_room(&mut self) {
+        let mut without = self.states.iter().filter(|state| state.resources.allowed_pods == 0);
+        if let Some(first) = without.next() {
+            self.warnings.push(format!(
+                "{} nodes allow no pods, such as `{}`: `status.allocatable` has no `pods`",
+                1 + without.count(),
+                first.name(),
             ));
         }
     }

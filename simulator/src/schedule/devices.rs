@@ -155,7 +155,25 @@ impl Devices {
         shape
     }
 
-    /// The verdict on claims of a shape on a node, remembered or new. `lasting` says whether a failure of these
+    /// The verdict on claims of a shape on a node, if it is known. Free of allocations: it is asked for every pod
+    /// on every node.
+    pub(crate) fn known_verdict(&self, shape: ShapeId, at: usize) -> Option<Verdict> {
+        #[cfg(test)]
+        if self.forgetful {
+            return None;
+        }
+        let changes = self.changes(at);
+        match *self.remembered.get(shape.0)?.get(at)? {
+            Cell::Fits(when) if when == changes => Some(Verdict::Fits(None)),
+            Cell::Unsatisfiable(when, invalid_pools) if when == changes => {
+                Some(Verdict::Unsatisfiable { invalid_pools })
+            }
+            Cell::Hopeless(invalid_pools) => Some(Verdict::Unsatisfiable { invalid_pools }),
+            _ => None,
+        }
+    }
+
+    /// Finds the verdict on claims of a shape on a node and remembers it. `lasting` says whether a failure of these
     /// claims stands for good.
     pub(crate) fn verdict(
         &mut self,
@@ -165,19 +183,7 @@ impl Devices {
         node: &Node,
         claims: &[&ResourceClaim],
     ) -> Verdict {
-        #[cfg(test)]
-        if self.forgetful {
-            return self.allocate(node, claims);
-        }
         let changes = self.changes(at);
-        match self.cell(shape, at).copied().unwrap_or_default() {
-            Cell::Fits(when) if when == changes => return Verdict::Fits(None),
-            Cell::Unsatisfiable(when, invalid_pools) if when == changes => {
-                return Verdict::Unsatisfiable { invalid_pools };
-            }
-            Cell::Hopeless(invalid_pools) => return Verdict::Unsatisfiable { invalid_pools },
-            _ => {}
-        }
         let verdict = self.allocate(node, claims);
         let cell = match verdict {
             Verdict::Fits(_) => Cell::Fits(changes),
@@ -188,7 +194,7 @@ impl Devices {
             // An error ends the pod's turn, so it is not met again and again.
             Verdict::Failed(_) | Verdict::Undecided => Cell::Unknown,
         };
-        if let Some(remembered) = self.cell(shape, at) {
+        if let Some(remembered) = self.remembered.get_mut(shape.0).and_then(|cells| cells.get_mut(at)) {
             *remembered = cell;
         }
         verdict
@@ -291,10 +297,6 @@ impl Devices {
     /// Counts changes that a node can see. Both parts only grow, so that an equal sum means no change.
     fn changes(&self, at: usize) -> u32 {
         self.common_changes.wrapping_add(self.node_changes.get(at).copied().unwrap_or(0))
-    }
-
-    fn cell(&mut self, shape: ShapeId, at: usize) -> Option<&mut Cell> {
-        self.remembered.get_mut(shape.0)?.get_mut(at)
     }
 }
 

@@ -157,9 +157,12 @@ impl DevicePlan {
                 Some(variant) => variant.shape,
                 None => *self.shape.get_or_insert_with(|| devices.shape(&self.demands)),
             };
-            let lasting = self.lasting && variant.is_none_or(|variant| variant.lasting);
-            let claims = claims_to_allocate(&self.to_allocate, variant, book);
-            match devices.verdict(shape, lasting, at, &node.for_allocator, &claims) {
+            let verdict = devices.known_verdict(shape, at).unwrap_or_else(|| {
+                let lasting = self.lasting && variant.is_none_or(|variant| variant.lasting);
+                let claims = claims_to_allocate(&self.to_allocate, variant, book);
+                devices.verdict(shape, lasting, at, &node.for_allocator, &claims)
+            });
+            match verdict {
                 Verdict::Fits(results) => found = results,
                 Verdict::Unsatisfiable { invalid_pools } => {
                     return DeviceVerdict::Refused(Refusal::Devices { invalid_pools });
