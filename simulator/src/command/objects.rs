@@ -16,7 +16,7 @@ use super::failure::{Complaint, Failure};
 use super::terminal::Terminal;
 use super::text::count;
 
-/// Notices and ignored things told on stderr; JSON output has all of them.
+/// Warnings and ignored things told on stderr; JSON output has all of them.
 const SHOWN_NOTICES: usize = 10;
 
 /// Reads what the user named.
@@ -30,13 +30,6 @@ pub(crate) fn load(typed: &Objects, terminal: &Terminal) -> Result<Snapshot, Fai
         complaints: errors.faults.into_iter().map(Complaint::from).collect(),
         omitted: errors.omitted,
     })?;
-    for notice in snapshot.notices.iter().take(SHOWN_NOTICES) {
-        terminal.warning(&Complaint::from(notice.clone()).render());
-    }
-    let omitted = snapshot.notices.len().saturating_sub(SHOWN_NOTICES) + snapshot.omitted_notices;
-    if omitted > 0 {
-        terminal.warning(&format!("{} more of this kind", count(omitted, "warning")));
-    }
     tell_ignored(&snapshot, terminal);
     Ok(snapshot)
 }
@@ -75,11 +68,19 @@ impl From<Fault> for Complaint {
     }
 }
 
-/// What an answer rests on, in short: warnings and the number of approximations.
-pub(crate) fn tell_assumptions(assumptions: &Assumptions, terminal: &Terminal) {
-    for warning in &assumptions.warnings {
+/// What is odd about the input of an answer.
+pub(crate) fn tell_warnings(assumptions: &Assumptions, terminal: &Terminal) {
+    for warning in assumptions.warnings.iter().take(SHOWN_NOTICES) {
         terminal.warning(warning);
     }
+    let omitted = assumptions.warnings.len().saturating_sub(SHOWN_NOTICES);
+    if omitted > 0 {
+        terminal.warning(&format!("{}, listed in `-o json`", count(omitted, "more warning")));
+    }
+}
+
+/// What an answer rests on, in short.
+pub(crate) fn tell_approximations(assumptions: &Assumptions, terminal: &Terminal) {
     if !assumptions.approximations.is_empty() {
         terminal.note(&format!(
             "the answer rests on {}, listed in `-o json`",

@@ -68,9 +68,14 @@ pub(crate) fn assumptions(
     let owned = |values: &BTreeMap<&'static str, bool>| {
         values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
     };
-    let mut warnings: Vec<String> = prepared.faults.iter().map(ToString::to_string).collect();
+    let snapshot = &prepared.snapshot;
+    let mut warnings: Vec<String> =
+        snapshot.notices.iter().chain(&prepared.faults).map(ToString::to_string).collect();
+    if snapshot.omitted_notices > 0 {
+        warnings.push(format!("{} more warnings about the input", snapshot.omitted_notices));
+    }
     warnings.extend(simulation.warnings.iter().cloned());
-    let rules = prepared.snapshot.taint_rules.len();
+    let rules = snapshot.taint_rules.len();
     if rules > 0 && !gates.enabled("DRADeviceTaintRules") {
         warnings.push(format!(
             "feature gate `DRADeviceTaintRules` is off, so {rules} DeviceTaintRule{} no effect",
@@ -89,7 +94,7 @@ pub(crate) fn assumptions(
         feature_gate_overrides: owned(gates.overridden()),
         tie_rule: format!("{QUEUE_RULE}; of several feasible nodes the first by name"),
         approximations: APPROXIMATIONS.iter().map(|&text| text.to_owned()).collect(),
-        ignored: prepared.snapshot.ignored.iter().map(ToString::to_string).collect(),
+        ignored: snapshot.ignored.iter().map(ToString::to_string).collect(),
         warnings,
     }
 }

@@ -40,6 +40,7 @@ pub(crate) fn run(typed: &Allocate, terminal: &Terminal) -> Result<Exit, Failure
     let report = schedule::allocate_on_node(&prepared, node, &selection, &options)
         .map_err(|error| refused(&error, &prepared.snapshot))?;
     drop(activity);
+    objects::tell_warnings(&report.assumptions, terminal);
     let text = match typed.output {
         ObjectOutput::Yaml => answer::documents(&report)?,
         ObjectOutput::Json => output::json(&report)?,

@@ -44,7 +44,8 @@ pub(crate) fn run(typed: &Simulate, terminal: &Terminal) -> Result<Exit, Failure
         SimulateOutput::Yaml => output::yaml(&report)?,
     };
     drop(activity);
-    objects::tell_assumptions(&report.assumptions, terminal);
+    objects::tell_warnings(&report.assumptions, terminal);
+    objects::tell_approximations(&report.assumptions, terminal);
     terminal.write(text.as_bytes())?;
     Ok(verdict(&report))
 }
