@@ -1,7 +1,8 @@
-//! What kube-scheduler 1.36.3 decided about the examples, recorded in the folder `kube-scheduler-1.36.3`.
+//! What kube-scheduler 1.36.3 decided about the examples (recorded in the folder `kube-scheduler-1.36.3`) and about
+//! random clusters (recorded in `fixtures/kube-scheduler-1.36.3.jsonl`).
 //!
-//! It was given the pods one at a time, in the order of their creation, with a controller beside it that makes claims
-//! from templates and one that reports binding conditions as met. The examples are such that its decisions do not hang
+//! It was given the pods one at a time, in the order of their creation, with a controller beside it that makes
+//! claims from templates and one that reports binding conditions as met. The objects are such that its decisions do not hang
 //! on chance. Of its messages, the part before preemption is kept.
 
 use std::collections::BTreeMap;
@@ -65,13 +66,15 @@ fn found(pod: &PodReport) -> Decision {
     Decision { node: pod.node.clone(), claims, message }
 }
 
-fn decisions(folder: &Path, gates: &str) -> BTreeMap<String, Decision> {
+/// The manifests of an example.
+fn manifests(folder: &Path) -> Vec<Input> {
     let yaml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yaml");
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(yaml).collect();
-    files.sort();
-    let inputs: Vec<Input> = files.into_iter().map(Input::Path).collect();
-    let snapshot = load(&inputs, LoadOptions::default()).unwrap();
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(yaml).map(Input::Path).collect()
+}
+
+fn decisions(inputs: &[Input], gates: &str) -> BTreeMap<String, Decision> {
+    let snapshot = load(inputs, LoadOptions::default()).unwrap();
     let gates = FeatureGates::parse(Release::V1_36, gates).unwrap();
     let options = Options { gates, ..Options::for_release(Release::V1_36) };
     let report = simulate(&Prepared::new(snapshot), &options, &mut (), &AtomicBool::new(false)).unwrap();
@@ -83,32 +86,57 @@ fn decisions(folder: &Path, gates: &str) -> BTreeMap<String, Decision> {
         .collect()
 }
 
+/// Compares the pods of one record; returns what differs and how many there are.
+fn differences(place: &str, inputs: &[Input], record: &Value) -> (Vec<String>, usize) {
+    let gates = record["featureGates"].as_str().unwrap_or_default();
+    let found = decisions(inputs, gates);
+    let pods = record["pods"].as_object().unwrap();
+    let differences = pods.iter().filter_map(|(name, pod)| {
+        let recorded = recorded(pod);
+        let found = found.get(name);
+        (found != Some(&recorded))
+            .then(|| format!("{place} {gates} {name}\n  recorded {recorded:?}\n  found    {found:?}"))
+    });
+    (differences.collect(), pods.len())
+}
+
 #[test]
-fn decisions_are_the_schedulers() {
+fn decisions_about_the_examples_are_the_schedulers() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut compared = 0;
-    let mut differences = Vec::new();
+    let mut all = Vec::new();
     for entry in fs::read_dir(package.join("tests/kube-scheduler-1.36.3")).unwrap() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
         let folder = package.join("../examples").join(path.file_stem().unwrap());
         let record: Value = serde_json::from_str(&text).unwrap();
         for run in record["runs"].as_array().unwrap() {
-            let gates = run["featureGates"].as_str().unwrap_or_default();
-            let found = decisions(&folder, gates);
-            for (name, pod) in run["pods"].as_object().unwrap() {
-                let recorded = recorded(pod);
-                compared += 1;
-                if found.get(name) != Some(&recorded) {
-                    differences.push(format!(
-                        "{} {gates} {name}\n  recorded {recorded:?}\n  found    {:?}",
-                        folder.display(),
-                        found.get(name)
-                    ));
-                }
-            }
+            let (found, pods) = differences(&folder.display().to_string(), &manifests(&folder), run);
+            all.extend(found);
+            compared += pods;
         }
     }
-    assert!(differences.is_empty(), "{}", differences.join("\n"));
-    assert!(compared > 30, "{compared}");
+    assert!(all.is_empty(), "{}", all.join("\n"));
+    assert!(compared > 50, "{compared}");
+}
+
+/// Small clusters made at random, with every feature of the allocator. Each pod selects one node, so that the
+/// scheduler has no choice among nodes.
+#[test]
+fn decisions_about_random_clusters_are_the_schedulers() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kube-scheduler-1.36.3.jsonl");
+    let text = fs::read_to_string(path).unwrap();
+    let mut compared = 0;
+    let mut all = Vec::new();
+    for line in text.lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let objects =
+            serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": record["objects"] }).to_string();
+        let input = Input::Bytes { name: "objects.json".to_owned(), bytes: objects.into_bytes() };
+        let (found, pods) = differences(&format!("seed {}", record["seed"]), &[input], &record);
+        all.extend(found);
+        compared += pods;
+    }
+    assert!(all.is_empty(), "{}", all.join("\n"));
+    assert!(compared > 250, "{compared}");
 }

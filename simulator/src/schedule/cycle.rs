@@ -414,9 +414,20 @@ impl<'a> Simulation<'a> {
             },
         );
         let new: Vec<ClaimId> = plan.to_allocate().iter().copied().chain(extended).collect();
-        for (&id, result) in new.iter().zip(results) {
-            self.devices.hold(&result);
-            self.claims.allocate(id, result);
+        for (at, (&id, result)) in new.iter().zip(results).enumerate() {
+            // The devices of a claim that the pod names twice are the last ones.
+            if new.iter().skip(at + 1).all(|&later| later != id) {
+                self.devices.hold(&result);
+                self.claims.allocate(id, result);
+            }
+        }
+        if plan.has_empty_extended_claim(pod, state, &mut self.claims, &mut self.devices, &self.names) {
+            let message = format!(
+                "running PreBind plugin \"DynamicResources\": nil or empty request mappings, no update of pod {} \
+                 ExtendedResourceClaimStatus",
+                pod.metadata.full_name()
+            );
+            return Attempt::failed("extended-resource-claim", message, Some(name));
         }
         let mut claims: Vec<AttemptClaim> = plan
             .claims()

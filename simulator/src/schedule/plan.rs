@@ -87,7 +87,8 @@ impl DevicePlan {
                     ValidSelector::new(nodes).map_err(|fault| PlanError::Failed(fault.to_string()))?;
                     plan.bound.push((pod_claim.claim, nodes.clone()));
                 }
-            } else if !plan.to_allocate.contains(&pod_claim.claim) {
+            } else {
+                // A pod that names one claim twice needs its devices twice, as upstream has it.
                 check_classes(&entry.spec, devices)?;
                 plan.to_allocate.push(pod_claim.claim);
                 plan.demands.push(entry.demand);
@@ -127,6 +128,21 @@ impl DevicePlan {
     /// The pod's claims.
     pub(crate) fn claims(&self) -> &[PodClaim] {
         &self.claims
+    }
+
+    /// Whether upstream makes a claim without requests for the pod's extended resources on this node, because the
+    /// node offers all of them itself and the pod has claims besides. It cannot bind such a pod.
+    pub(crate) fn has_empty_extended_claim(
+        &mut self,
+        pod: &Pod,
+        node: &NodeState,
+        book: &mut ClaimBook,
+        devices: &mut Devices,
+        names: &ResourceNames,
+    ) -> bool {
+        self.extended.is_some()
+            && !self.claims.is_empty()
+            && matches!(self.variant(pod, node, book, devices, names), Ok(None))
     }
 
     /// The claims without devices, in order.
