@@ -2,8 +2,8 @@
 //! random clusters (recorded in `fixtures/kube-scheduler-1.36.3.jsonl`).
 //!
 //! It was given the pods one at a time, in the order of their creation, with a controller beside it that makes
-//! claims from templates and one that reports binding conditions as met. The objects are such that its decisions do not hang
-//! on chance. Of its messages, the part before preemption is kept.
+//! claims from templates and one that reports binding conditions as met. The objects are such that its decisions
+//! do not hang on chance. Of its messages, the part before preemption is kept.
 
 use std::collections::BTreeMap;
 use std::fs;
