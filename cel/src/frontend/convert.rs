@@ -8,13 +8,6 @@ use crate::compile_error::CompileError;
 use crate::syntax::{Entry, Kind, NodeId, Tree};
 use crate::value::Value;
 
-/// How deep the rules of the grammar that nest without brackets go at some point of the walk.
-#[derive(Clone, Copy, Default)]
-struct Depth {
-    members: usize,
-    operators: usize,
-}
-
 pub(super) struct Converter<'a> {
     source: &'a str,
     positions: &'a SourceInfo,
@@ -29,7 +22,7 @@ impl<'a> Converter<'a> {
     }
 
     pub(super) fn convert(mut self, expression: &IdedExpr) -> Result<(Tree, NodeId), CompileError> {
-        let root = self.expression(expression, Depth::default())?;
+        let root = self.expression(expression, 0)?;
         Ok((self.tree, root))
     }
 
@@ -52,16 +45,18 @@ impl<'a> Converter<'a> {
         self.positions.offset_for(id).map_or(0, |(start, _)| start)
     }
 
-    fn expressions(&mut self, list: &[IdedExpr]) -> Result<Vec<NodeId>, CompileError> {
-        list.iter().map(|expression| self.expression(expression, Depth::default())).collect()
+    fn expressions(&mut self, list: &[IdedExpr], depth: usize) -> Result<Vec<NodeId>, CompileError> {
+        list.iter().map(|expression| self.expression(expression, depth)).collect()
     }
 
-    fn expression(&mut self, expression: &IdedExpr, depth: Depth) -> Result<NodeId, CompileError> {
+    /// `depth`: how many selections, indexings, calls on receivers and operators (but for `&&` and `||`) it is
+    /// within, which is what cel-go counts.
+    fn expression(&mut self, expression: &IdedExpr, depth: usize) -> Result<NodeId, CompileError> {
         let offset = self.offset(expression.id);
-        if depth.members.max(depth.operators) > MAX_DEPTH {
+        let below = depth + usize::from(counts(&expression.expr));
+        if below > MAX_DEPTH {
             return Err(CompileError::at(self.source, offset as usize, recursion_message()));
         }
-        let member = Depth { members: depth.members + 1, ..depth };
         let kind = match &expression.expr {
             Expr::Unspecified => {
                 return Err(CompileError::at(self.source, offset as usize, "unspecified expression"));
@@ -69,34 +64,23 @@ impl<'a> Converter<'a> {
             Expr::Literal(literal) => Kind::Literal(literal_value(literal)),
             Expr::Ident(name) => Kind::Ident(name.clone()),
             Expr::Select(select) => Kind::Select {
-                operand: self.expression(&select.operand, member)?,
+                operand: self.expression(&select.operand, below)?,
                 field: select.field.clone(),
                 presence: select.test,
             },
             Expr::Call(call) => {
                 let target = match &call.target {
-                    Some(target) => Some(self.expression(target, member)?),
+                    Some(target) => Some(self.expression(target, below)?),
                     None => None,
                 };
-                let arguments = match call.func_name.as_str() {
-                    "_[_]" | "_[?_]" | "_?._" => self.with_first(&call.args, member)?,
-                    "_&&_" | "_||_" => call
-                        .args
-                        .iter()
-                        .map(|argument| self.expression(argument, depth))
-                        .collect::<Result<_, _>>()?,
-                    name if name.starts_with('_') => {
-                        self.with_first(&call.args, Depth { operators: depth.operators + 1, ..depth })?
-                    }
-                    _ => self.expressions(&call.args)?,
-                };
+                let arguments = self.expressions(&call.args, below)?;
                 if let Some(expanded) = macros::expand(self, offset, &call.func_name, target, &arguments)? {
                     return Ok(expanded);
                 }
                 Kind::Call { function: call.func_name.clone(), target, arguments }
             }
             Expr::List(list) => Kind::List {
-                elements: self.expressions(&list.elements)?,
+                elements: self.expressions(&list.elements, below)?,
                 optional: (0..list.elements.len()).map(|at| list.optional_indices.contains(&at)).collect(),
             },
             Expr::Map(map) => {
@@ -104,8 +88,8 @@ impl<'a> Converter<'a> {
                 for IdedEntryExpr { expr, .. } in &map.entries {
                     if let EntryExpr::MapEntry(entry) = expr {
                         entries.push(Entry {
-                            key: self.expression(&entry.key, Depth::default())?,
-                            value: self.expression(&entry.value, Depth::default())?,
+                            key: self.expression(&entry.key, below)?,
+                            value: self.expression(&entry.value, below)?,
                             optional: entry.optional,
                         });
                     }
@@ -118,7 +102,7 @@ impl<'a> Converter<'a> {
                     if let EntryExpr::StructField(field) = expr {
                         fields.push(Entry {
                             key: field.field.clone(),
-                            value: self.expression(&field.value, Depth::default())?,
+                            value: self.expression(&field.value, below)?,
                             optional: field.optional,
                         });
                     }
@@ -132,11 +116,17 @@ impl<'a> Converter<'a> {
         };
         self.push(offset, kind)
     }
+}
 
-    /// Operands of which the first continues a chain to the left and the others start afresh.
-    fn with_first(&mut self, operands: &[IdedExpr], depth: Depth) -> Result<Vec<NodeId>, CompileError> {
-        let mut depths = std::iter::once(depth).chain(std::iter::repeat(Depth::default()));
-        operands.iter().map(|operand| self.expression(operand, depths.next().unwrap_or_default())).collect()
+fn counts(expression: &Expr) -> bool {
+    match expression {
+        Expr::Select(_) => true,
+        Expr::Call(call) => {
+            let function = call.func_name.as_str();
+            call.target.is_some()
+                || (function.starts_with('_') || function == "@in") && !matches!(function, "_&&_" | "_||_")
+        }
+        _ => false,
     }
 }
 

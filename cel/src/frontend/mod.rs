@@ -30,13 +30,14 @@ pub(crate) fn parse(source: &str, minor: u32) -> Result<(Tree, NodeId), CompileE
             format!("the expression is {} bytes long, at most {MAX_LENGTH} are allowed", source.len());
         return Err(CompileError::without_place(message));
     }
-    if let Some(offset) = scan::too_deep(source, MAX_DEPTH) {
+    if let Some(offset) = scan::too_deep(source, MAX_DEPTH - 1) {
         return Err(CompileError::at(source, offset, recursion_message()));
     }
     let parser = cel::Env::default()
         .parser()
         .enable_optional_syntax(true)
-        .max_recursion_depth(u16::try_from(MAX_DEPTH).unwrap_or(u16::MAX));
+        // Checked before and after.
+        .max_recursion_depth(u16::MAX);
     let (expression, positions) =
         parser.parse_with_source_info(source).map_err(|errors| convert::parse_errors(source, &errors))?;
     convert::Converter::new(source, &positions, minor).convert(&expression)

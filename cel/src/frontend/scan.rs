@@ -1,21 +1,36 @@
 //! A look at the text before the parser sees it.
 
-/// The place where brackets nest deeper than `limit`, not counting those in strings and comments.
+/// The place where brackets and conditionals nest deeper than `limit`, not counting those in strings and
+/// comments. `a ? b : c ? d : e` nests to the right.
 pub(super) fn too_deep(source: &str, limit: usize) -> Option<usize> {
     let bytes = source.as_bytes();
+    // The conditionals that are open at each level of brackets, and all of them together with the brackets.
+    let mut open = vec![0_usize];
     let mut depth = 0_usize;
+    let mut previous = b' ';
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         match byte {
             b'(' | b'[' | b'{' => {
+                open.push(0);
                 depth += 1;
-                if depth > limit {
-                    return Some(at);
+            }
+            // `.?` and `[?` select what may be missing.
+            b'?' if !matches!(previous, b'.' | b'[' | b'{' | b',') => {
+                if let Some(level) = open.last_mut() {
+                    *level += 1;
+                }
+                depth += 1;
+            }
+            b',' => {
+                if let Some(level) = open.last_mut() {
+                    depth -= std::mem::take(level);
                 }
             }
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            b')' | b']' | b'}' if open.len() > 1 => depth -= open.pop().unwrap_or(0) + 1,
             b'"' | b'\'' => {
                 at = end_of_string(bytes, at);
+                previous = byte;
                 continue;
             }
             b'/' if bytes.get(at + 1) == Some(&b'/') => {
@@ -24,6 +39,12 @@ pub(super) fn too_deep(source: &str, limit: usize) -> Option<usize> {
                 }
             }
             _ => {}
+        }
+        if depth > limit {
+            return Some(at);
+        }
+        if !byte.is_ascii_whitespace() {
+            previous = byte;
         }
         at += 1;
     }
@@ -59,5 +80,14 @@ mod tests {
         assert_eq!(too_deep("(( // ((((\n))", 2), None);
         assert_eq!(too_deep("((( ", 2), Some(2));
         assert_eq!(too_deep("\"((( ", 2), None);
+    }
+
+    #[test]
+    fn conditionals_nest_until_their_bracket_or_comma_ends() {
+        assert_eq!(too_deep("a ? b : c ? d : e ? f : g", 2), Some(18));
+        assert_eq!(too_deep("[a ? b : c, a ? b : c, a ? b : c]", 2), None);
+        assert_eq!(too_deep("(a ? b : c) + (a ? b : c)", 2), None);
+        assert_eq!(too_deep("a.?b.?c[?d] == {?e: f}", 2), None);
+        assert_eq!(too_deep(")))(((", 2), Some(5));
     }
 }
