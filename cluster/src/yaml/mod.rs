@@ -3,7 +3,8 @@
 //! The grammar is the parser crate's; what a plain word means is decided here as Kubernetes' own library decides
 //! it, which is YAML 1.1 without base-60 numbers: `on` and `yes` are booleans, `0755` is octal, dates are text.
 //! Anchors, aliases and `<<` work; how much aliases may expand to is limited, so that a small file cannot fill
-//! the memory.
+//! the memory. Two differences are wanted: a field that occurs twice is an error even where the library lets the
+//! last one win, and an object's own fields win over merged ones wherever `<<` stands, as YAML has it.
 
 mod scalar;
 
