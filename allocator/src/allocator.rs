@@ -17,6 +17,7 @@ use crate::profile::Profile;
 use crate::result;
 use crate::search::{self, Chosen, Ending};
 use crate::selectors::Selectors;
+use crate::verify::programs::Programs;
 
 /// Answers allocation questions against one inventory and one set of classes.
 ///
@@ -31,6 +32,8 @@ pub struct Allocator {
     selectors: Selectors,
     rules: ViewRules,
     nodes: FxHashMap<String, KnownNode>,
+    /// For diagnoses, which share no code with the search.
+    pub(crate) diagnosed: Programs,
 }
 
 /// A node that was asked about, and what it sees.
@@ -60,6 +63,7 @@ impl Allocator {
             classes: classes.into_iter().map(|class| (class.name.clone(), class)).collect(),
             selectors: Selectors::new(features, profile),
             nodes: FxHashMap::default(),
+            diagnosed: Programs::default(),
             inventory,
             profile,
             features,

@@ -9,13 +9,14 @@ mod candidates;
 mod refusal;
 mod text;
 
+use std::mem;
+
 use crate::AllocatedState;
 use crate::allocator::Allocator;
 use crate::answer::Outcome;
 use crate::objects::{AllocationMode, AllocationResult, DeviceClass, DeviceId, Node, PoolId, ResourceClaim};
 use crate::verify::Question;
 use crate::verify::claim::asks;
-use crate::verify::programs::Programs;
 use crate::verify::reach::{self, Unusable};
 
 use candidates::Context;
@@ -158,7 +159,9 @@ pub fn diagnose(
     let question = question(&profile);
     let pools = reach::pools(&question)?;
     let reached = reach::reached_devices(&pools);
-    let programs = Programs::new(&question);
+    // Diagnoses come in series, one for each node; compiling is most of the work.
+    let mut programs = mem::take(&mut solver.allocator.diagnosed);
+    programs.add(&question);
 
     let mut attempts = Vec::new();
     for (place, ask) in asks(claim, request_index).into_iter().enumerate() {
@@ -174,6 +177,7 @@ pub fn diagnose(
         let context = Context::new(&question, &pools, &reached, &programs, claim_index, most.as_deref());
         attempts.push(context.attempt(&ask));
     }
+    solver.allocator.diagnosed = programs;
     let pools = pools.iter().filter_map(|pool| {
         let state = match pool.unusable.clone()? {
             Unusable::Incomplete { found, announced } => UnusablePoolState::Incomplete { found, announced },

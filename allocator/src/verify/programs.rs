@@ -11,30 +11,33 @@ use super::claim::asks;
 use super::reach::Reached;
 
 /// Programs by expression; `None` for one that does not compile.
+#[derive(Debug, Default)]
 pub(crate) struct Programs(BTreeMap<String, Option<Program>>);
 
 impl Programs {
     /// Compiles every selector of the question's claims and of the classes they use.
     pub(crate) fn new(question: &Question<'_>) -> Self {
-        let compiler = Compiler::new(Environment {
-            release: question.profile.release,
-            stage: ExpressionStage::Stored,
-            consumable_capacity: question.features.consumable_capacity,
-            list_type_attributes: question.features.list_type_attributes,
-        });
-        let mut programs = BTreeMap::new();
+        let mut programs = Self::default();
+        programs.add(question);
+        programs
+    }
+
+    /// Adds what the question's claims and classes select by and is not there yet. Release and features must be
+    /// those of the questions before.
+    pub(crate) fn add(&mut self, question: &Question<'_>) {
+        let mut compiler = None;
         for claim in question.claims {
             for ask in (0..claim.requests.len()).flat_map(|index| asks(claim, index)) {
                 let class = question.classes.iter().find(|class| class.name == ask.class);
                 let of_class = class.into_iter().flat_map(|class| &class.selectors);
                 for expression in of_class.chain(ask.selectors).filter_map(|selector| selector.cel.as_ref()) {
-                    if !programs.contains_key(expression) {
-                        programs.insert(expression.clone(), compiler.compile_selector(expression).ok());
+                    if !self.0.contains_key(expression) {
+                        let compiler = compiler.get_or_insert_with(|| compiler_for(question));
+                        self.0.insert(expression.clone(), compiler.compile_selector(expression).ok());
                     }
                 }
             }
         }
-        Self(programs)
     }
 
     /// Whether the selector holds for the device; `None` where it fails.
@@ -46,4 +49,13 @@ impl Programs {
         let input = drayage_cel::Device::new(&reached.slice.driver, &device.attributes, capacity, shareable);
         program.matches(&input).ok()
     }
+}
+
+fn compiler_for(question: &Question<'_>) -> Compiler {
+    Compiler::new(Environment {
+        release: question.profile.release,
+        stage: ExpressionStage::Stored,
+        consumable_capacity: question.features.consumable_capacity,
+        list_type_attributes: question.features.list_type_attributes,
+    })
 }
