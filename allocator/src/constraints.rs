@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use crate::inventory::{Inventory, NodeView};
 use crate::objects::{AttributeValue, Device, DeviceConstraint};
-use crate::profile::DistinctMemory;
+use crate::profile::{DistinctMemory, Profile};
 
 /// A constraint, and the value of its attribute for each device of a node.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Constraint<'a> {
     requests: &'a [String],
     /// By position.
     values: Vec<AttributeClass>,
+    /// With gate DRAListTypeAttributes a value is a set. By value: the numbers of its elements, sorted.
+    sets: Option<Vec<Vec<u32>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,31 +44,71 @@ impl<'a> Constraint<'a> {
         constraint: &'a DeviceConstraint,
         inventory: &Inventory,
         view: &NodeView,
+        list_type_attributes: bool,
     ) -> Option<Self> {
         let (kind, attribute) = match (&constraint.match_attribute, &constraint.distinct_attribute) {
             (Some(attribute), _) => (ConstraintKind::Match, attribute.as_str()),
             (None, Some(attribute)) => (ConstraintKind::Distinct, attribute.as_str()),
             (None, None) => return None,
         };
-        let mut numbers: FxHashMap<&AttributeValue, u32> = FxHashMap::default();
-        let values = view
-            .positions
-            .iter()
-            .map(|position| {
-                let driver = &inventory.slice_of(position.device).driver;
-                match lookup(inventory.device(position.device), driver, attribute) {
-                    None => AttributeClass::Missing,
-                    Some(value) if value.is_list() || *value == AttributeValue::Unset => {
-                        AttributeClass::Incomparable
-                    }
-                    Some(value) => {
-                        let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
-                        AttributeClass::Value(*numbers.entry(value).or_insert(next))
-                    }
-                }
-            })
-            .collect();
-        Some(Self { kind, attribute, requests: &constraint.requests, values })
+        let found = view.positions.iter().map(|position| {
+            let driver = &inventory.slice_of(position.device).driver;
+            lookup(inventory.device(position.device), driver, attribute)
+        });
+        let (values, sets) = if list_type_attributes {
+            let (values, sets) = classes_of_sets(found, kind);
+            (values, Some(sets))
+        } else {
+            (classes_of_values(found), None)
+        };
+        Some(Self { kind, attribute, requests: &constraint.requests, values, sets })
+    }
+
+    /// What the constraint remembers before any device is chosen.
+    pub(crate) fn initial_state(&self, profile: Profile) -> ConstraintState {
+        match (self.kind, profile.distinct_memory) {
+            (ConstraintKind::Match, _) if self.sets.is_some() => ConstraintState::Common {
+                elements: Vec::new(),
+                devices: 0,
+                history: profile.common_values_restored.then(Vec::new),
+            },
+            (ConstraintKind::Match, _) => {
+                ConstraintState::Match { first: AttributeClass::Missing, devices: 0 }
+            }
+            (ConstraintKind::Distinct, DistinctMemory::LatestOfRequest) => {
+                ConstraintState::LatestOfRequest { values: Vec::new(), devices: 0 }
+            }
+            (ConstraintKind::Distinct, DistinctMemory::EveryDevice) => {
+                ConstraintState::EveryDevice { values: Vec::new() }
+            }
+        }
+    }
+
+    /// Whether values are compared as sets.
+    pub(crate) fn compares_sets(&self) -> bool {
+        self.sets.is_some()
+    }
+
+    /// Whether some value is a set of several elements.
+    pub(crate) fn has_larger_sets(&self) -> bool {
+        self.sets.iter().flatten().any(|set| set.len() > 1)
+    }
+
+    fn elements(&self, class: AttributeClass) -> &[u32] {
+        match (&self.sets, class) {
+            (Some(sets), AttributeClass::Value(value)) => sets.get(value as usize).map_or(&[], Vec::as_slice),
+            _ => &[],
+        }
+    }
+
+    /// Whether a new value and a remembered one may not go together in a `distinctAttribute` constraint.
+    fn clashes(&self, new: AttributeClass, remembered: AttributeClass) -> bool {
+        if self.sets.is_some() {
+            let others = self.elements(remembered);
+            self.elements(new).iter().any(|element| others.contains(element))
+        } else {
+            new == AttributeClass::Incomparable || new == remembered
+        }
     }
 
     /// Whether the constraint is for a request, or for one alternative of it.
@@ -100,6 +142,9 @@ pub(crate) enum ConstraintState {
     /// `matchAttribute`: the first device's value and the number of devices. The value outlives the last
     /// device but means nothing then.
     Match { first: AttributeClass, devices: u32 },
+    /// `matchAttribute` over sets: the elements all devices have in common and the number of devices, and where
+    /// undoing a device restores what was common before, that for each device.
+    Common { elements: Vec<u32>, devices: u32, history: Option<Vec<Vec<u32>>> },
     /// `distinctAttribute` with [`DistinctMemory::LatestOfRequest`]: one value by request, sorted by request.
     LatestOfRequest { values: Vec<(u32, AttributeClass)>, devices: u32 },
     /// `distinctAttribute` with [`DistinctMemory::EveryDevice`]: the values in order of choice.
@@ -107,20 +152,8 @@ pub(crate) enum ConstraintState {
 }
 
 impl ConstraintState {
-    pub(crate) fn new(kind: ConstraintKind, memory: DistinctMemory) -> Self {
-        match (kind, memory) {
-            (ConstraintKind::Match, _) => Self::Match { first: AttributeClass::Missing, devices: 0 },
-            (ConstraintKind::Distinct, DistinctMemory::LatestOfRequest) => {
-                Self::LatestOfRequest { values: Vec::new(), devices: 0 }
-            }
-            (ConstraintKind::Distinct, DistinctMemory::EveryDevice) => {
-                Self::EveryDevice { values: Vec::new() }
-            }
-        }
-    }
-
     /// Adds a device of a request if the constraint allows it.
-    pub(crate) fn add(&mut self, request: u32, class: AttributeClass) -> bool {
+    pub(crate) fn add(&mut self, constraint: &Constraint<'_>, request: u32, class: AttributeClass) -> bool {
         if class == AttributeClass::Missing {
             return false;
         }
@@ -133,8 +166,27 @@ impl ConstraintState {
                 }
                 *devices += 1;
             }
+            Self::Common { elements, devices, history } => {
+                let new = constraint.elements(class);
+                let common: Vec<u32> = if *devices == 0 {
+                    new.to_vec()
+                } else {
+                    elements.iter().copied().filter(|element| new.contains(element)).collect()
+                };
+                if common.is_empty() {
+                    return false;
+                }
+                let before = std::mem::replace(elements, common);
+                if let Some(history) = history {
+                    history.push(before);
+                }
+                *devices += 1;
+            }
             Self::LatestOfRequest { values, devices } => {
-                if *devices > 0 && values.iter().any(|(_, value)| clashes(class, *value)) {
+                let unusable = constraint.compares_sets() && class == AttributeClass::Incomparable;
+                if *devices > 0
+                    && (unusable || values.iter().any(|(_, value)| constraint.clashes(class, *value)))
+                {
                     return false;
                 }
                 match values.binary_search_by_key(&request, |(request, _)| *request) {
@@ -144,7 +196,10 @@ impl ConstraintState {
                 *devices += 1;
             }
             Self::EveryDevice { values } => {
-                if values.iter().any(|value| clashes(class, *value)) {
+                let unusable = constraint.compares_sets() && class == AttributeClass::Incomparable;
+                if !values.is_empty()
+                    && (unusable || values.iter().any(|value| constraint.clashes(class, *value)))
+                {
                     return false;
                 }
                 values.push(class);
@@ -157,6 +212,12 @@ impl ConstraintState {
     pub(crate) fn remove(&mut self, request: u32) {
         match self {
             Self::Match { devices, .. } => *devices -= 1,
+            Self::Common { elements, devices, history } => {
+                *devices -= 1;
+                if let Some(before) = history.as_mut().and_then(Vec::pop) {
+                    *elements = before;
+                }
+            }
             Self::LatestOfRequest { values, devices } => {
                 values.retain(|(other, _)| *other != request);
                 *devices -= 1;
@@ -168,7 +229,62 @@ impl ConstraintState {
     }
 }
 
-/// Whether a new value and a remembered one may not go together in a `distinctAttribute` constraint.
-fn clashes(new: AttributeClass, remembered: AttributeClass) -> bool {
-    new == AttributeClass::Incomparable || new == remembered
+/// Values told apart as they are; lists cannot be compared.
+fn classes_of_values<'v>(found: impl Iterator<Item = Option<&'v AttributeValue>>) -> Vec<AttributeClass> {
+    let mut numbers: FxHashMap<&AttributeValue, u32> = FxHashMap::default();
+    let class = |value: Option<&'v AttributeValue>| match value {
+        None => AttributeClass::Missing,
+        Some(value) if value.is_list() || *value == AttributeValue::Unset => AttributeClass::Incomparable,
+        Some(value) => {
+            let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+            AttributeClass::Value(*numbers.entry(value).or_insert(next))
+        }
+    };
+    found.map(class).collect()
+}
+
+/// Values told apart as sets of elements; a scalar is a set of one. A device whose set is empty is refused by
+/// `matchAttribute` like one without the attribute.
+fn classes_of_sets<'v>(
+    found: impl Iterator<Item = Option<&'v AttributeValue>>,
+    kind: ConstraintKind,
+) -> (Vec<AttributeClass>, Vec<Vec<u32>>) {
+    let mut numbers: FxHashMap<AttributeValue, u32> = FxHashMap::default();
+    let mut sets: Vec<Vec<u32>> = Vec::new();
+    let mut class = |value: Option<&'v AttributeValue>| {
+        let Some(value) = value else { return AttributeClass::Missing };
+        let mut set: Vec<u32> = elements_of(value)
+            .into_iter()
+            .map(|element| {
+                let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+                *numbers.entry(element).or_insert(next)
+            })
+            .collect();
+        set.sort_unstable();
+        set.dedup();
+        match kind {
+            ConstraintKind::Match if set.is_empty() => AttributeClass::Missing,
+            ConstraintKind::Distinct if set.is_empty() => AttributeClass::Incomparable,
+            _ => {
+                let number = sets.iter().position(|other| *other == set).unwrap_or_else(|| {
+                    sets.push(set);
+                    sets.len() - 1
+                });
+                AttributeClass::Value(u32::try_from(number).unwrap_or(u32::MAX))
+            }
+        }
+    };
+    let values = found.map(&mut class).collect();
+    (values, sets)
+}
+
+fn elements_of(value: &AttributeValue) -> Vec<AttributeValue> {
+    match value {
+        AttributeValue::Ints(list) => list.iter().copied().map(AttributeValue::Int).collect(),
+        AttributeValue::Bools(list) => list.iter().copied().map(AttributeValue::Bool).collect(),
+        AttributeValue::Strings(list) => list.iter().cloned().map(AttributeValue::String).collect(),
+        AttributeValue::Versions(list) => list.iter().cloned().map(AttributeValue::Version).collect(),
+        AttributeValue::Unset => Vec::new(),
+        scalar => vec![scalar.clone()],
+    }
 }

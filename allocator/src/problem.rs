@@ -198,7 +198,8 @@ impl<'a> Problem<'a> {
 
         let mut constraints = Vec::with_capacity(claim.constraints.len());
         for (index, constraint) in claim.constraints.iter().enumerate() {
-            let Some(constraint) = Constraint::new(constraint, setting.inventory, setting.view) else {
+            let lists = setting.features.list_type_attributes;
+            let Some(constraint) = Constraint::new(constraint, setting.inventory, setting.view, lists) else {
                 let message = format!(
                     "claim {}, constraint #{index}: empty constraint (unsupported constraint type?)",
                     claim.full_name()

@@ -15,6 +15,9 @@ pub struct Profile {
     pub counter_books: CounterBooks,
     /// What a `distinctAttribute` constraint remembers.
     pub distinct_memory: DistinctMemory,
+    /// Whether undoing a device restores the values that the devices of a `matchAttribute` constraint over lists
+    /// had in common before it. Without that, solutions are missed.
+    pub common_values_restored: bool,
     /// Whether slices with shared counters count for every node, whatever their own node selection says.
     pub counter_slices_everywhere: bool,
     /// Whether a claim's configuration entry appears once for each request it names, instead of once.
@@ -51,6 +54,7 @@ impl Profile {
         release: Release::V1_36,
         counter_books: CounterBooks::PoolName,
         distinct_memory: DistinctMemory::LatestOfRequest,
+        common_values_restored: false,
         counter_slices_everywhere: true,
         claim_config_per_request: true,
         clear_covering_config: false,
@@ -62,6 +66,7 @@ impl Profile {
         release: Release::V1_37,
         counter_books: CounterBooks::Pool,
         distinct_memory: DistinctMemory::EveryDevice,
+        common_values_restored: true,
         counter_slices_everywhere: false,
         claim_config_per_request: false,
         clear_covering_config: true,

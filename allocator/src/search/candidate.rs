@@ -85,10 +85,9 @@ impl<'s> Chosen<'s> {
                 }
             }
         }
-        let memory = setting.profile.distinct_memory;
         let constraints = problem.claims.iter().map(|claim| {
             let states = claim.constraints.iter();
-            states.map(|constraint| ConstraintState::new(constraint.kind, memory)).collect()
+            states.map(|constraint| constraint.initial_state(setting.profile)).collect()
         });
         Self {
             setting,
@@ -185,6 +184,23 @@ impl<'s> Chosen<'s> {
         })
     }
 
+    /// Whether the device, if it was tested before, has capacity left for the choice.
+    pub(crate) fn still_has_capacity(&self, number: u32, position: u32) -> bool {
+        match self.amounts.get(&(number, position)) {
+            Some(Some(amounts)) => {
+                let running = self.shares.get(&position).map(|share| &share.consumed);
+                let capacities = &self.device(position).capacity;
+                capacity::shortage(amounts, capacities, self.held_capacity(position), running).is_none()
+            }
+            _ => true,
+        }
+    }
+
+    /// What the choice consumes of the device, if it was tested before and can consume anything.
+    pub(crate) fn amounts(&self, number: u32, position: u32) -> Option<&Amounts> {
+        self.amounts.get(&(number, position)).and_then(Option::as_ref)
+    }
+
     /// Chooses a device that the choice selects, if that is possible now. The tests and their order are upstream's.
     pub(crate) fn choose(&mut self, number: u32, position: u32) -> Result<(), Refusal> {
         let choice = self.problem.choice(number);
@@ -249,8 +265,8 @@ impl<'s> Chosen<'s> {
         let claim = &self.problem.claims[choice.claim as usize];
         let states = &mut self.constraints[choice.claim as usize];
         let refused = choice.constraints.iter().position(|constraint| {
-            let class = claim.constraints[*constraint as usize].class(position);
-            !states[*constraint as usize].add(choice.request, class)
+            let details = &claim.constraints[*constraint as usize];
+            !states[*constraint as usize].add(details, choice.request, details.class(position))
         });
         if let Some(added) = refused {
             self.release_constraints(choice, added);

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 
+use drayage_cel::Quantity;
 use fixedbitset::FixedBitSet;
 use rustc_hash::FxHashMap;
 
@@ -19,7 +20,7 @@ use crate::capacity::Amounts;
 use crate::constraints::{AttributeClass, ConstraintKind};
 use crate::objects::DeviceCapacity;
 use crate::problem::{Choice, Problem};
-use crate::profile::DistinctMemory;
+use crate::profile::{DistinctMemory, Profile};
 
 use super::candidate::Chosen;
 use super::walk::Place;
@@ -52,8 +53,8 @@ pub(crate) struct Guide {
 pub(crate) struct GuidedRequest {
     pub(crate) claim: u32,
     pub(crate) choices: std::ops::Range<u32>,
-    /// Whether neither this nor a later request can end the search with an error.
-    error_free: bool,
+    /// The first request, this one or a later one, that can end the search with an error.
+    first_error: Option<u32>,
     /// The classes this and later requests can use.
     pub(crate) classes: FixedBitSet,
     /// The counter books this and later requests can use.
@@ -82,6 +83,8 @@ pub(crate) struct InterchangeableDevices {
     pub(crate) book: Option<u32>,
     /// What each takes, by number of the counter, in units of 10⁻⁹.
     pub(crate) takes: Vec<(u32, i128)>,
+    /// For shareable devices, by capacity: the least that any choice takes, where that is more than nothing.
+    pub(crate) least_share: Vec<(String, Quantity)>,
 }
 
 /// What makes devices different.
@@ -103,7 +106,7 @@ impl Guide {
     pub(crate) fn new(
         problem: &Problem<'_>,
         chosen: &mut Chosen<'_>,
-        memory: DistinctMemory,
+        profile: Profile,
         mut selects: impl FnMut(u32, u32) -> Option<bool>,
     ) -> Option<Self> {
         if chosen.layout().mixes_pools() || problem.choices.iter().any(|choice| choice.count < 0) {
@@ -122,7 +125,7 @@ impl Guide {
         for (choice, found) in problem.choices.iter().zip(&mut candidates) {
             let enough = i64::try_from(found.devices.count_ones(..)).unwrap_or(i64::MAX) >= choice.count;
             found.possible = enough && (choice.all_devices.is_none() || choice.count > 0);
-            found.may_err |= all_devices_may_clash(problem, choice, memory);
+            found.may_err |= all_devices_may_clash(problem, choice, profile.distinct_memory);
         }
 
         let mut first_constraint = Vec::with_capacity(problem.claims.len());
@@ -136,7 +139,7 @@ impl Guide {
             first_request: Vec::new(),
             leaves_traces: (0_u32..)
                 .zip(&problem.claims)
-                .map(|(claim, _)| leaves_traces(problem, claim, memory))
+                .map(|(claim, _)| leaves_traces(problem, claim, profile))
                 .collect(),
             classes: Vec::new(),
             class_of: vec![None; positions as usize],
@@ -155,21 +158,31 @@ impl Guide {
         self.first_request.get(place.claim as usize).map(|first| first + place.request)
     }
 
-    /// Whether the rest of the search from a place on may be declared failed without walking it.
+    /// The first request from this one on that can end the search with an error.
+    pub(crate) fn first_error(&self, request: u32) -> Option<u32> {
+        self.requests.get(request as usize).and_then(|request| request.first_error)
+    }
+
+    /// Whether the search may be declared failed at a place if what is needed there, before anything that may end
+    /// in an error, cannot be had.
     pub(crate) fn may_cut(&self, place: &Place) -> bool {
         let at_entry = place.request == 0 && place.choice.is_none();
-        self.may_walk_freely(place, at_entry)
+        self.number(place).is_some_and(|number| self.first_error(number) != Some(number))
+            && (at_entry || !self.leaves_traces(place.claim))
+    }
+
+    /// Whether a failure at a place can be remembered for places that look the same.
+    pub(crate) fn may_remember(&self, place: &Place) -> bool {
+        self.may_cut(place) && self.number(place).is_some_and(|number| self.first_error(number).is_none())
     }
 
     /// Whether single devices may be left out when a place is scanned.
     pub(crate) fn may_skip(&self, place: &Place) -> bool {
-        self.may_walk_freely(place, false)
+        self.may_remember(place) && !self.leaves_traces(place.claim)
     }
 
-    fn may_walk_freely(&self, place: &Place, ignore_traces: bool) -> bool {
-        let request = self.number(place).and_then(|number| self.requests.get(number as usize));
-        let traces = self.leaves_traces.get(place.claim as usize).copied().unwrap_or(true);
-        request.is_some_and(|request| request.error_free) && (ignore_traces || !traces)
+    fn leaves_traces(&self, claim: u32) -> bool {
+        self.leaves_traces.get(claim as usize).copied().unwrap_or(true)
     }
 
     /// Puts devices that some choice can use into classes.
@@ -217,12 +230,15 @@ impl Guide {
             let next = u32::try_from(self.classes.len()).ok()?;
             let class = known.get(&key).copied().unwrap_or(next);
             if class == next {
+                let least_share =
+                    if shareable { least_share(chosen, &key.choices, position) } else { Vec::new() };
                 self.classes.push(InterchangeableDevices {
                     members: Vec::new(),
                     shareable,
                     values: key.values.clone(),
                     book: key.book,
                     takes: key.takes.clone(),
+                    least_share,
                 });
                 for choice in &key.choices {
                     self.candidates[*choice as usize].classes.push(next);
@@ -241,18 +257,20 @@ impl Guide {
             self.requests.extend(claim_problem.requests.iter().map(|request| GuidedRequest {
                 claim,
                 choices: request.choices.clone(),
-                error_free: false,
+                first_error: None,
                 classes: FixedBitSet::new(),
                 books: FixedBitSet::new(),
             }));
         }
-        let mut error_free = true;
+        let mut first_error = None;
         let mut classes = FixedBitSet::with_capacity(self.classes.len());
         let mut books = FixedBitSet::with_capacity(chosen.layout().books.len());
-        for request in self.requests.iter_mut().rev() {
+        for (number, request) in (0_u32..).zip(&mut self.requests).collect::<Vec<_>>().into_iter().rev() {
             for choice in request.choices.clone() {
                 let found = &self.candidates[choice as usize];
-                error_free &= !found.may_err;
+                if found.may_err {
+                    first_error = Some(number);
+                }
                 for class in &found.classes {
                     classes.insert(*class as usize);
                     if let Some(book) = self.classes[*class as usize].book {
@@ -260,7 +278,7 @@ impl Guide {
                     }
                 }
             }
-            request.error_free = error_free;
+            request.first_error = first_error;
             request.classes.clone_from(&classes);
             request.books.clone_from(&books);
         }
@@ -292,6 +310,18 @@ fn available_counters(chosen: &Chosen<'_>) -> Option<Vec<Vec<Option<i128>>>> {
             .collect()
     });
     books.collect()
+}
+
+/// The least that one of the choices takes of each capacity of a device.
+fn least_share(chosen: &Chosen<'_>, choices: &[u32], position: u32) -> Vec<(String, Quantity)> {
+    let names = chosen.device(position).capacity.keys();
+    let least = names.filter_map(|name| {
+        // A choice that was not tested asks for the same as one that was.
+        let amounts = choices.iter().filter_map(|choice| chosen.amounts(*choice, position)?.get(name));
+        let least = amounts.min()?.clone();
+        (least.sign() > 0).then(|| (name.clone(), least))
+    });
+    least.collect()
 }
 
 /// Whether two choices can use the same devices because they ask for the same.
@@ -361,16 +391,21 @@ fn all_devices_may_clash(problem: &Problem<'_>, choice: &Choice<'_>, memory: Dis
     })
 }
 
-/// Whether undoing a device of the claim may forget more than that device: a `distinctAttribute` constraint that
-/// remembers one value a request, over a request of several devices.
-fn leaves_traces(problem: &Problem<'_>, claim: u32, memory: DistinctMemory) -> bool {
-    memory == DistinctMemory::LatestOfRequest
-        && problem.choices.iter().any(|choice| {
-            choice.claim == claim
-                && choice.count > 1
-                && choice.constraints.iter().any(|constraint| {
-                    let constraints = &problem.claims[claim as usize].constraints;
-                    constraints[*constraint as usize].kind == ConstraintKind::Distinct
-                })
-        })
+/// Whether undoing a device of the claim may forget more, or less, than that device: a `distinctAttribute` constraint
+/// that remembers one value a request, over a request of several devices; a `matchAttribute` constraint over lists
+/// that is not restored.
+fn leaves_traces(problem: &Problem<'_>, claim: u32, profile: Profile) -> bool {
+    let constraints = &problem.claims[claim as usize].constraints;
+    let narrowed = !profile.common_values_restored
+        && constraints
+            .iter()
+            .any(|constraint| constraint.kind == ConstraintKind::Match && constraint.has_larger_sets());
+    let forgotten = profile.distinct_memory == DistinctMemory::LatestOfRequest
+        && problem.choices.iter().filter(|choice| choice.claim == claim && choice.count > 1).any(|choice| {
+            choice
+                .constraints
+                .iter()
+                .any(|constraint| constraints[*constraint as usize].kind == ConstraintKind::Distinct)
+        });
+    narrowed || forgotten
 }

@@ -126,8 +126,13 @@ impl Words {
 
     fn push_constraint(&mut self, state: &ConstraintState) {
         let mut values: Vec<AttributeClass> = match state {
-            ConstraintState::Match { devices: 0, .. } => Vec::new(),
+            ConstraintState::Match { devices: 0, .. } | ConstraintState::Common { devices: 0, .. } => {
+                Vec::new()
+            }
             ConstraintState::Match { first, .. } => vec![*first],
+            ConstraintState::Common { elements, .. } => {
+                elements.iter().copied().map(AttributeClass::Value).collect()
+            }
             ConstraintState::LatestOfRequest { values, .. } => {
                 values.iter().map(|(_, value)| *value).collect()
             }

@@ -10,6 +10,7 @@
 //!
 //! and forgets how these go together, what shares consume, and which alternative goes with which other.
 
+use drayage_cel::Quantity;
 use smallvec::SmallVec;
 
 use crate::constraints::{AttributeClass, ConstraintKind, ConstraintState};
@@ -32,6 +33,10 @@ pub(crate) struct Relaxation<'r> {
     free: Vec<u32>,
     /// By class: how many devices the request at the place may still choose.
     ahead: Vec<u32>,
+    /// By class: how many requests can be served, more than `free` where devices can be shared.
+    supplies: Vec<u32>,
+    /// Where the request at the place goes on.
+    start: u32,
     /// By constraint of all claims: the one value that devices must have, where that is settled.
     values: Vec<Option<AttributeClass>>,
     /// By counter book, by counter: what is left, in units of 10⁻⁹.
@@ -101,8 +106,20 @@ impl<'r> Relaxation<'r> {
                 values[first + index] = Some(*value);
             }
         }
-        let demands = remaining(guide, problem, place);
-        Self { guide, problem, demands, free, ahead, values, counters, combinations: MAX_COMBINATIONS }
+        let supplies =
+            (0_u32..).zip(&free).map(|(class, free)| supply(guide, chosen, class, *free)).collect();
+        Self {
+            guide,
+            problem,
+            demands: remaining(guide, problem, place),
+            free,
+            ahead,
+            supplies,
+            start: place.start,
+            values,
+            counters,
+            combinations: MAX_COMBINATIONS,
+        }
     }
 
     /// Whether the easier problem has a solution.
@@ -111,13 +128,13 @@ impl<'r> Relaxation<'r> {
             && self.values_can_differ(chosen, place)
             && {
                 let open = self.open_constraints();
-                self.has_common_values(&open)
+                self.has_common_values(chosen, &open)
             }
     }
 
     /// Whether values can be found for the open `matchAttribute` constraints.
-    fn has_common_values(&mut self, open: &[(u32, u32)]) -> bool {
-        if !self.has_enough() {
+    fn has_common_values(&mut self, chosen: &Chosen<'_>, open: &[(u32, u32)]) -> bool {
+        if !self.has_enough(chosen) {
             return false;
         }
         let Some((&(claim, index), rest)) = open.split_first() else { return true };
@@ -128,7 +145,7 @@ impl<'r> Relaxation<'r> {
             }
             self.combinations -= 1;
             self.values[slot] = Some(value);
-            let possible = self.has_common_values(rest);
+            let possible = self.has_common_values(chosen, rest);
             self.values[slot] = None;
             if possible {
                 return true;
@@ -144,6 +161,7 @@ impl<'r> Relaxation<'r> {
             for (index, constraint) in (0_u32..).zip(&claim_problem.constraints) {
                 let slot = (self.guide.first_constraint[claim as usize] + index) as usize;
                 if constraint.kind == ConstraintKind::Match
+                    && !constraint.compares_sets()
                     && self.values[slot].is_none()
                     && self.bound_by(claim, index).map(|demand| demand.amount).sum::<u32>() > 1
                 {
@@ -198,26 +216,16 @@ impl<'r> Relaxation<'r> {
     }
 
     /// Whether there are devices for all demands, and counters.
-    fn has_enough(&self) -> bool {
-        let guide = self.guide;
-        let mut supplies = self.free.clone();
+    fn has_enough(&self, chosen: &Chosen<'_>) -> bool {
         let mut demands = Vec::with_capacity(self.demands.len());
         for remaining in &self.demands {
             let mut demand = Demand { amount: remaining.amount, from: Vec::new() };
             for choice in &remaining.choices {
                 for class in self.allowed(*choice) {
-                    let details = &guide.classes[class as usize];
-                    let most = if remaining.at_place {
-                        self.ahead[class as usize]
-                    } else {
-                        self.free[class as usize]
-                    };
-                    if details.shareable {
-                        supplies[class as usize] = u32::MAX / 2;
-                    }
-                    let most = most.min(self.covered(class, remaining.amount));
-                    if !demand.from.iter().any(|(other, _)| *other == class) {
-                        demand.from.push((class, most));
+                    let most = self.usable(remaining, *choice, class, chosen);
+                    match demand.from.iter_mut().find(|(other, _)| *other == class) {
+                        Some((_, other)) => *other = most.max(*other),
+                        None => demand.from.push((class, most)),
                     }
                 }
             }
@@ -231,7 +239,28 @@ impl<'r> Relaxation<'r> {
             }
             demands.push(demand);
         }
-        flow::satisfiable(&demands, &supplies) && self.counters_suffice()
+        flow::satisfiable(&demands, &self.supplies) && self.counters_suffice()
+    }
+
+    /// How many devices of a class a demand could use as one of its choices.
+    fn usable(&self, demand: &Remaining, choice: u32, class: u32, chosen: &Chosen<'_>) -> u32 {
+        let most = if demand.at_place { self.ahead[class as usize] } else { self.free[class as usize] };
+        if !self.guide.classes[class as usize].shareable {
+            return most.min(self.covered(class, demand.amount));
+        }
+        let mut full: SmallVec<[u32; 8]> = chosen
+            .devices()
+            .iter()
+            .map(|device| device.position)
+            .filter(|position| {
+                self.guide.class_of[*position as usize] == Some(class)
+                    && (!demand.at_place || *position >= self.start)
+                    && !chosen.still_has_capacity(choice, *position)
+            })
+            .collect();
+        full.sort_unstable();
+        full.dedup();
+        most - u32::try_from(full.len()).unwrap_or(most)
     }
 
     /// Whether a demand may be met with admin access, which sees devices as free that others do not.
@@ -243,10 +272,6 @@ impl<'r> Relaxation<'r> {
     fn covered(&self, class: u32, most: u32) -> u32 {
         let details = &self.guide.classes[class as usize];
         let Some(book) = details.book else { return most };
-        // A shareable device that is shared already takes no counters any more.
-        if details.shareable {
-            return most;
-        }
         let counters = &self.counters[book as usize];
         if counters.iter().flatten().any(|left| *left < 0) {
             return 0;
@@ -351,6 +376,38 @@ impl<'r> Relaxation<'r> {
     }
 }
 
+/// How many requests the devices of a class can serve, of which so many are free.
+fn supply(guide: &Guide, chosen: &Chosen<'_>, class: u32, free: u32) -> u32 {
+    const UNLIMITED: u32 = u32::MAX / 2;
+    let details = &guide.classes[class as usize];
+    if !details.shareable {
+        return free;
+    }
+    let shares_left = |position: u32| {
+        let limits = details.least_share.iter().filter_map(|(name, least)| {
+            let mut left = chosen.device(position).capacity.get(name)?.value.nano_units()?;
+            left -= chosen.held_capacity(position).and_then(|held| held.get(name)).map_or(Some(0), nanos)?;
+            let running = chosen.share(position).and_then(|share| share.consumed.get(name));
+            left -= running.map_or(Some(0), nanos)?;
+            u32::try_from((left / least.nano_units()?).max(0)).ok()
+        });
+        limits.min().unwrap_or(UNLIMITED)
+    };
+    let mut untouched = None;
+    let shares = details.members.iter().map(|position| {
+        if chosen.is_untouched(*position) {
+            *untouched.get_or_insert_with(|| shares_left(*position))
+        } else {
+            shares_left(*position)
+        }
+    });
+    shares.fold(0, |sum: u32, shares| sum.saturating_add(shares).min(UNLIMITED))
+}
+
+fn nanos(amount: &Quantity) -> Option<i128> {
+    amount.nano_units()
+}
+
 fn remembered(state: Option<&ConstraintState>) -> Vec<AttributeClass> {
     match state {
         Some(ConstraintState::LatestOfRequest { values, .. }) => {
@@ -361,11 +418,13 @@ fn remembered(state: Option<&ConstraintState>) -> Vec<AttributeClass> {
     }
 }
 
-/// The demands from a place on. A demand without choices cannot be met.
+/// The demands from a place on, up to the first request that may end in an error: only if all before can be met,
+/// the search gets there. A demand without choices cannot be met.
 fn remaining(guide: &Guide, problem: &Problem<'_>, place: &Place) -> Vec<Remaining> {
     let Some(number) = guide.number(place) else { return Vec::new() };
     let mut demands = Vec::new();
-    for (index, request) in guide.requests.iter().enumerate().skip(number as usize) {
+    let end = guide.first_error(number).map_or(guide.requests.len(), |request| request as usize);
+    for (index, request) in guide.requests.iter().enumerate().take(end).skip(number as usize) {
         let here = index == number as usize;
         let fixed = place.choice.filter(|_| here);
         let possible = |choice: &u32| fixed.is_some() || guide.candidates[*choice as usize].possible;

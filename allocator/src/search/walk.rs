@@ -141,8 +141,7 @@ impl<'w, 's> Walk<'w, 's> {
         let (setting, problem) = (self.setting, self.problem);
         let positions = setting.view.positions.len();
         let (selectors, selected) = (&mut *self.selectors, &mut self.selected);
-        let memory = setting.profile.distinct_memory;
-        self.guide = Guide::new(problem, self.chosen, memory, |number, position| {
+        self.guide = Guide::new(problem, self.chosen, setting.profile, |number, position| {
             let slot = &mut selected[number as usize * positions + position as usize];
             if slot.is_none() {
                 let choice = problem.choice(number);
@@ -276,7 +275,10 @@ impl<'w, 's> Walk<'w, 's> {
     /// What the guide says of a place: how it fails, or nothing, in which case its failure will be remembered.
     fn consult(&mut self, place: &Place) -> Option<Next> {
         let guide = self.guide.as_ref().filter(|guide| guide.may_cut(place))?;
-        let remainder = memory::remainder(guide, self.problem, self.chosen, place);
+        let remainder = guide
+            .may_remember(place)
+            .then(|| memory::remainder(guide, self.problem, self.chosen, place))
+            .flatten();
         if let Some(failure) = remainder.as_ref().and_then(|remainder| self.failed.get(remainder)) {
             return Some(Next::Fail(*failure));
         }
