@@ -1,6 +1,6 @@
 //! Stdout for data, stderr for talk.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,9 @@ impl Terminal {
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
             }
         };
-        say("interrupted");
+        // A progress bar may stand on the line.
+        let clear = if io::stderr().is_terminal() { "\r\u{1b}[2K" } else { "" };
+        say(&format!("{clear}interrupted"));
         std::process::exit(Exit::Interrupted.number().into());
     }
 }
