@@ -22,7 +22,7 @@ fn lines(arguments: &[&str]) -> Vec<Value> {
 
 #[test]
 fn recorded_problems_have_the_recorded_answers() {
-    let path = fixture("allocator/tests/fixtures/allocator-1.36.3-incubating.jsonl");
+    let path = fixture("allocator/tests/fixtures/allocator-1.36.3.jsonl");
     let answers = lines(&["allocate", "--problems", path.to_str().unwrap(), "--k8s", "1.36"]);
     let text = std::fs::read_to_string(&path).unwrap();
     let problems: Vec<_> = text.lines().map(|line| problems::read_line(line).unwrap()).collect();
