@@ -220,3 +220,89 @@ fn bucket_of(id: &PoolId) -> usize {
     // The upper bits of this hash are the better ones.
     usize::try_from(hasher.finish() >> 57).unwrap_or_default() % BUCKETS
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(pool: &str, device: &str) -> DeviceId {
+        DeviceId {
+            pool: PoolId { driver: "gpu.example.com".to_owned(), pool: pool.to_owned() },
+            device: device.to_owned(),
+        }
+    }
+
+    fn result(id: &DeviceId, share: Option<&str>, memory: Option<&str>) -> DeviceRequestAllocationResult {
+        let quantity = |text: &str| text.parse::<Quantity>().expect("a quantity");
+        DeviceRequestAllocationResult {
+            driver: id.pool.driver.clone(),
+            pool: id.pool.pool.clone(),
+            device: id.device.clone(),
+            share_id: share.map(str::to_owned),
+            consumed_capacity: memory.map(|text| ("memory".to_owned(), quantity(text))).into_iter().collect(),
+            ..DeviceRequestAllocationResult::default()
+        }
+    }
+
+    fn allocation(results: Vec<DeviceRequestAllocationResult>) -> AllocationResult {
+        AllocationResult { results, ..AllocationResult::default() }
+    }
+
+    #[test]
+    fn removing_what_was_inserted_leaves_nothing() {
+        let (one, two) = (id("pool", "one"), id("pool", "two"));
+        let allocation = allocation(vec![
+            result(&one, None, None),
+            result(&two, Some("a"), Some("1Gi")),
+            result(&two, Some("b"), Some("2Gi")),
+        ]);
+        let mut state = AllocatedState::new();
+        state.insert(&allocation, Features::default());
+        assert!(state.holds_device(&one) && !state.holds_device(&two));
+        assert!(state.is_allocated(&two));
+        assert_eq!(state.shares(&two).collect::<Vec<_>>(), ["a", "b"]);
+        let memory = state.consumed_capacity(&two).and_then(|amounts| amounts.get("memory"));
+        assert_eq!(memory.map(ToString::to_string).as_deref(), Some("3Gi"));
+        state.remove(&allocation, Features::default());
+        assert!(!state.is_allocated(&one) && !state.is_allocated(&two));
+        assert!(state.pool(&one.pool).is_none());
+    }
+
+    #[test]
+    fn admin_access_holds_nothing_and_shares_need_the_feature() {
+        let device = id("pool", "one");
+        let mut admin = result(&device, None, None);
+        admin.admin_access = Some(true);
+        let mut state = AllocatedState::new();
+        state.insert(&allocation(vec![admin]), Features::default());
+        assert!(!state.is_allocated(&device));
+
+        let shared = allocation(vec![result(&device, Some("a"), Some("1Gi"))]);
+        let without = Features { consumable_capacity: false, ..Features::default() };
+        state.insert(&shared, without);
+        assert!(state.holds_device(&device));
+    }
+
+    #[test]
+    fn capacity_that_is_all_zero_disappears_on_removal_only() {
+        let device = id("pool", "one");
+        let mut state = AllocatedState::new();
+        state.insert_capacity(&device, &BTreeMap::new());
+        assert!(state.consumed_capacity(&device).is_some());
+        state.remove_capacity(&device, &BTreeMap::new());
+        assert!(state.consumed_capacity(&device).is_none());
+    }
+
+    #[test]
+    fn forks_do_not_see_each_other() {
+        let mut state = AllocatedState::new();
+        for pool in 0..300 {
+            state.insert_device(&id(&format!("pool-{pool}"), "one"));
+        }
+        let mut fork = state.clone();
+        fork.remove_device(&id("pool-7", "one"));
+        fork.insert_device(&id("pool-8", "two"));
+        assert!(state.holds_device(&id("pool-7", "one")) && !state.holds_device(&id("pool-8", "two")));
+        assert!(!fork.holds_device(&id("pool-7", "one")) && fork.holds_device(&id("pool-8", "two")));
+    }
+}

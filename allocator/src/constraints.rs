@@ -10,9 +10,6 @@ use crate::profile::{DistinctMemory, Profile};
 #[derive(Debug)]
 pub(crate) struct Constraint<'a> {
     pub(crate) kind: ConstraintKind,
-    /// Name of the attribute.
-    #[allow(dead_code, reason = "for the diagnosis")]
-    pub(crate) attribute: &'a str,
     /// The requests it is for; empty means all.
     requests: &'a [String],
     /// By position.
@@ -61,7 +58,7 @@ impl<'a> Constraint<'a> {
         } else {
             (classes_of_values(found), None)
         };
-        Some(Self { kind, attribute, requests: &constraint.requests, values, sets })
+        Some(Self { kind, requests: &constraint.requests, values, sets })
     }
 
     /// What the constraint remembers before any device is chosen.

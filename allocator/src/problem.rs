@@ -395,7 +395,7 @@ fn all_devices(
         let broken = match pool.state {
             PoolState::Usable(_) => None,
             PoolState::Incomplete => Some((ErrorKind::PoolIncomplete, "being updated")),
-            PoolState::Invalid(_) => Some((ErrorKind::PoolInvalid, "invalid")),
+            PoolState::Invalid => Some((ErrorKind::PoolInvalid, "invalid")),
         };
         if let Some((kind, how)) = broken {
             let detail = format!(

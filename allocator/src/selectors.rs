@@ -26,7 +26,6 @@ pub(crate) struct Selectors {
 
 #[derive(Debug)]
 struct Expression {
-    text: String,
     program: Result<Program, String>,
     /// Results in pages of [`PAGE`] devices, allocated when first needed.
     pages: Vec<Option<Box<[Verdict; PAGE]>>>,
@@ -70,19 +69,12 @@ impl Selectors {
         }
         let id = ExpressionId(u32::try_from(self.expressions.len()).ok()?);
         self.expressions.push(Expression {
-            text: text.to_owned(),
             program: self.compiler.compile_selector(text).map_err(|error| error.to_string()),
             pages: Vec::new(),
             errors: BTreeMap::new(),
         });
         self.by_text.insert(text.to_owned(), id);
         Some(id)
-    }
-
-    /// The text of an expression.
-    #[allow(dead_code, reason = "for the diagnosis")]
-    pub(crate) fn text(&self, id: ExpressionId) -> &str {
-        &self.expressions[id.0 as usize].text
     }
 
     /// Whether the expression selects the device.

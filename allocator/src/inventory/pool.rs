@@ -12,8 +12,8 @@ pub(crate) enum PoolState {
     Usable(PoolSlices),
     /// The number of slices is not the one the driver announced.
     Incomplete,
-    /// The slices contradict each other, as the text says.
-    Invalid(#[allow(dead_code, reason = "for the diagnosis")] String),
+    /// The slices contradict each other: a device or counter set twice, or a counter that does not exist.
+    Invalid,
 }
 
 /// The slices of a usable pool.
@@ -86,8 +86,8 @@ fn build(
             .collect(),
         ..PoolSlices::default()
     };
-    if let Some(name) = duplicate_device(inventory, &slices.devices) {
-        return PoolState::Invalid(format!("duplicate device name {name}"));
+    if has_duplicate_device(inventory, &slices.devices) {
+        return PoolState::Invalid;
     }
     if !partitionable_devices {
         return PoolState::Usable(slices);
@@ -107,38 +107,34 @@ fn build(
     for &slice in &counter_slices {
         for (index, counter_set) in inventory.slice(slice).shared_counters.iter().enumerate() {
             if slices.counter_sets.insert(counter_set.name.clone(), (slice, index)).is_some() {
-                return PoolState::Invalid(format!("duplicate counter set name {}", counter_set.name));
+                return PoolState::Invalid;
             }
         }
     }
-    for &slice in relevant.iter().chain(&slices.elsewhere) {
-        if let Some(reason) = unknown_counter(inventory, slice, &slices.counter_sets) {
-            return PoolState::Invalid(reason);
-        }
+    let mut with_devices = relevant.iter().chain(&slices.elsewhere);
+    if with_devices.any(|slice| has_unknown_counter(inventory, *slice, &slices.counter_sets)) {
+        return PoolState::Invalid;
     }
     PoolState::Usable(slices)
 }
 
-fn duplicate_device<'a>(inventory: &'a Inventory, slices: &[u32]) -> Option<&'a str> {
+fn has_duplicate_device(inventory: &Inventory, slices: &[u32]) -> bool {
     let mut names = BTreeSet::new();
     let mut devices = slices.iter().flat_map(|slice| &inventory.slice(*slice).devices);
-    devices.find(|device| !names.insert(device.name.as_str())).map(|device| device.name.as_str())
+    devices.any(|device| !names.insert(device.name.as_str()))
 }
 
-fn unknown_counter(
+/// Whether a device of the slice consumes a counter, or names a counter set, that does not exist.
+fn has_unknown_counter(
     inventory: &Inventory,
     slice: u32,
     counter_sets: &BTreeMap<String, (u32, usize)>,
-) -> Option<String> {
-    for consumption in inventory.slice(slice).devices.iter().flat_map(|device| &device.consumes_counters) {
-        let name = &consumption.counter_set;
-        let Some((slice, index)) = counter_sets.get(name) else {
-            return Some(format!("counter set {name} not found"));
-        };
-        let counters = &inventory.slice(*slice).shared_counters[*index].counters;
-        if let Some(counter) = consumption.counters.keys().find(|counter| !counters.contains_key(*counter)) {
-            return Some(format!("counter {counter} not found in counter set {name}"));
-        }
-    }
-    None
+) -> bool {
+    let mut consumed = inventory.slice(slice).devices.iter().flat_map(|device| &device.consumes_counters);
+    consumed.any(|consumption| {
+        counter_sets.get(&consumption.counter_set).is_none_or(|(slice, index)| {
+            let counters = &inventory.slice(*slice).shared_counters[*index].counters;
+            consumption.counters.keys().any(|counter| !counters.contains_key(counter))
+        })
+    })
 }

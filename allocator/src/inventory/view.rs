@@ -206,7 +206,7 @@ impl NodeView {
 
     /// Whether some pool is invalid.
     pub(crate) fn has_invalid_pools(&self) -> bool {
-        self.pools.iter().any(|pool| matches!(pool.state, PoolState::Invalid(_)))
+        self.pools.iter().any(|pool| matches!(pool.state, PoolState::Invalid))
     }
 
     fn push(&mut self, inventory: &Inventory, node: &Node, pool: u32, state: PoolState) {

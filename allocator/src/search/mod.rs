@@ -7,8 +7,6 @@ mod memory;
 mod relaxation;
 mod walk;
 
-#[allow(unused_imports, reason = "for the diagnosis")]
-pub(crate) use candidate::Refusal;
 pub(crate) use candidate::{Chosen, ChosenDevice};
 pub(crate) use walk::{Ending, SelectedAlternative};
 
