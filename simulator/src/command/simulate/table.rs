@@ -120,10 +120,10 @@ fn explanations(report: &SimulationReport, text: &mut String) {
             others => format!(" and {} like it", count(others, "pod")),
         };
         let verdict = match outcome {
-            PodOutcome::Unschedulable => {
-                let nodes = count(report.summary.nodes, "node");
-                format!("{}, none of {nodes} fits", outcome.as_str())
-            }
+            PodOutcome::Unschedulable => match report.summary.nodes {
+                1 => format!("{}, the only node does not fit", outcome.as_str()),
+                nodes => format!("{}, none of {} fits", outcome.as_str(), count(nodes, "node")),
+            },
             _ => outcome.as_str().to_owned(),
         };
         let name = printable_line(&format!("{}/{}", first.namespace, first.name));
