@@ -69,6 +69,10 @@ fn wrong_inputs() -> Vec<(&'static str, String)> {
             "apiVersion: v1\nkind: Node\nmetadata: {name: node-1}\n---\napiVersion: v1\nkind: Node\nmetadata: {name: node-1, labels: {a: b}}\n".to_owned(),
         ),
         ("pod-claim.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: m}], resourceClaims: [{name: gpu}]}\n".to_owned()),
+        (
+            "replicas.yaml",
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  replicas: 2000000000\n  template: {spec: {containers: [{name: m}]}}\n".to_owned(),
+        ),
         ("port.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: m, ports: [{hostPort: 70000}]}]}\n".to_owned()),
         ("wide.json", format!("{{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{{\"annotations\":{{\"a\":\"{}\"}},\"name\":5}}}}", "é".repeat(300))),
     ]

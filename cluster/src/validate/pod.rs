@@ -1,8 +1,12 @@
 //! Pods, workloads and nodes.
 
 use super::{Issue, Issues};
-use crate::objects::{Node, Pod, PodSpec, Workload};
+use crate::objects::{Node, Pod, PodSpec, Workload, WorkloadSize};
 use crate::path::FieldPath;
+
+/// The most pods that one workload may ask for. Each becomes a pod in memory, and Kubernetes is made for
+/// clusters of up to 150,000.
+const WORKLOAD_PODS: u32 = 200_000;
 
 /// `core/v1` `Node`
 pub(crate) fn node(node: &Node) -> Vec<Issue> {
@@ -31,6 +35,18 @@ pub(crate) fn pod(pod: &Pod) -> Vec<Issue> {
 pub(crate) fn workload(workload: &Workload) -> Vec<Issue> {
     let mut issues = Issues::default();
     issues.metadata(&workload.metadata);
+    let (pods, field) = match workload.size {
+        WorkloadSize::Replicas { count, .. } => (count, "spec.replicas"),
+        WorkloadSize::Completions { pods, .. } => (pods, "spec.parallelism"),
+        WorkloadSize::OnePerNode => (0, "spec"),
+    };
+    if pods > WORKLOAD_PODS {
+        issues.error_with_hint(
+            FieldPath::fields(field),
+            format!("{pods} pods, at most {WORKLOAD_PODS} of one workload can be simulated"),
+            "Kubernetes is made for clusters of up to 150000 pods",
+        );
+    }
     spec(&mut issues, &workload.template.spec, "spec.template.spec");
     issues.list
 }
