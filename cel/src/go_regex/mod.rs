@@ -22,6 +22,8 @@ const MAX_COMPILED_BYTES: usize = 10 << 20;
 pub(crate) struct GoRegex {
     pattern: String,
     regex: regex::Regex,
+    /// Instructions in Go's program.
+    size: u64,
 }
 
 /// A pattern Go does not compile.
@@ -41,13 +43,30 @@ impl GoRegex {
         let translated = parse::translate(pattern)?;
         // Parser and compiler of the `regex` crate recurse with the depth of the pattern.
         let regex = stacker::maybe_grow(512 * 1024, 16 * 1024 * 1024, || {
-            regex::RegexBuilder::new(&translated)
+            regex::RegexBuilder::new(&translated.text)
                 .size_limit(MAX_COMPILED_BYTES)
                 .nest_limit(4 * parse::MAX_HEIGHT)
                 .build()
         })
         .map_err(|_| too_large())?;
-        Ok(Self { pattern: pattern.to_owned(), regex })
+        Ok(Self { pattern: pattern.to_owned(), regex, size: translated.size })
+    }
+
+    /// How much work it is at most to compile a pattern and to search a text, in units of a few nanoseconds.
+    pub(crate) fn work(pattern: &str, text: &str) -> u64 {
+        /// For compiling the smallest pattern.
+        const BASE: u64 = 5_000;
+        match parse::translate(pattern) {
+            Ok(translated) => {
+                BASE.saturating_add(translated.work).saturating_add(search_work(translated.size, text))
+            }
+            Err(_) => BASE,
+        }
+    }
+
+    /// How much work it is at most to search a text, in units of a few nanoseconds.
+    pub(crate) fn search_work(&self, text: &str) -> u64 {
+        search_work(self.size, text)
     }
 
     /// Whether the pattern matches anywhere in the text.
@@ -64,6 +83,11 @@ impl GoRegex {
     pub(crate) fn find_all<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
         self.regex.find_iter(text).map(|found| found.as_str())
     }
+}
+
+/// Every instruction at every byte, were it not that the engine does several at once.
+fn search_work(size: u64, text: &str) -> u64 {
+    (text.len() as u64).saturating_mul(size / 16 + 1)
 }
 
 impl fmt::Debug for GoRegex {

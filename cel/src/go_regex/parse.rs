@@ -91,11 +91,32 @@ struct Fragment {
     repeats: u64,
     /// Instructions in Go's program.
     size: u64,
+    /// How much work it is to compile, in units of a few nanoseconds.
+    work: u64,
+}
+
+/// A pattern in the syntax of the `regex` crate.
+pub(super) struct Translated {
+    pub(super) text: String,
+    /// Instructions in Go's program.
+    pub(super) size: u64,
+    /// How much work it is to compile, in units of a few nanoseconds.
+    pub(super) work: u64,
+}
+
+/// The work for one character. Classes are automata over the bytes of UTF-8: small ones for ASCII, larger ones
+/// for everything but a few characters, and large ones for Unicode's classes.
+fn work(atom: &str) -> u64 {
+    let classes = atom.matches(r"\p").count() + atom.matches(r"\P").count();
+    let complements =
+        atom.matches("[^").count() + atom.matches(r"\x{").count() + atom.matches("(?s:.)").count();
+    100 + 100_000 * classes as u64 + 1_000 * complements as u64
 }
 
 impl Fragment {
     fn atom(text: String) -> Self {
-        Self { text, binding: Binding::Atom, height: 1, repeats: 1, size: 1 }
+        let work = work(&text);
+        Self { text, binding: Binding::Atom, height: 1, repeats: 1, size: 1, work }
     }
 
     /// The text, in a group if it binds less tightly than needed.
@@ -125,7 +146,7 @@ struct Count {
 }
 
 /// Translates a pattern, or says why Go refuses it.
-pub(super) fn translate(pattern: &str) -> Result<String, GoRegexError> {
+pub(super) fn translate(pattern: &str) -> Result<Translated, GoRegexError> {
     let flags = Flags { fold_case: false, multi_line: false, dot_all: false, swap_greed: false };
     let mut parser = Parser { flags, stack: Vec::new() };
     let mut cursor = Cursor { pattern, position: 0 };
@@ -156,7 +177,9 @@ pub(super) fn translate(pattern: &str) -> Result<String, GoRegexError> {
     }
     parser.alternate()?;
     match (parser.stack.pop(), parser.stack.is_empty()) {
-        (Some(Entry::Fragment(fragment)), true) => Ok(fragment.text),
+        (Some(Entry::Fragment(Fragment { text, size, work, .. })), true) => {
+            Ok(Translated { text, size, work })
+        }
         _ => Err(error("missing closing )", pattern)),
     }
 }
@@ -358,9 +381,10 @@ impl Parser {
             _ => 2 + repeated.size,
         };
         let height = repeated.height + 1;
+        let work = repeated.work.saturating_mul(count.maximum.unwrap_or(count.minimum + 1).max(1));
         let text =
             format!("{}{}{}", repeated.bound(Binding::Atom), count.written, if lazy { "?" } else { "" });
-        self.push(Fragment { text, binding: Binding::Repetition, height, repeats, size: size.max(1) })
+        self.push(Fragment { text, binding: Binding::Repetition, height, repeats, size: size.max(1), work })
     }
 
     fn push(&mut self, fragment: Fragment) -> Result<(), GoRegexError> {
@@ -395,6 +419,7 @@ impl Parser {
             joined.height = joined.height.max(part.height + inner);
             joined.repeats = joined.repeats.max(part.repeats);
             joined.size = joined.size.saturating_add(part.size);
+            joined.work = joined.work.saturating_add(part.work);
             joined.text.push_str(&part.bound(Binding::Concatenation));
         }
         joined.size = joined.size.max(1);
@@ -426,6 +451,7 @@ impl Parser {
             joined.height = joined.height.max(part.height + inner);
             joined.repeats = joined.repeats.max(part.repeats);
             joined.size = joined.size.saturating_add(part.size);
+            joined.work = joined.work.saturating_add(part.work);
             if position > 0 {
                 joined.text.push('|');
             }
@@ -445,9 +471,15 @@ impl Parser {
         if captures {
             inner.height += 1;
             inner.size = inner.size.saturating_add(2);
-            let (height, repeats, size) = (inner.height, inner.repeats, inner.size);
-            inner =
-                Fragment { text: inner.bound(Binding::Atom), binding: Binding::Atom, height, repeats, size };
+            let (height, repeats, size, work) = (inner.height, inner.repeats, inner.size, inner.work);
+            inner = Fragment {
+                text: inner.bound(Binding::Atom),
+                binding: Binding::Atom,
+                height,
+                repeats,
+                size,
+                work,
+            };
         }
         self.push(inner)
     }

@@ -17,6 +17,7 @@ mod tests;
 mod url;
 
 pub(crate) use lists::includes_overload;
+pub(crate) use regex::search;
 pub(crate) use string_format::{Clause, Piece, missing_argument, next_piece};
 
 use crate::declarations::Function;

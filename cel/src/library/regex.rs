@@ -63,15 +63,20 @@ fn compile(pattern: &str) -> Result<GoRegex, EvaluationError> {
 }
 
 fn find(values: &[Value]) -> Result<Value, EvaluationError> {
-    let text = string(values, 0)?;
-    let regex = compile(string(values, 1)?)?;
-    Ok(Value::string(regex.find(text).unwrap_or_default()))
+    search("find", values, &compile(string(values, 1)?)?)
 }
 
 fn find_all(values: &[Value]) -> Result<Value, EvaluationError> {
+    search("findAll", values, &compile(string(values, 1)?)?)
+}
+
+/// What `find` or `findAll` gives with an expression that is compiled already.
+pub(crate) fn search(function: &str, values: &[Value], regex: &GoRegex) -> Result<Value, EvaluationError> {
     let text = string(values, 0)?;
+    if function == "find" {
+        return Ok(Value::string(regex.find(text).unwrap_or_default()));
+    }
     let limit = if values.len() > 2 { int(values, 2)? } else { -1 };
-    let regex = compile(string(values, 1)?)?;
     // A negative limit is none.
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     Value::strings(regex.find_all(text).take(limit))

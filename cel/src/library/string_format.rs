@@ -98,7 +98,9 @@ impl Clause {
                     return Err(EvaluationError::TooLarge);
                 }
                 let text = scientific(number(value).ok_or_else(refused)?);
-                Ok(format!("{text:>width$}"))
+                // `format!` pads to 65,535 characters only.
+                let missing = width.saturating_sub(text.chars().count());
+                Ok(format!("{}{text}", " ".repeat(missing)))
             }
             (Self::Binary, Value::Bool(flag)) => Ok(u8::from(*flag).to_string()),
             (Self::Binary, _) => in_base(value, |number| format!("{number:b}")).ok_or_else(refused),

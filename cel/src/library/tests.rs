@@ -156,3 +156,29 @@ fn recorded_answers_of_kubernetes_1_37_agree() {
         Environment { release: Release::V1_37, list_type_attributes: true, ..Environment::default() };
     agree(RECORDED_LISTS_1_37, environment, &device(true));
 }
+
+#[test]
+fn wide_scientific_format_does_not_panic() {
+    let compiler = Compiler::new(Environment::default());
+    for (width, size) in [(65_535, Some(65_535)), (65_536, Some(65_536)), (1_000_000, Some(1_000_000))] {
+        let program = compiler.compile_any(&format!(r#""%.{width}e".format([0.1]).size()"#));
+        let value = program.expect("a format that compiles").evaluate(&device(false)).value;
+        assert_eq!(value.ok(), size.map(Value::Int), "{width}");
+    }
+    let huge = compiler.compile_any(r#""%.9223372036854775807e".format([0.1]).size()"#);
+    assert!(huge.expect("a format that compiles").evaluate(&device(false)).value.is_err());
+}
+
+/// Cheap by upstream's rules, and hours of work if nothing else counted.
+#[test]
+fn work_beyond_the_cost_is_bounded() {
+    let compiler = Compiler::new(Environment::default());
+    for expression in [
+        r#"lists.range(90000).all(x, "aaaa".find("\\pL{30}" + string(x)) == "")"#,
+        r#"lists.range(90000).all(x, "%.1000000e".format([0.1]).size() > 5)"#,
+    ] {
+        let program = compiler.compile_any(expression).expect("it compiles");
+        let value = program.evaluate(&device(false)).value;
+        assert_eq!(value.err(), Some(crate::EvaluationError::TooLarge), "{expression}");
+    }
+}

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::steps::{AttributeId, Base, By, Call, Element, Fold, Qualifier, Slot, Step, StepId, Steps};
 use crate::error::EvaluationError;
+use crate::go_regex::GoRegex;
 use crate::standard;
 use crate::value::{Key, List, MAX_WEIGHT, Map, Value};
 
@@ -116,7 +117,10 @@ impl<'a> Evaluator<'a> {
                 let text = self.evaluate(*text)?;
                 self.charge(cost(&[text.clone(), pattern_text.clone()], &Value::Null))?;
                 match &text {
-                    Value::String(text) => Ok(Value::Bool(pattern.is_match(text))),
+                    Value::String(text) => {
+                        self.spend(pattern.search_work(text))?;
+                        Ok(Value::Bool(pattern.is_match(text)))
+                    }
                     _ => Err(EvaluationError::no_such_overload("matches")),
                 }
             }
@@ -193,12 +197,16 @@ impl<'a> Evaluator<'a> {
         self.spend(
             values.iter().fold(1_u64, |sum, value| sum.saturating_add(value.weight())).min(MAX_WEIGHT),
         )?;
+        self.spend(search_work(call, &values))?;
         let result = call.apply(&values);
         self.charge((call.cost)(&values, result.as_ref().unwrap_or(&Value::Null)))?;
-        match result {
-            Ok(value) if value.weight() > MAX_WEIGHT => Err(EvaluationError::TooLarge),
-            other => other,
+        if let Ok(value) = &result {
+            self.spend(value.weight())?;
+            if value.weight() > MAX_WEIGHT {
+                return Err(EvaluationError::TooLarge);
+            }
         }
+        result
     }
 
     fn list(&mut self, elements: &[Element]) -> Evaluated {
@@ -503,6 +511,18 @@ fn inserted(map: Value, entries: impl IntoIterator<Item = (Value, Value)>) -> Ev
         entries_so_far.insert(key, value)?;
     }
     Ok(Value::Map(map))
+}
+
+/// The work of a search with a regular expression, which may be out of all proportion to its cost.
+fn search_work(call: &Call, values: &[Value]) -> u64 {
+    if !matches!(call.function, "find" | "findAll" | "matches") {
+        return 0;
+    }
+    match (values, &call.pattern) {
+        ([Value::String(text), ..], Some(pattern)) => pattern.search_work(text),
+        ([Value::String(text), Value::String(pattern), ..], None) => GoRegex::work(pattern, text),
+        _ => 0,
+    }
 }
 
 /// Selects or indexes; none where a map has no such key or the value has no keys at all.

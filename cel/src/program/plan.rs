@@ -9,6 +9,7 @@ use crate::check::{Checked, Reference};
 use crate::compile_error::CompileError;
 use crate::declarations::{CallCost, cost_one};
 use crate::error::EvaluationError;
+use crate::library;
 use crate::registry::{Declared, Registry};
 use crate::standard;
 use crate::syntax::{ACCUMULATOR, Comprehension, Entry, Kind, NodeId, Tree};
@@ -227,11 +228,12 @@ impl Planner<'_> {
             let pattern = standard::compile_pattern(pattern).map_err(|reason| self.error(node, reason))?;
             return Ok(self.steps.push(Step::Matches { text: *text, pattern, pattern_text, cost }));
         }
-        if matches!(*function, "find" | "findAll")
-            && let Some(Value::String(pattern)) = arguments.get(1).and_then(|&step| self.steps.constant(step))
-        {
-            standard::compile_pattern(pattern).map_err(|reason| self.error(node, reason))?;
-        }
+        let pattern = match arguments.get(1).and_then(|&step| self.steps.constant(step)) {
+            Some(Value::String(pattern)) if matches!(*function, "find" | "findAll") => {
+                Some(standard::compile_pattern(pattern).map_err(|reason| self.error(node, reason))?)
+            }
+            _ => None,
+        };
         let candidates = candidates(declared, only.map(|overload| overload.id), arguments.len());
         // Choosing between overloads at run time, and a constant expression for a search, both turn a call into
         // one of the general kind upstream.
@@ -242,7 +244,7 @@ impl Planner<'_> {
                 && *function != "@sortByAssociatedKeys"
             || matches!(*function, "find" | "findAll")
                 && arguments.get(1).is_some_and(|&pattern| self.steps.constant(pattern).is_some());
-        let call = Call { function: declared.name, arguments, candidates, stops_early, cost };
+        let call = Call { function: declared.name, arguments, candidates, pattern, stops_early, cost };
         let Some(values) = constants else { return Ok(self.steps.push(Step::Call(Box::new(call)))) };
         let result = call.apply(&values);
         if standard::is_conversion(call.function) {
@@ -367,6 +369,9 @@ fn candidates(declared: &Declared, only: Option<&str>, arity: usize) -> Vec<Cand
 impl Call {
     /// Calls the first implementation that takes these values.
     pub(super) fn apply(&self, values: &[Value]) -> Result<Value, EvaluationError> {
+        if let Some(pattern) = &self.pattern {
+            return library::search(self.function, values, pattern);
+        }
         let takes = |candidate: &&Candidate| {
             !candidate.guarded
                 || candidate

@@ -97,6 +97,8 @@ pub(super) struct Call {
     pub(super) function: &'static str,
     pub(super) arguments: Vec<StepId>,
     pub(super) candidates: Vec<Candidate>,
+    /// For `find` and `findAll`: the expression, if it is constant.
+    pub(super) pattern: Option<GoRegex>,
     /// Whether evaluation stops at the first operand that is an error. cel-go then counts the call only if it
     /// was the last; other calls evaluate all operands and always count.
     pub(super) stops_early: bool,

@@ -6,7 +6,7 @@ use num_bigint::{BigInt, Sign};
 
 /// Numbers whose exact form would need more decimal places than this beyond their own digits are left as
 /// they are: nothing useful is that far from one, and hostile exponents must stay cheap.
-const MAX_SHIFT: i64 = 10_000;
+const MAX_SHIFT: i64 = 1_000;
 
 /// `digits` times 10 to the power of `exponent`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -179,7 +179,7 @@ impl Quantity {
 
     /// The exact sum. Zero takes the format of `other`, else the format stays.
     ///
-    /// `None` where the two are so far apart (more than 10,000 decimal places) that the exact sum would be
+    /// `None` where the two are so far apart (more than 1,000 decimal places) that the exact sum would be
     /// absurdly long; upstream does not come back from such an addition.
     pub fn checked_add(&self, other: &Self) -> Option<Self> {
         let format = if self.is_zero() { other.format } else { self.format };
