@@ -2,7 +2,8 @@
 //!
 //! `generate_problems FIRST_SEED COUNT FOLDER` writes `problems.jsonl` (the format of recorded problems),
 //! `reference.jsonl` (answers of the tests' plain reference) and `allocator.jsonl` (answers of the allocator) into
-//! the folder. Go's allocator, asked with the same problems, must give the same.
+//! the folder. With `lists` all problems have list-typed attributes (upstream's *experimental* implementation).
+//! Go's allocator, asked with the same problems, must give the same.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -20,8 +21,11 @@ use support::reference::{self, Verdict};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [first, count, folder] = arguments.as_slice() else {
-        return Err("usage: generate_problems FIRST_SEED COUNT FOLDER".into());
+    let ([first, count, folder], lists) = (match arguments.as_slice() {
+        [values @ .., word] if word == "lists" => (values, true),
+        values => (values, false),
+    }) else {
+        return Err("usage: generate_problems FIRST_SEED COUNT FOLDER [lists]".into());
     };
     let (first, count): (u64, u64) = (first.parse()?, count.parse()?);
     let folder = PathBuf::from(folder);
@@ -29,7 +33,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut problems, mut references, mut answers) =
         (open("problems.jsonl")?, open("reference.jsonl")?, open("allocator.jsonl")?);
     for seed in first..first + count {
-        let weights = [Weights::CLEAN, Weights::ALL, Weights::HARD, Weights::ALL][usize::try_from(seed % 4)?];
+        let mixed = [Weights::CLEAN, Weights::ALL, Weights::HARD, Weights::ALL][usize::try_from(seed % 4)?];
+        let weights = if lists { Weights::LISTS } else { mixed };
         let problem = generate::problem(seed, weights);
         writeln!(problems, "{}", support::json::problem(&problem))?;
 
