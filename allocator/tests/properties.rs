@@ -65,6 +65,11 @@ fn reference_gives_the_same_answer_on_clean_problems() {
     for_all(count(3_000), Weights::CLEAN, agrees_with_reference);
 }
 
+#[test]
+fn reference_gives_the_same_answer_with_list_attributes() {
+    for_all(count(2_000), Weights::LISTS, agrees_with_reference);
+}
+
 /// Here the search has to study the problem: see `search::guide`.
 #[test]
 fn reference_gives_the_same_answer_on_hard_problems() {

@@ -59,9 +59,6 @@ fn reference_repeats_recorded_answers_and_steps() {
 #[test]
 fn allocator_repeats_recorded_answers() {
     for (problem, recorded) in recorded() {
-        if problem.features.list_type_attributes {
-            continue;
-        }
         let answer = problem.solve();
         let error = answer.error();
         if let Outcome::Allocated(results) = &answer.outcome {
