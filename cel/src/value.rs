@@ -53,7 +53,7 @@ pub enum Value {
 
 /// A value of a type that Kubernetes adds and that only its library looks into.
 pub trait Object: fmt::Debug + fmt::Display + Send + Sync + 'static {
-    /// The name of its type, one of [`crate::types::names`].
+    /// The name of its type, as `type(x)` prints it.
     fn type_name(&self) -> &'static str;
     /// Equality with another value; an error where upstream says "no such overload".
     fn equals(&self, other: &Value) -> Result<bool, EvaluationError>;

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! [`controllers`] does to a snapshot what a cluster's controllers do before the scheduler looks at it: pods for
-//! workloads, claims for pods. [`write`] turns objects back into the form of the API, and [`problems`] reads
+//! workloads, claims for pods. [`write`](mod@write) turns objects back into the form of the API, and [`problems`] reads
 //! recorded problems for the allocator.
 
 pub mod controllers;
