@@ -3,7 +3,7 @@
 
 mod support;
 
-use drayage_allocator::{Features, Outcome};
+use drayage_allocator::Outcome;
 use drayage_cluster::problems::{self, Recorded};
 use support::problem::{Problem, without_share_ids};
 use support::reference::{self, Verdict};
@@ -13,16 +13,6 @@ const RECORDED: &str = include_str!("fixtures/random-1.36.3.jsonl");
 fn recorded() -> impl Iterator<Item = (Problem, Recorded)> {
     RECORDED.lines().map(|line| {
         let read = problems::read_line(line).expect("the fixture is well-formed");
-        let switches = read.features;
-        let features = Features {
-            admin_access: switches.admin_access,
-            prioritized_list: switches.prioritized_list,
-            partitionable_devices: switches.partitionable_devices,
-            device_taints: switches.device_taints,
-            device_binding_and_status: switches.device_binding_and_status,
-            consumable_capacity: switches.consumable_capacity,
-            list_type_attributes: switches.list_type_attributes,
-        };
         let problem = Problem {
             name: read.name,
             node: read.node,
@@ -32,7 +22,7 @@ fn recorded() -> impl Iterator<Item = (Problem, Recorded)> {
             held_devices: read.allocated_devices.into_iter().collect(),
             held_shares: read.allocated_shared_devices.into_iter().collect(),
             held_capacity: read.allocated_capacity,
-            features,
+            features: read.features,
         };
         (problem, read.recorded)
     })

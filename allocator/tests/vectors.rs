@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use drayage_allocator::objects::ResourceClaim;
-use drayage_allocator::{AllocatedState, Allocator, Answer, Features, Inventory, Outcome, Profile};
+use drayage_allocator::{AllocatedState, Allocator, Answer, Inventory, Outcome, Profile};
 use drayage_cluster::problems::{self, Problem};
 
 const RECORDED: &str = include_str!("fixtures/allocator-1.36.3.jsonl");
@@ -15,19 +15,6 @@ const FAULTS: &str = include_str!("fixtures/faults-1.36.3.jsonl");
 
 fn read(recorded: &str) -> impl Iterator<Item = Problem> {
     recorded.lines().map(|line| problems::read_line(line).expect("the fixture is well-formed"))
-}
-
-fn features(problem: &Problem) -> Features {
-    let switches = problem.features;
-    Features {
-        admin_access: switches.admin_access,
-        prioritized_list: switches.prioritized_list,
-        partitionable_devices: switches.partitionable_devices,
-        device_taints: switches.device_taints,
-        device_binding_and_status: switches.device_binding_and_status,
-        consumable_capacity: switches.consumable_capacity,
-        list_type_attributes: switches.list_type_attributes,
-    }
 }
 
 fn solve(problem: &Problem) -> Answer {
@@ -42,7 +29,7 @@ fn solve(problem: &Problem) -> Answer {
         state.insert_capacity(device, amounts);
     }
     let inventory = Arc::new(Inventory::new(problem.slices.clone()));
-    let mut allocator = Allocator::new(inventory, problem.classes.clone(), Profile::V1_36, features(problem));
+    let mut allocator = Allocator::new(inventory, problem.classes.clone(), Profile::V1_36, problem.features);
     let claims: Vec<&ResourceClaim> = problem.claims.iter().collect();
     // Recorded answers write every share ID like this.
     allocator.allocate(&state, &problem.node, &claims, &mut || "<any>".to_owned(), 10_000_000)

@@ -15,6 +15,7 @@
 
 use std::collections::BTreeMap;
 
+use drayage_allocator::Features;
 use drayage_allocator::objects::{
     AllocationResult, DeviceClass, DeviceId, Node, PoolId, Quantity, ResourceClaim, ResourceSlice,
     SharedDeviceId,
@@ -26,7 +27,7 @@ use crate::fields::{Fields, FindingKind, Findings, Item, object};
 use crate::json;
 
 /// One problem and, where it was recorded, its answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// `name`
     pub name: String,
@@ -46,29 +47,10 @@ pub struct Problem {
     pub allocated_shared_devices: Vec<SharedDeviceId>,
     /// `allocatedCapacity`
     pub allocated_capacity: BTreeMap<DeviceId, BTreeMap<String, Quantity>>,
-    /// `features`
-    pub features: ProblemFeatures,
+    /// `features`; a switch that is absent is off, whatever a release's default is.
+    pub features: Features,
     /// The recorded answer.
     pub recorded: Recorded,
-}
-
-/// The allocator's feature switches, named as in Go's `Features`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProblemFeatures {
-    /// `AdminAccess`
-    pub admin_access: bool,
-    /// `PrioritizedList`
-    pub prioritized_list: bool,
-    /// `PartitionableDevices`
-    pub partitionable_devices: bool,
-    /// `DeviceTaints`
-    pub device_taints: bool,
-    /// `DeviceBindingAndStatus`
-    pub device_binding_and_status: bool,
-    /// `ConsumableCapacity`
-    pub consumable_capacity: bool,
-    /// `ListTypeAttributes`
-    pub list_type_attributes: bool,
 }
 
 /// What was recorded as the answer.
@@ -143,7 +125,7 @@ fn problem(fields: &Fields<'_, '_>) -> Problem {
             .list("allocatedSharedDeviceIDs", shared_device_id)
             .unwrap_or_default(),
         allocated_capacity: allocated_capacity(fields),
-        features: fields.object("features", features).unwrap_or_default(),
+        features: fields.object("features", features).unwrap_or(Features::NONE),
         recorded: recorded(fields),
     }
 }
@@ -175,8 +157,9 @@ fn resource_claim(fields: &Fields<'_, '_>) -> ResourceClaim {
     claim
 }
 
-fn features(fields: &Fields<'_, '_>) -> ProblemFeatures {
-    ProblemFeatures {
+/// The names are those of Go's `Features`.
+fn features(fields: &Fields<'_, '_>) -> Features {
+    Features {
         admin_access: fields.flag("AdminAccess"),
         prioritized_list: fields.flag("PrioritizedList"),
         partitionable_devices: fields.flag("PartitionableDevices"),

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use drayage_allocator::{AllocatedState, Allocator, Features, Inventory, Outcome, Profile};
-use drayage_cluster::problems::{Problem, ProblemFeatures};
+use drayage_allocator::{AllocatedState, Allocator, Inventory, Outcome, Profile};
+use drayage_cluster::problems::Problem;
 use drayage_cluster::write::allocation_result_json;
 
 use super::devices::share_id;
@@ -14,8 +14,7 @@ use crate::report::{ProblemAnswer, ProblemError, ProblemOutcome};
 /// `budget` is the number of search steps after which the answer is `undecided`.
 pub fn run_problem(problem: &Problem, profile: Profile, budget: u64) -> ProblemAnswer {
     let inventory = Arc::new(Inventory::new(problem.slices.clone()));
-    let features = features(problem.features);
-    let mut allocator = Allocator::new(inventory, problem.classes.iter().cloned(), profile, features);
+    let mut allocator = Allocator::new(inventory, problem.classes.iter().cloned(), profile, problem.features);
     let mut state = AllocatedState::new();
     for device in &problem.allocated_devices {
         state.insert_device(device);
@@ -47,25 +46,4 @@ pub fn run_problem(problem: &Problem, profile: Profile, budget: u64) -> ProblemA
         Outcome::Undecided => (ProblemOutcome::Undecided, None),
     };
     ProblemAnswer { name: problem.name.clone(), outcome, results, error, steps: answer.steps }
-}
-
-fn features(features: ProblemFeatures) -> Features {
-    let ProblemFeatures {
-        admin_access,
-        prioritized_list,
-        partitionable_devices,
-        device_taints,
-        device_binding_and_status,
-        consumable_capacity,
-        list_type_attributes,
-    } = features;
-    Features {
-        admin_access,
-        prioritized_list,
-        partitionable_devices,
-        device_taints,
-        device_binding_and_status,
-        consumable_capacity,
-        list_type_attributes,
-    }
 }
