@@ -1,15 +1,13 @@
 //! Properties of the allocator on random problems. `DRAYAGE_PROBLEMS` sets how many; a failure is shrunk and
 //! printed as a line in the format of recorded problems.
 
-mod support;
-
 use drayage_allocator::objects::{AllocationMode, DeviceId};
 use drayage_allocator::{Outcome, Profile};
-use support::generate::{self, Weights};
-use support::problem::{Problem, without_share_ids};
-use support::random::Random;
-use support::reference::{self, Verdict};
-use support::shrink::shrink;
+use drayage_conformance::generate::{self, Weights};
+use drayage_conformance::problem::{Problem, without_share_ids};
+use drayage_conformance::random::Random;
+use drayage_conformance::reference::{self, Verdict};
+use drayage_conformance::shrink::shrink;
 
 /// How many random problems each property looks at.
 fn count(default: u64) -> u64 {
@@ -23,7 +21,7 @@ fn for_all(seeds: u64, weights: Weights, holds: impl Fn(&Problem) -> Result<(), 
         if holds(&problem).is_err() {
             let small = shrink(problem, |candidate| holds(candidate).is_err());
             let why = holds(&small).unwrap_err();
-            panic!("seed {seed}: {why}\n{}", support::json::problem(&small));
+            panic!("seed {seed}: {why}\n{}", drayage_conformance::json::problem(&small));
         }
     }
 }
@@ -247,7 +245,7 @@ fn removing_a_device_never_helps() {
                     "seed {seed}: without {} in slice {}: {outcome:?}\n{}",
                     gone.name,
                     problem.slices[slice].name,
-                    support::json::problem(&problem),
+                    drayage_conformance::json::problem(&problem),
                 );
             }
         }

@@ -1,8 +1,6 @@
 //! Diagnoses of random unsatisfiable problems are complete and true as far as they can be checked, and those of
 //! small clear problems read well.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use drayage_allocator::diagnosis::{Diagnosis, Needed, Refusal, diagnose};
@@ -12,8 +10,8 @@ use drayage_allocator::objects::{
     ExactDeviceRequest, Node, PoolId, Quantity, ResourceClaim, ResourcePool, ResourceSlice,
 };
 use drayage_allocator::{Outcome, Profile};
-use support::generate::{self, Weights};
-use support::problem::{BUDGET, Problem};
+use drayage_conformance::generate::{self, Weights};
+use drayage_conformance::problem::{BUDGET, Problem};
 
 fn diagnosis(problem: &Problem) -> Option<Diagnosis> {
     let claims: Vec<&ResourceClaim> = problem.claims.iter().collect();

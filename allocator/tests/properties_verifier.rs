@@ -1,17 +1,15 @@
 //! The verifier against the reference: it accepts what is right, and rejects what was tampered with.
 
-mod support;
-
 use std::collections::BTreeMap;
 
 use drayage_allocator::objects::{
     AllocationResult, AttributeValue, ConfigurationSource, Device, DeviceAllocationConfiguration,
     DeviceRequestAllocationResult, DeviceTaint, DeviceToleration, NodeSelector,
 };
-use support::generate::{self, Weights};
-use support::problem::Problem;
-use support::random::Random;
-use support::reference::{self, Verdict};
+use drayage_conformance::generate::{self, Weights};
+use drayage_conformance::problem::Problem;
+use drayage_conformance::random::Random;
+use drayage_conformance::reference::{self, Verdict};
 
 /// Random problems with the reference's answer, share IDs made unique.
 fn solved(
@@ -36,7 +34,11 @@ fn answers_of_the_reference_are_accepted() {
     {
         if let Err(found) = problem.verify(&results) {
             let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-            panic!("seed {seed}: {}\n{results:?}\n{}", found.join("\n"), support::json::problem(&problem));
+            panic!(
+                "seed {seed}: {}\n{results:?}\n{}",
+                found.join("\n"),
+                drayage_conformance::json::problem(&problem)
+            );
         }
         accepted += 1;
     }
@@ -301,7 +303,7 @@ fn tampered_answers_are_rejected() {
                 assert!(
                     problem.verify(&results).is_err(),
                     "seed {seed}, {name}: accepted\n{results:?}\n{}",
-                    support::json::problem(&problem),
+                    drayage_conformance::json::problem(&problem),
                 );
             }
         }

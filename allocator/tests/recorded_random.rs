@@ -1,12 +1,10 @@
 //! Random problems with the answers of Go's allocator 1.36.3: they hold the tests' reference, which is compared with
 //! the allocator on many more problems, to upstream.
 
-mod support;
-
 use drayage_allocator::Outcome;
 use drayage_cluster::problems::{self, Recorded};
-use support::problem::{Problem, without_share_ids};
-use support::reference::{self, Verdict};
+use drayage_conformance::problem::{Problem, without_share_ids};
+use drayage_conformance::reference::{self, Verdict};
 
 const RECORDED: &str = include_str!("fixtures/random-1.36.3.jsonl");
 

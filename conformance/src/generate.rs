@@ -11,9 +11,9 @@ use drayage_allocator::objects::{
     OpaqueDeviceConfiguration, Quantity, ResourceClaim, ResourcePool, ResourceSlice, SharedDeviceId,
 };
 
-use super::problem::Problem;
-use super::random::Random;
-use super::selectors::{FRAGILE, USUAL};
+use crate::problem::Problem;
+use crate::random::Random;
+use crate::selectors::{FRAGILE, USUAL};
 
 const DRIVERS: [&str; 2] = ["gpu.example.com", "nic.example.com"];
 const NODE: &str = "node-1";

@@ -3,7 +3,7 @@
 use drayage_allocator::Features;
 use drayage_allocator::objects::AllocationMode;
 
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// Takes parts away as long as `fails` stays true.
 pub fn shrink(mut problem: Problem, fails: impl Fn(&Problem) -> bool) -> Problem {

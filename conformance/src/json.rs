@@ -8,7 +8,7 @@ use drayage_allocator::objects::{
     Quantity, ResourceClaim, ResourceSlice,
 };
 
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// The problem in the format that the command reads.
 pub fn problem(problem: &Problem) -> Value {

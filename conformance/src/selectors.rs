@@ -10,6 +10,7 @@ pub type Verdict = Result<bool, ErrorKind>;
 
 /// A selector and its meaning.
 pub struct Selector {
+    /// The text of the selector.
     pub expression: &'static str,
     meaning: fn(&str, &Device) -> Verdict,
 }

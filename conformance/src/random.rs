@@ -1,14 +1,16 @@
 //! A small seeded generator of random numbers, so that a seed names a problem for ever.
 
-/// `SplitMix64`.
+/// `SplitMix64` (Steele, Lea and Flood, 2014).
 pub struct Random(u64);
 
 impl Random {
+    /// The numbers of a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
     }
 
-    pub fn next(&mut self) -> u64 {
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,7 +20,7 @@ impl Random {
 
     /// A number below `bound`.
     pub fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(bound.max(1)).unwrap()).unwrap()
+        usize::try_from(self.bits() % u64::try_from(bound.max(1)).unwrap()).unwrap()
     }
 
     /// True in `percent` of a hundred cases.
@@ -31,6 +33,7 @@ impl Random {
         self.below(1000) < times
     }
 
+    /// One of the items, which must not be none.
     pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.below(of.len())]
     }
@@ -47,6 +50,7 @@ impl Random {
         unreachable!("a number below the sum falls into one of the weights")
     }
 
+    /// Puts the items in random order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for end in (1..items.len()).rev() {
             let other = self.below(end + 1);

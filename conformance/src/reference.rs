@@ -14,25 +14,30 @@ use drayage_allocator::objects::{
 use drayage_allocator::{ErrorKind, Outcome};
 use drayage_cel::QuantityFormat;
 
-use super::problem::Problem;
-use super::reference_pools::{Pool, State, device_matches, gather};
-use super::selectors::evaluate;
+use crate::problem::Problem;
+use crate::reference_pools::{Pool, State, device_matches, gather};
+use crate::selectors::evaluate;
 
 /// What the reference says.
 #[derive(Debug)]
 pub struct Reference {
+    /// The answer.
     pub verdict: Verdict,
     /// Search steps as upstream counts them.
     pub steps: u64,
 }
 
+/// The answer of the reference.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// Results with share IDs written `<any>`.
     Allocated(Vec<AllocationResult>),
+    /// No solution on this node.
     Unsatisfiable {
+        /// Whether some pool of the node is invalid.
         invalid_pools: bool,
     },
+    /// The kind of error that ends the allocation.
     Error(ErrorKind),
     /// More steps than [`STEPS`]: no opinion.
     TooLong,

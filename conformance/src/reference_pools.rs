@@ -7,26 +7,26 @@ use drayage_allocator::objects::{
     CounterSet, Device, Node, NodeSelector, NodeSelectorRequirement, PoolId, ResourceSlice,
 };
 
-use super::problem::Problem;
+use crate::problem::Problem;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     Usable,
     Incomplete,
     Invalid,
 }
 
 /// A pool as one node sees it.
-pub struct Pool<'a> {
-    pub id: PoolId,
-    pub state: State,
-    pub targeting: Vec<&'a ResourceSlice>,
-    pub not_targeting: Vec<&'a ResourceSlice>,
-    pub counter_sets: BTreeMap<&'a str, &'a CounterSet>,
+pub(crate) struct Pool<'a> {
+    pub(crate) id: PoolId,
+    pub(crate) state: State,
+    pub(crate) targeting: Vec<&'a ResourceSlice>,
+    pub(crate) not_targeting: Vec<&'a ResourceSlice>,
+    pub(crate) counter_sets: BTreeMap<&'a str, &'a CounterSet>,
 }
 
 /// All pools of the problem's node in search order, or the error of a malformed node selector.
-pub fn gather(problem: &Problem) -> Result<Vec<Pool<'_>>, ErrorKind> {
+pub(crate) fn gather(problem: &Problem) -> Result<Vec<Pool<'_>>, ErrorKind> {
     let shared = |slice: &&ResourceSlice| {
         slice.node_name.as_deref().unwrap_or_default().is_empty() || !slice.shared_counters.is_empty()
     };
@@ -139,7 +139,7 @@ fn relevant(problem: &Problem, slice: &ResourceSlice) -> Result<bool, ErrorKind>
 }
 
 /// Per-device node selection.
-pub fn device_matches(node: &Node, device: &Device) -> Result<bool, ErrorKind> {
+pub(crate) fn device_matches(node: &Node, device: &Device) -> Result<bool, ErrorKind> {
     let name = device.node_name.as_deref().unwrap_or_default();
     matches(node, name, device.all_nodes, device.node_selector.as_ref())
 }

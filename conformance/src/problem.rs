@@ -9,23 +9,34 @@ use drayage_allocator::objects::{
 use drayage_allocator::verify::{Question, Violation, verify};
 use drayage_allocator::{AllocatedState, Allocator, Answer, Features, Inventory, Outcome, Profile};
 
+/// The objects of a cluster, what is held of them, and claims to allocate together on one node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Problem {
+    /// Text that identifies the problem.
     pub name: String,
+    /// The node that is asked about.
     pub node: Node,
+    /// All device classes.
     pub classes: Vec<DeviceClass>,
+    /// All resource slices.
     pub slices: Vec<ResourceSlice>,
+    /// The claims, to be allocated together in this order.
     pub claims: Vec<ResourceClaim>,
+    /// Devices that other claims hold exclusively.
     pub held_devices: BTreeSet<DeviceId>,
+    /// Shares of devices that other claims hold.
     pub held_shares: BTreeSet<SharedDeviceId>,
+    /// What shares of other claims consume, by device and capacity.
     pub held_capacity: BTreeMap<DeviceId, BTreeMap<String, Quantity>>,
+    /// The feature switches.
     pub features: Features,
 }
 
-/// Steps the allocator may take; problems here are small.
+/// Steps the allocator may take on a random problem; problems here are small.
 pub const BUDGET: u64 = 1_000_000;
 
 impl Problem {
+    /// What other claims hold, as the allocator takes it.
     pub fn state(&self) -> AllocatedState {
         let mut state = AllocatedState::new();
         for id in &self.held_devices {
@@ -40,6 +51,7 @@ impl Problem {
         state
     }
 
+    /// An allocator for the problem's cluster.
     pub fn allocator(&self, profile: Profile) -> Allocator {
         let inventory = Arc::new(Inventory::new(self.slices.clone()));
         Allocator::new(inventory, self.classes.clone(), profile, self.features)
@@ -56,10 +68,12 @@ impl Problem {
         allocator.allocate(&self.state(), &self.node, &claims, &mut share_ids, BUDGET)
     }
 
+    /// The answer of a fresh allocator with the profile of 1.36.
     pub fn solve(&self) -> Answer {
         self.ask(&mut self.allocator(Profile::V1_36))
     }
 
+    /// What the allocator's verifier has against results.
     pub fn verify(&self, results: &[AllocationResult]) -> Result<(), Vec<Violation>> {
         let claims: Vec<&ResourceClaim> = self.claims.iter().collect();
         let state = self.state();

@@ -1,0 +1,15 @@
+//! Compares the allocator with Kubernetes' own code: random allocation problems, the real allocator of each release as
+//! a peer process, and a plain reference. Test-only; nothing that is shipped depends on it.
+//!
+//! - [`generate`] makes a random [`problem`] from a seed; [`random`] and [`selectors`] are its means.
+//! - [`json`] writes problems and results as lines, in the form that `dray allocate --problems` reads.
+//! - [`reference`] answers problems plainly, [`shrink`] makes a problem small.
+
+pub mod generate;
+pub mod json;
+pub mod problem;
+pub mod random;
+pub mod reference;
+mod reference_pools;
+pub mod selectors;
+pub mod shrink;
