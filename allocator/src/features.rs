@@ -1,5 +1,7 @@
 //! The feature switches of the allocator.
 
+use drayage_cel::Release;
+
 /// Which features of the allocator are on. Upstream derives them from feature gates of kube-scheduler.
 ///
 /// A feature that is off is not simply ignored: many inputs that need it become errors, see the fields.
@@ -22,6 +24,17 @@ pub struct Features {
     pub consumable_capacity: bool,
     /// Gate DRAListTypeAttributes. Off: a constraint cannot compare attributes that are lists.
     pub list_type_attributes: bool,
+    /// Gate DRAFractionalCapacityRange, of 1.37. Off: ranges of capacities are computed in whole units, on: in
+    /// thousandths where all bounds can be expressed so.
+    pub fractional_capacity_range: bool,
+    /// Gate DRAOptionalNodeOperations, of 1.37. Off: devices of slices with `skipNodeOperations` cannot be
+    /// allocated.
+    pub optional_node_operations: bool,
+    /// Gate DRADerivedAttributes (KEP-6080), of 1.37. Off: a request with derived attributes is an error.
+    pub derived_attributes: bool,
+    /// Gate DRADeviceCompatibilityGroups (KEP-5963), of 1.37. Off: slices with such a device do not exist, which
+    /// makes their pool incomplete.
+    pub compatibility_groups: bool,
 }
 
 impl Features {
@@ -34,20 +47,35 @@ impl Features {
         device_binding_and_status: false,
         consumable_capacity: false,
         list_type_attributes: false,
+        fractional_capacity_range: false,
+        optional_node_operations: false,
+        derived_attributes: false,
+        compatibility_groups: false,
     };
+
+    /// What kube-scheduler of a release passes to its allocator with the release's default gates.
+    pub const fn for_release(release: Release) -> Self {
+        match release {
+            Release::V1_34 | Release::V1_35 => {
+                Self { admin_access: true, prioritized_list: true, ..Self::NONE }
+            }
+            Release::V1_36 => Self {
+                admin_access: true,
+                prioritized_list: true,
+                partitionable_devices: true,
+                device_taints: true,
+                device_binding_and_status: true,
+                consumable_capacity: true,
+                ..Self::NONE
+            },
+            Release::V1_37 => Self { fractional_capacity_range: true, ..Self::for_release(Release::V1_36) },
+        }
+    }
 }
 
 impl Default for Features {
     /// The default gates of Kubernetes 1.36: everything but list-typed attributes.
     fn default() -> Self {
-        Self {
-            admin_access: true,
-            prioritized_list: true,
-            partitionable_devices: true,
-            device_taints: true,
-            device_binding_and_status: true,
-            consumable_capacity: true,
-            list_type_attributes: false,
-        }
+        Self::for_release(Release::V1_36)
     }
 }

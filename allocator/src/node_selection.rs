@@ -172,6 +172,7 @@ mod tests {
         Node {
             name: "node-1".to_owned(),
             labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            ..Node::default()
         }
     }
 

@@ -72,6 +72,7 @@ fn device_result(
         binding_failure_conditions: device.binding_failure_conditions.clone().filter(|_| with_conditions),
         share_id: chosen.share.is_some().then(share_ids),
         consumed_capacity: chosen.share.clone().unwrap_or_default(),
+        skip_node_operations: slice.skip_node_operations.clone(),
     }
 }
 

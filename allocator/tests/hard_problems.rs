@@ -1,6 +1,5 @@
 //! Problems on which a plain walk takes exponentially many steps. They are answered in a few hundred.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use drayage_allocator::objects::{
@@ -72,7 +71,7 @@ impl Cluster {
         let inventory = Arc::new(Inventory::new(self.slices(counters)));
         let class = DeviceClass { name: "gpu".to_owned(), ..DeviceClass::default() };
         let mut allocator = Allocator::new(inventory, [class], Profile::V1_36, Features::default());
-        let node = Node { name: "node-1".to_owned(), labels: BTreeMap::new() };
+        let node = Node { name: "node-1".to_owned(), ..Node::default() };
         let claims: Vec<&ResourceClaim> = claims.iter().collect();
         allocator.allocate(&AllocatedState::new(), &node, &claims, &mut String::new, FEW_STEPS)
     }
@@ -80,7 +79,7 @@ impl Cluster {
 
 fn consuming(amount: &str) -> Vec<DeviceCounterConsumption> {
     let counters = [("units".to_owned(), quantity(amount))].into();
-    vec![DeviceCounterConsumption { counter_set: "set".to_owned(), counters }]
+    vec![DeviceCounterConsumption { counter_set: "set".to_owned(), counters, ..Default::default() }]
 }
 
 fn request(name: &str, count: i64, selector: &str) -> DeviceRequest {

@@ -225,7 +225,11 @@ fn counters_say_what_is_left() {
     }
     for device in &mut problem.slices[0].devices {
         let counters = BTreeMap::from([("memory".to_owned(), quantity("60Gi"))]);
-        device.consumes_counters.push(DeviceCounterConsumption { counter_set: "gpu".to_owned(), counters });
+        device.consumes_counters.push(DeviceCounterConsumption {
+            counter_set: "gpu".to_owned(),
+            counters,
+            ..DeviceCounterConsumption::default()
+        });
     }
     assert_eq!(
         text(&problem),

@@ -131,12 +131,17 @@ fn problem(fields: &Fields<'_, '_>) -> Problem {
 }
 
 fn node(fields: &Fields<'_, '_>) -> Node {
-    fields
+    let mut node = fields
         .object("metadata", |metadata| Node {
             name: metadata.string("name"),
             labels: metadata.text_map("labels"),
+            ..Node::default()
         })
-        .unwrap_or_default()
+        .unwrap_or_default();
+    fields.object("status", |status| {
+        node.declared_features = status.texts("declaredFeatures").into_iter().collect();
+    });
+    node
 }
 
 fn device_class(fields: &Fields<'_, '_>) -> DeviceClass {
@@ -167,6 +172,10 @@ fn features(fields: &Fields<'_, '_>) -> Features {
         device_binding_and_status: fields.flag("DeviceBindingAndStatus"),
         consumable_capacity: fields.flag("ConsumableCapacity"),
         list_type_attributes: fields.flag("ListTypeAttributes"),
+        fractional_capacity_range: fields.flag("FractionalCapacityRange"),
+        optional_node_operations: fields.flag("OptionalNodeOperations"),
+        derived_attributes: fields.flag("DerivedAttributes"),
+        compatibility_groups: fields.flag("CompatibilityGroups"),
     }
 }
 

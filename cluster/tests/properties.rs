@@ -8,9 +8,9 @@ use common::{content, input, loaded};
 use drayage_allocator::objects::{
     AllocationMode, AllocationResult, AttributeValue, CapacityRequestPolicy, CapacityRequestPolicyRange,
     ConfigurationForRequests, CounterSet, Device, DeviceCapacity, DeviceConstraint, DeviceCounterConsumption,
-    DeviceRequest, DeviceRequestAllocationResult, DeviceSelector, DeviceSubRequest, DeviceTaint,
-    DeviceToleration, ExactDeviceRequest, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm,
-    OpaqueDeviceConfiguration, Quantity, ResourceClaim, ResourcePool, ResourceSlice,
+    DeviceDerivedAttribute, DeviceRequest, DeviceRequestAllocationResult, DeviceSelector, DeviceSubRequest,
+    DeviceTaint, DeviceToleration, ExactDeviceRequest, NodeSelector, NodeSelectorRequirement,
+    NodeSelectorTerm, OpaqueDeviceConfiguration, Quantity, ResourceClaim, ResourcePool, ResourceSlice,
 };
 use drayage_cluster::objects::{Claim, Metadata, Slice};
 use drayage_cluster::{Input, LoadOptions, load, write};
@@ -54,6 +54,20 @@ fn selectors() -> impl Strategy<Value = Vec<DeviceSelector>> {
     vec(expression().prop_map(|cel| DeviceSelector { cel: Some(cel) }), 0..2)
 }
 
+fn derived_attributes() -> impl Strategy<Value = Vec<DeviceDerivedAttribute>> {
+    let derived = (name(), expression()).prop_map(|(name, expression)| DeviceDerivedAttribute {
+        name: format!("derived/{name}"),
+        expression,
+    });
+    vec(derived, 0..2)
+}
+
+/// None, one or all of what a kubelet need not do.
+fn skipped_operations() -> impl Strategy<Value = Vec<String>> {
+    prop::sample::select(vec![vec![], vec!["*"], vec!["NodePrepareResources", "NodeUnprepareResources"]])
+        .prop_map(|operations| operations.into_iter().map(str::to_owned).collect())
+}
+
 fn mode() -> impl Strategy<Value = (AllocationMode, i64)> {
     prop_oneof![
         (1..5_i64).prop_map(|count| (AllocationMode::ExactCount, count)),
@@ -65,10 +79,11 @@ prop_compose! {
     fn exactly()(
         class in name(), selectors in selectors(), mode in mode(), admin in option::of(any::<bool>()),
         tolerations in tolerations(), capacity in option::of(btree_map(name(), quantity(), 0..3)),
+        derived_attributes in derived_attributes(),
     ) -> ExactDeviceRequest {
         ExactDeviceRequest {
             device_class_name: class, selectors, allocation_mode: mode.0, count: mode.1, admin_access: admin,
-            tolerations, capacity,
+            tolerations, capacity, derived_attributes,
         }
     }
 }
@@ -79,6 +94,7 @@ prop_compose! {
             name: format!("alternative-{number}"), device_class_name: exactly.device_class_name,
             selectors: exactly.selectors, allocation_mode: exactly.allocation_mode, count: exactly.count,
             tolerations: exactly.tolerations, capacity: exactly.capacity,
+            derived_attributes: exactly.derived_attributes,
         }
     }
 }
@@ -113,11 +129,12 @@ prop_compose! {
     fn result()(
         request in name(), driver in name(), pool in name(), device in name(), admin in option::of(Just(true)),
         tolerations in tolerations(), share_id in option::of(name()), conditions in option::of(vec(name(), 1..3)),
-        consumed in btree_map(name(), quantity(), 0..3),
+        consumed in btree_map(name(), quantity(), 0..3), skipped in skipped_operations(),
     ) -> DeviceRequestAllocationResult {
         DeviceRequestAllocationResult {
             request, driver, pool, device, admin_access: admin, tolerations, binding_conditions: conditions.clone(),
             binding_failure_conditions: conditions, share_id, consumed_capacity: consumed,
+            skip_node_operations: skipped,
         }
     }
 }
@@ -212,12 +229,12 @@ prop_compose! {
     fn device(number: usize)(
         attributes in btree_map("(d\\.example\\.com/)?[a-z]{4,8}", attribute(), 0..5), capacity in capacities(),
         counters in btree_map(name(), quantity(), 0..3), taint in option::of(name()), binds in any::<bool>(),
-        conditions in option::of(vec(name(), 1..3)),
+        conditions in option::of(vec(name(), 1..3)), groups in vec(name(), 0..3),
     ) -> Device {
         Device {
             name: format!("device-{number}"), attributes, capacity,
             consumes_counters: (!counters.is_empty()).then(|| DeviceCounterConsumption {
-                counter_set: "set".to_owned(), counters,
+                counter_set: "set".to_owned(), counters, compatibility_groups: groups,
             }).into_iter().collect(),
             taints: taint.map(|key| DeviceTaint { key, value: String::new(), effect: "NoSchedule".to_owned() })
                 .into_iter().collect(),
@@ -232,6 +249,7 @@ prop_compose! {
     fn slice()(
         slice_name in name(), driver in name(), selector in option::of(node_selector()),
         first in device(0), second in device(1), counters in btree_map(name(), quantity(), 1..3),
+        partition in option::of(name()), skipped in skipped_operations(),
     ) -> Slice {
         Slice {
             metadata: metadata("ResourceSlice", &slice_name, ""),
@@ -240,6 +258,8 @@ prop_compose! {
                 pool: ResourcePool { name: "pool-1".to_owned(), generation: 3, resource_slice_count: 1 },
                 all_nodes: selector.is_none(), node_selector: selector, devices: vec![first, second],
                 shared_counters: vec![CounterSet { name: "set".to_owned(), counters }],
+                partition_type_attribute: partition.map(|name| format!("d.example.com/{name}")),
+                skip_node_operations: skipped,
                 ..ResourceSlice::default()
             },
             ..Slice::default()

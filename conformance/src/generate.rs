@@ -71,7 +71,7 @@ impl Generator {
         let labels = [("zone", "a"), ("rank", "4")].map(|(key, value)| (key.to_owned(), value.to_owned()));
         let mut problem = Problem {
             name,
-            node: Node { name: NODE.to_owned(), labels: BTreeMap::from(labels) },
+            node: Node { name: NODE.to_owned(), labels: BTreeMap::from(labels), ..Node::default() },
             features: self.features(),
             ..Problem::default()
         };
@@ -282,7 +282,11 @@ impl Generator {
                     counters.insert("z".to_owned(), quantity(1));
                 }
                 let counter_set = set.to_owned();
-                device.consumes_counters.push(DeviceCounterConsumption { counter_set, counters });
+                device.consumes_counters.push(DeviceCounterConsumption {
+                    counter_set,
+                    counters,
+                    ..DeviceCounterConsumption::default()
+                });
             }
         } else if self.fault() {
             let counter_set = "set-9".to_owned();
@@ -438,6 +442,7 @@ impl Generator {
                         count: exact.count,
                         tolerations: exact.tolerations,
                         capacity: exact.capacity,
+                        derived_attributes: exact.derived_attributes,
                     });
                 }
             } else {

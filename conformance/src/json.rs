@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use drayage_allocator::objects::{
     AllocationMode, AllocationResult, AttributeValue, ConfigurationSource, Device, DeviceCapacity,
-    DeviceSelector, DeviceToleration, NodeSelector, NodeSelectorRequirement, OpaqueDeviceConfiguration,
-    Quantity, ResourceClaim, ResourceSlice,
+    DeviceDerivedAttribute, DeviceSelector, DeviceToleration, NodeSelector, NodeSelectorRequirement,
+    OpaqueDeviceConfiguration, Quantity, ResourceClaim, ResourceSlice,
 };
 
 use crate::problem::Problem;
@@ -23,7 +23,10 @@ pub fn problem(problem: &Problem) -> Value {
     let capacity = problem.held_capacity.iter().map(|(id, amounts)| (id.to_string(), quantities(amounts)));
     json!({
         "name": problem.name,
-        "node": {"metadata": {"name": problem.node.name, "labels": problem.node.labels}},
+        "node": {
+            "metadata": {"name": problem.node.name, "labels": problem.node.labels},
+            "status": {"declaredFeatures": problem.node.declared_features},
+        },
         "classes": classes.collect::<Vec<_>>(),
         "slices": problem.slices.iter().map(slice).collect::<Vec<_>>(),
         "claims": problem.claims.iter().map(claim).collect::<Vec<_>>(),
@@ -38,6 +41,10 @@ pub fn problem(problem: &Problem) -> Value {
             "DeviceBindingAndStatus": features.device_binding_and_status,
             "ConsumableCapacity": features.consumable_capacity,
             "ListTypeAttributes": features.list_type_attributes,
+            "FractionalCapacityRange": features.fractional_capacity_range,
+            "OptionalNodeOperations": features.optional_node_operations,
+            "DerivedAttributes": features.derived_attributes,
+            "CompatibilityGroups": features.compatibility_groups,
         },
     })
 }
@@ -57,6 +64,7 @@ pub fn result(result: &AllocationResult) -> Value {
             ("bindingFailureConditions", json!(device.binding_failure_conditions)),
             ("shareID", json!(device.share_id)),
             ("consumedCapacity", Value::Object(consumed.collect())),
+            ("skipNodeOperations", json!(device.skip_node_operations)),
         ])
     });
     let config = result.config.iter().map(|entry| {
@@ -152,6 +160,7 @@ fn claim(claim: &ResourceClaim) -> Value {
             if let Some(amounts) = &exact.capacity {
                 exactly["capacity"] = json!({"requests": quantities(amounts)});
             }
+            add_derived(&mut exactly, &exact.derived_attributes);
             written["exactly"] = exactly;
         }
         let subs = request.first_available.iter().map(|sub| {
@@ -166,6 +175,7 @@ fn claim(claim: &ResourceClaim) -> Value {
             if let Some(amounts) = &sub.capacity {
                 written["capacity"] = json!({"requests": quantities(amounts)});
             }
+            add_derived(&mut written, &sub.derived_attributes);
             written
         });
         let subs: Vec<Value> = subs.collect();
@@ -194,6 +204,13 @@ fn claim(claim: &ResourceClaim) -> Value {
             "config": config.collect::<Vec<_>>(),
         }},
     })
+}
+
+fn add_derived(to: &mut Value, derived: &[DeviceDerivedAttribute]) {
+    if !derived.is_empty() {
+        let each = derived.iter().map(|one| json!({"name": one.name, "expression": one.expression}));
+        to["derivedAttributes"] = Value::Array(each.collect());
+    }
 }
 
 fn node_selector(selector: &NodeSelector) -> Value {
@@ -233,6 +250,9 @@ fn slice(slice: &ResourceSlice) -> Value {
     });
     let nodes = (&slice.node_name, slice.all_nodes, &slice.node_selector);
     add_nodes(&mut spec, nodes);
+    if !slice.skip_node_operations.is_empty() {
+        spec["skipNodeOperations"] = json!(slice.skip_node_operations);
+    }
     if let Some(per_device) = slice.per_device_node_selection {
         spec["perDeviceNodeSelection"] = json!(per_device);
     }
@@ -260,10 +280,13 @@ fn counters(counters: &std::collections::BTreeMap<String, Quantity>) -> Value {
 fn device(device: &Device) -> Value {
     let attributes = device.attributes.iter().map(|(name, value)| (name.clone(), attribute(value)));
     let capacity = device.capacity.iter().map(|(name, value)| (name.clone(), capacity(value)));
-    let consumes = device
-        .consumes_counters
-        .iter()
-        .map(|taken| json!({"counterSet": taken.counter_set, "counters": counters(&taken.counters)}));
+    let consumes = device.consumes_counters.iter().map(|taken| {
+        object([
+            ("counterSet", json!(taken.counter_set)),
+            ("counters", counters(&taken.counters)),
+            ("compatibilityGroups", json!(taken.compatibility_groups)),
+        ])
+    });
     let taints = device
         .taints
         .iter()

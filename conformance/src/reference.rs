@@ -512,6 +512,7 @@ impl<'a> Walk<'a> {
                 binding_failure_conditions: device.binding_failure_conditions.clone().filter(|_| binding),
                 share_id: shareable.then(|| "<any>".to_owned()),
                 consumed_capacity: if shareable { consumed.collect() } else { BTreeMap::new() },
+                skip_node_operations: slice.skip_node_operations.clone(),
             });
             chosen.push((slice, device));
         }

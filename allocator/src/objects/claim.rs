@@ -58,6 +58,9 @@ pub struct ExactDeviceRequest {
     pub tolerations: Vec<DeviceToleration>,
     /// `capacity.requests` (KEP-5075): amounts by capacity name. `None` where the block is absent.
     pub capacity: Option<BTreeMap<String, Quantity>>,
+    /// `derivedAttributes` (KEP-6080): attributes that the constraints of the claim find on every device of the
+    /// request, before those that the driver publishes.
+    pub derived_attributes: Vec<DeviceDerivedAttribute>,
 }
 
 /// `resource.k8s.io/v1` `DeviceSubRequest`: one alternative of a `firstAvailable` request.
@@ -77,6 +80,17 @@ pub struct DeviceSubRequest {
     pub tolerations: Vec<DeviceToleration>,
     /// See [`ExactDeviceRequest::capacity`].
     pub capacity: Option<BTreeMap<String, Quantity>>,
+    /// See [`ExactDeviceRequest::derived_attributes`].
+    pub derived_attributes: Vec<DeviceDerivedAttribute>,
+}
+
+/// `DeviceDerivedAttribute` (KEP-6080): an attribute computed from a device when a constraint looks it up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DeviceDerivedAttribute {
+    /// Name with its domain, as constraints name it.
+    pub name: String,
+    /// CEL over the variable `device`; gives a text, integer, boolean or semantic version, or a list of one kind.
+    pub expression: String,
 }
 
 /// `allocationMode`. The API server defaults an absent mode to `ExactCount`.

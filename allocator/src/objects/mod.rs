@@ -11,8 +11,9 @@ mod result;
 mod slice;
 
 pub use claim::{
-    AllocationMode, ConfigurationForRequests, DeviceConstraint, DeviceRequest, DeviceSelector,
-    DeviceSubRequest, DeviceToleration, ExactDeviceRequest, OpaqueDeviceConfiguration, ResourceClaim,
+    AllocationMode, ConfigurationForRequests, DeviceConstraint, DeviceDerivedAttribute, DeviceRequest,
+    DeviceSelector, DeviceSubRequest, DeviceToleration, ExactDeviceRequest, OpaqueDeviceConfiguration,
+    ResourceClaim,
 };
 pub use class::DeviceClass;
 pub use drayage_cel::{AttributeValue, Quantity};

@@ -1,6 +1,6 @@
 //! Nodes and node selectors, as far as devices need them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the allocator looks at of a `core/v1` Node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub struct Node {
     pub name: String,
     /// `metadata.labels`
     pub labels: BTreeMap<String, String>,
+    /// `status.declaredFeatures`: features that the kubelet of the node says it has (KEP-5328).
+    pub declared_features: BTreeSet<String>,
 }
 
 /// `core/v1` `NodeSelector`: terms are ORed.

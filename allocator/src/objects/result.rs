@@ -43,6 +43,8 @@ pub struct DeviceRequestAllocationResult {
     pub share_id: Option<String>,
     /// What the share consumes, for every capacity of the device; empty where it has none.
     pub consumed_capacity: BTreeMap<String, Quantity>,
+    /// What the kubelet need not do for the device, copied from its slice.
+    pub skip_node_operations: Vec<String>,
 }
 
 impl DeviceRequestAllocationResult {

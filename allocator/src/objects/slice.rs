@@ -28,6 +28,12 @@ pub struct ResourceSlice {
     pub devices: Vec<Device>,
     /// `spec.sharedCounters` (KEP-4815)
     pub shared_counters: Vec<CounterSet>,
+    /// `spec.partitionTypeAttribute`: the attribute that tells the kinds of partitions apart. No influence on
+    /// allocation.
+    pub partition_type_attribute: Option<String>,
+    /// `spec.skipNodeOperations`: what the kubelet need not do for the devices (`NodePrepareResources`,
+    /// `NodeUnprepareResources` or `*`). Such devices need a node that declares the feature.
+    pub skip_node_operations: Vec<String>,
 }
 
 impl ResourceSlice {
@@ -139,6 +145,9 @@ pub struct DeviceCounterConsumption {
     pub counter_set: String,
     /// Amount by counter name.
     pub counters: BTreeMap<String, Quantity>,
+    /// `compatibilityGroups` (KEP-5963): devices that draw on one counter set at the same time must all have one
+    /// of these in common; devices without any go with each other only.
+    pub compatibility_groups: Vec<String>,
 }
 
 /// `DeviceTaint` (KEP-5055).

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use drayage_allocator::objects::{
-    AllocationMode, ConfigurationForRequests, DeviceConstraint, DeviceRequest, DeviceSubRequest,
-    ExactDeviceRequest, Quantity, ResourceClaim,
+    AllocationMode, ConfigurationForRequests, DeviceConstraint, DeviceDerivedAttribute, DeviceRequest,
+    DeviceSubRequest, ExactDeviceRequest, Quantity, ResourceClaim,
 };
 
 use super::ResourceVersion;
@@ -41,7 +41,6 @@ fn request(fields: &Fields<'_, '_>, version: ResourceVersion) -> DeviceRequest {
 
 fn exact_request(fields: &Fields<'_, '_>) -> ExactDeviceRequest {
     let (allocation_mode, count) = mode_and_count(fields);
-    fields.not_considered("derivedAttributes", "derived attributes (KEP-6080) are not considered");
     ExactDeviceRequest {
         device_class_name: fields.string("deviceClassName"),
         selectors: selectors(fields),
@@ -50,12 +49,12 @@ fn exact_request(fields: &Fields<'_, '_>) -> ExactDeviceRequest {
         admin_access: fields.boolean("adminAccess"),
         tolerations: tolerations(fields),
         capacity: capacity(fields),
+        derived_attributes: derived_attributes(fields),
     }
 }
 
 fn alternative(fields: &Fields<'_, '_>) -> DeviceSubRequest {
     let (allocation_mode, count) = mode_and_count(fields);
-    fields.not_considered("derivedAttributes", "derived attributes (KEP-6080) are not considered");
     DeviceSubRequest {
         name: fields.string("name"),
         device_class_name: fields.string("deviceClassName"),
@@ -64,6 +63,7 @@ fn alternative(fields: &Fields<'_, '_>) -> DeviceSubRequest {
         count,
         tolerations: tolerations(fields),
         capacity: capacity(fields),
+        derived_attributes: derived_attributes(fields),
     }
 }
 
@@ -79,6 +79,14 @@ fn mode_and_count(fields: &Fields<'_, '_>) -> (AllocationMode, i64) {
 
 fn capacity(fields: &Fields<'_, '_>) -> Option<BTreeMap<String, Quantity>> {
     fields.object("capacity", |capacity| capacity.quantity_map("requests"))
+}
+
+fn derived_attributes(fields: &Fields<'_, '_>) -> Vec<DeviceDerivedAttribute> {
+    let derived = |fields: &Fields<'_, '_>| DeviceDerivedAttribute {
+        name: fields.string("name"),
+        expression: fields.string("expression"),
+    };
+    fields.list("derivedAttributes", |item| object(item, derived)).unwrap_or_default()
 }
 
 fn constraint(fields: &Fields<'_, '_>) -> DeviceConstraint {

@@ -25,8 +25,8 @@ pub(crate) fn node(fields: &Fields<'_, '_>, origin: Origin) -> Node {
             "config",
             "runtimeHandlers",
             "features",
-            "declaredFeatures",
         ]);
+        node.declared_features = status.texts("declaredFeatures").into_iter().collect();
         let capacity = status.quantity_map("capacity");
         node.allocatable =
             if status.has("allocatable") { status.quantity_map("allocatable") } else { capacity };

@@ -21,8 +21,6 @@ pub(crate) fn allocation(fields: &Fields<'_, '_>) -> AllocationResult {
 }
 
 fn device_result(fields: &Fields<'_, '_>) -> DeviceRequestAllocationResult {
-    fields.not_considered("compatibilityGroups", "compatibility groups (KEP-5963) are not considered");
-    fields.skip(&["skipNodeOperations"]);
     DeviceRequestAllocationResult {
         request: fields.string("request"),
         driver: fields.string("driver"),
@@ -34,6 +32,7 @@ fn device_result(fields: &Fields<'_, '_>) -> DeviceRequestAllocationResult {
         binding_failure_conditions: texts_or_none(fields, "bindingFailureConditions"),
         share_id: fields.text("shareID"),
         consumed_capacity: fields.quantity_map("consumedCapacity"),
+        skip_node_operations: fields.texts("skipNodeOperations"),
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) fn spec(spec: &Fields<'_, '_>, version: ResourceVersion) -> ResourceS
             .list("devices", |item| object(item, |fields| device(fields, version)))
             .unwrap_or_default(),
         shared_counters: spec.list("sharedCounters", |item| object(item, counter_set)).unwrap_or_default(),
+        partition_type_attribute: spec.text("partitionTypeAttribute"),
+        skip_node_operations: spec.texts("skipNodeOperations"),
     }
 }
 
@@ -55,7 +57,6 @@ fn basic_device(fields: &Fields<'_, '_>, version: ResourceVersion) -> Device {
         fields
             .not_considered(key, "what devices take from the node's own resources (KEP-5517) is not counted");
     }
-    fields.not_considered("partitionTypeAttribute", "partition types do not change what is allocated");
     Device {
         name: String::new(),
         attributes: fields.map("attributes", |item| Some(attribute(item))).unwrap_or_default(),
@@ -130,8 +131,11 @@ fn request_policy(policy: &Fields<'_, '_>) -> CapacityRequestPolicy {
 }
 
 fn counter_consumption(fields: &Fields<'_, '_>) -> DeviceCounterConsumption {
-    fields.not_considered("compatibilityGroups", "compatibility groups (KEP-5963) are not considered");
-    DeviceCounterConsumption { counter_set: fields.string("counterSet"), counters: counters(fields) }
+    DeviceCounterConsumption {
+        counter_set: fields.string("counterSet"),
+        counters: counters(fields),
+        compatibility_groups: fields.texts("compatibilityGroups"),
+    }
 }
 
 /// `DeviceTaint`, of a device or a rule.

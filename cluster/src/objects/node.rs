@@ -1,6 +1,6 @@
 //! Nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drayage_allocator::objects::Quantity;
 
@@ -21,6 +21,8 @@ pub struct Node {
     pub allocatable: BTreeMap<String, Quantity>,
     /// Whether condition `Ready` is `True`; `None` where the object has no such condition.
     pub ready: Option<bool>,
+    /// `status.declaredFeatures`
+    pub declared_features: BTreeSet<String>,
 }
 
 impl Node {
@@ -29,6 +31,7 @@ impl Node {
         drayage_allocator::objects::Node {
             name: self.metadata.name.clone(),
             labels: self.metadata.labels.clone(),
+            declared_features: self.declared_features.clone(),
         }
     }
 }

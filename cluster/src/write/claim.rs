@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use drayage_allocator::objects::{
-    AllocationMode, ConfigurationForRequests, DeviceConstraint, DeviceRequest, DeviceSelector,
-    DeviceSubRequest, DeviceToleration, ExactDeviceRequest, OpaqueDeviceConfiguration, Quantity,
-    ResourceClaim,
+    AllocationMode, ConfigurationForRequests, DeviceConstraint, DeviceDerivedAttribute, DeviceRequest,
+    DeviceSelector, DeviceSubRequest, DeviceToleration, ExactDeviceRequest, OpaqueDeviceConfiguration,
+    Quantity, ResourceClaim,
 };
 use serde_json::{Map, Value, json};
 
@@ -99,7 +99,7 @@ fn exactly_json(request: &ExactDeviceRequest) -> Value {
     put_list(&mut object, "selectors", &request.selectors, selector_json);
     put_mode(&mut object, &request.allocation_mode, request.count);
     put_some(&mut object, "adminAccess", request.admin_access);
-    put_rest(&mut object, &request.tolerations, request.capacity.as_ref());
+    put_rest(&mut object, &request.tolerations, request.capacity.as_ref(), &request.derived_attributes);
     Value::Object(object)
 }
 
@@ -109,7 +109,8 @@ fn alternative_json(alternative: &DeviceSubRequest) -> Value {
     put(&mut object, "deviceClassName", &alternative.device_class_name);
     put_list(&mut object, "selectors", &alternative.selectors, selector_json);
     put_mode(&mut object, &alternative.allocation_mode, alternative.count);
-    put_rest(&mut object, &alternative.tolerations, alternative.capacity.as_ref());
+    let derived = &alternative.derived_attributes;
+    put_rest(&mut object, &alternative.tolerations, alternative.capacity.as_ref(), derived);
     Value::Object(object)
 }
 
@@ -127,6 +128,7 @@ fn put_rest(
     object: &mut Map<String, Value>,
     tolerations: &[DeviceToleration],
     capacity: Option<&BTreeMap<String, Quantity>>,
+    derived_attributes: &[DeviceDerivedAttribute],
 ) {
     put_list(object, "tolerations", tolerations, toleration_json);
     if let Some(amounts) = capacity {
@@ -134,6 +136,12 @@ fn put_rest(
         put_quantities(&mut requests, "requests", amounts);
         object.insert("capacity".to_owned(), Value::Object(requests));
     }
+    put_list(
+        object,
+        "derivedAttributes",
+        derived_attributes,
+        |derived| json!({"name": derived.name, "expression": derived.expression}),
+    );
 }
 
 fn selector_json(selector: &DeviceSelector) -> Value {

@@ -69,6 +69,7 @@ fn device_result_json(result: &DeviceRequestAllocationResult) -> Value {
     );
     put_some(&mut object, "shareID", result.share_id.as_deref());
     put_quantities(&mut object, "consumedCapacity", &result.consumed_capacity);
+    put_texts(&mut object, "skipNodeOperations", &result.skip_node_operations);
     Value::Object(object)
 }
 

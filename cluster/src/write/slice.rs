@@ -27,6 +27,8 @@ pub fn resource_slice_json(slice: &Slice) -> Value {
     put_some(&mut spec, "perDeviceNodeSelection", source.per_device_node_selection);
     put_list(&mut spec, "devices", &source.devices, device_json);
     put_list(&mut spec, "sharedCounters", &source.shared_counters, counter_set_json);
+    put_some(&mut spec, "partitionTypeAttribute", source.partition_type_attribute.as_deref());
+    put_texts(&mut spec, "skipNodeOperations", &source.skip_node_operations);
     json!({
         "apiVersion": "resource.k8s.io/v1",
         "kind": "ResourceSlice",
@@ -121,6 +123,7 @@ fn consumption_json(consumption: &DeviceCounterConsumption) -> Value {
     let mut object = Map::new();
     put(&mut object, "counterSet", &consumption.counter_set);
     put_map(&mut object, "counters", &consumption.counters, counter_json);
+    put_texts(&mut object, "compatibilityGroups", &consumption.compatibility_groups);
     Value::Object(object)
 }
 

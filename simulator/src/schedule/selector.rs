@@ -85,7 +85,8 @@ mod tests {
     }
 
     fn node() -> Node {
-        Node { name: "n".to_owned(), labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]) }
+        let labels = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
+        Node { name: "n".to_owned(), labels, ..Node::default() }
     }
 
     #[test]
