@@ -52,12 +52,17 @@ pub(crate) struct KnownView {
 
 impl Allocator {
     /// An allocator for a cluster's slices and classes. If two classes have one name, the last counts.
+    ///
+    /// The profile's implementation is the one that upstream takes for the features, and features that the
+    /// profile's release does not know are off.
     pub fn new(
         inventory: Arc<Inventory>,
         classes: impl IntoIterator<Item = DeviceClass>,
         profile: Profile,
         features: Features,
     ) -> Self {
+        let features = profile.name.known(features);
+        let profile = profile.for_features(features);
         let rules = ViewRules::new(&inventory, features, profile);
         Self {
             classes: classes.into_iter().map(|class| (class.name.clone(), class)).collect(),

@@ -51,7 +51,7 @@ impl CounterLayout {
             }
             let number = u32::try_from(layout.books.len()).unwrap_or(u32::MAX);
             let number = match profile.counter_books {
-                CounterBooks::Pool => number,
+                CounterBooks::Pool | CounterBooks::Slice => number,
                 CounterBooks::PoolName => {
                     *book_by_name.entry(&inventory.pool(pool_view.pool).id.pool).or_insert(number)
                 }

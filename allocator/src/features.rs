@@ -19,6 +19,9 @@ pub struct Features {
     /// Gates DRADeviceBindingConditions and DRAResourceClaimDeviceStatus together (KEP-5007). Off: devices with
     /// binding conditions cannot be selected.
     pub device_binding_and_status: bool,
+    /// Gate DRAResourceClaimDeviceStatus, which only 1.34 passes to the allocator by itself. There it decides which
+    /// implementation runs, see [`Profile::for_features`](crate::Profile::for_features).
+    pub device_status: bool,
     /// Gate DRAConsumableCapacity (KEP-5075). Off: requests with a capacity block are an error, and devices that
     /// allow multiple allocations are allocated exclusively.
     pub consumable_capacity: bool,
@@ -45,6 +48,7 @@ impl Features {
         partitionable_devices: false,
         device_taints: false,
         device_binding_and_status: false,
+        device_status: false,
         consumable_capacity: false,
         list_type_attributes: false,
         fractional_capacity_range: false,
@@ -56,9 +60,8 @@ impl Features {
     /// What kube-scheduler of a release passes to its allocator with the release's default gates.
     pub const fn for_release(release: Release) -> Self {
         match release {
-            Release::V1_34 | Release::V1_35 => {
-                Self { admin_access: true, prioritized_list: true, ..Self::NONE }
-            }
+            Release::V1_34 => Self { device_status: true, ..Self::for_release(Release::V1_35) },
+            Release::V1_35 => Self { admin_access: true, prioritized_list: true, ..Self::NONE },
             Release::V1_36 => Self {
                 admin_access: true,
                 prioritized_list: true,
@@ -70,6 +73,43 @@ impl Features {
             },
             Release::V1_37 => Self { fractional_capacity_range: true, ..Self::for_release(Release::V1_36) },
         }
+    }
+
+    /// Whether no feature is on that is off in `other`.
+    pub fn is_within(self, other: Self) -> bool {
+        self.switches().into_iter().zip(other.switches()).all(|(mine, others)| others || !mine)
+    }
+
+    /// All switches, in the order of the fields.
+    fn switches(self) -> [bool; 12] {
+        let Self {
+            admin_access,
+            prioritized_list,
+            partitionable_devices,
+            device_taints,
+            device_binding_and_status,
+            device_status,
+            consumable_capacity,
+            list_type_attributes,
+            fractional_capacity_range,
+            optional_node_operations,
+            derived_attributes,
+            compatibility_groups,
+        } = self;
+        [
+            admin_access,
+            prioritized_list,
+            partitionable_devices,
+            device_taints,
+            device_binding_and_status,
+            device_status,
+            consumable_capacity,
+            list_type_attributes,
+            fractional_capacity_range,
+            optional_node_operations,
+            derived_attributes,
+            compatibility_groups,
+        ]
     }
 }
 

@@ -94,7 +94,7 @@ fn accepted_by_verifier(problem: &Problem) -> Result<(), String> {
 #[test]
 fn answers_do_not_depend_on_earlier_questions() {
     for_all(count(400), Weights::ALL, |problem| {
-        let mut allocator = problem.allocator(Profile::V1_36);
+        let mut allocator = problem.allocator(Profile::V1_36_3.pinned());
         let first = problem.ask(&mut allocator);
         // Other questions to the same allocator: fewer claims, nothing held, another node.
         let mut others = [problem.clone(), problem.clone(), problem.clone()];

@@ -15,7 +15,7 @@ use drayage_conformance::problem::{BUDGET, Problem};
 
 fn diagnosis(problem: &Problem) -> Option<Diagnosis> {
     let claims: Vec<&ResourceClaim> = problem.claims.iter().collect();
-    let mut allocator = problem.allocator(Profile::V1_36);
+    let mut allocator = problem.allocator(Profile::V1_36_3.pinned());
     diagnose(&mut allocator, &problem.state(), &problem.node, &claims, BUDGET)
 }
 

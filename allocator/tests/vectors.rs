@@ -29,7 +29,8 @@ fn solve(problem: &Problem) -> Answer {
         state.insert_capacity(device, amounts);
     }
     let inventory = Arc::new(Inventory::new(problem.slices.clone()));
-    let mut allocator = Allocator::new(inventory, problem.classes.clone(), Profile::V1_36, problem.features);
+    let mut allocator =
+        Allocator::new(inventory, problem.classes.clone(), Profile::V1_36_3.pinned(), problem.features);
     let claims: Vec<&ResourceClaim> = problem.claims.iter().collect();
     // Recorded answers write every share ID like this.
     allocator.allocate(&state, &problem.node, &claims, &mut || "<any>".to_owned(), 10_000_000)

@@ -170,6 +170,7 @@ fn features(fields: &Fields<'_, '_>) -> Features {
         partitionable_devices: fields.flag("PartitionableDevices"),
         device_taints: fields.flag("DeviceTaints"),
         device_binding_and_status: fields.flag("DeviceBindingAndStatus"),
+        device_status: fields.flag("DeviceStatus"),
         consumable_capacity: fields.flag("ConsumableCapacity"),
         list_type_attributes: fields.flag("ListTypeAttributes"),
         fractional_capacity_range: fields.flag("FractionalCapacityRange"),

@@ -40,6 +40,7 @@ pub fn problem(problem: &Problem) -> Value {
             "DeviceTaints": features.device_taints,
             "DeviceBindingAndStatus": features.device_binding_and_status,
             "ConsumableCapacity": features.consumable_capacity,
+            "DeviceStatus": features.device_status,
             "ListTypeAttributes": features.list_type_attributes,
             "FractionalCapacityRange": features.fractional_capacity_range,
             "OptionalNodeOperations": features.optional_node_operations,

@@ -70,7 +70,7 @@ impl Problem {
 
     /// The answer of a fresh allocator with the profile of 1.36.
     pub fn solve(&self) -> Answer {
-        self.ask(&mut self.allocator(Profile::V1_36))
+        self.ask(&mut self.allocator(Profile::V1_36_3.pinned()))
     }
 
     /// What the allocator's verifier has against results.
@@ -78,7 +78,7 @@ impl Problem {
         let claims: Vec<&ResourceClaim> = self.claims.iter().collect();
         let state = self.state();
         let question = Question {
-            profile: &Profile::V1_36,
+            profile: &Profile::V1_36_3.pinned(),
             features: self.features,
             node: &self.node,
             slices: &self.slices,

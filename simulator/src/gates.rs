@@ -161,6 +161,7 @@ impl FeatureGates {
             device_taints: self.enabled("DRADeviceTaints"),
             device_binding_and_status: self.enabled("DRADeviceBindingConditions")
                 && self.enabled("DRAResourceClaimDeviceStatus"),
+            device_status: self.enabled("DRAResourceClaimDeviceStatus") && self.release == Release::V1_34,
             consumable_capacity: self.enabled("DRAConsumableCapacity"),
             list_type_attributes: self.enabled("DRAListTypeAttributes") && self.release >= Release::V1_37,
             fractional_capacity_range: self.enabled("DRAFractionalCapacityRange"),

@@ -8,7 +8,7 @@ use crate::error::{AllocationError, ErrorKind};
 use crate::features::Features;
 use crate::node_selection;
 use crate::objects::{Node, ResourceSlice};
-use crate::profile::Profile;
+use crate::profile::{CounterSlices, Profile};
 
 /// The pools of one node and their devices, in search order: pools by driver and name, those with binding
 /// conditions last; slices by name; devices in the driver's order.
@@ -67,7 +67,8 @@ pub(crate) struct ViewRules {
 
 impl ViewRules {
     pub(crate) fn new(inventory: &Inventory, features: Features, profile: Profile) -> Self {
-        let everywhere = features.partitionable_devices && profile.counter_slices_everywhere;
+        let everywhere =
+            features.partitionable_devices && profile.counter_slices == CounterSlices::Everywhere;
         let mut broken_everywhere = Vec::new();
         for &pool in inventory.counter_pools.iter().filter(|_| everywhere) {
             match pool::decide(inventory, pool, &inventory.pool(pool).counter_slices, true) {

@@ -19,7 +19,7 @@ use crate::{AllocatedState, Features, Profile};
 /// The question whose answer is checked: what went into the allocator.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// Release whose rules apply.
+    /// Release whose rules apply, with the implementation that it takes for the features.
     pub profile: &'a Profile,
     /// The allocator's feature switches.
     pub features: Features,
@@ -162,6 +162,9 @@ impl fmt::Display for Violation {
 ///
 /// Returns every broken rule that could be found; a first broken rule may hide others.
 pub fn verify(question: &Question<'_>, results: &[AllocationResult]) -> Result<(), Vec<Violation>> {
+    let features = question.profile.name.known(question.features);
+    let profile = question.profile.for_features(features);
+    let question = &Question { profile: &profile, features, ..*question };
     let mut found = Vec::new();
     let whole = |rule| Violation { claim: String::new(), request: None, device: None, rule };
     if results.len() != question.claims.len() {

@@ -8,6 +8,7 @@ use crate::objects::{
 };
 
 use super::Question;
+use crate::profile::CounterSlices;
 
 /// A pool as the node sees it.
 pub(crate) struct Pool<'a> {
@@ -68,7 +69,7 @@ pub(crate) fn pools<'a>(question: &Question<'a>) -> Option<Vec<Pool<'a>>> {
     let mut groups: BTreeMap<PoolId, Vec<&'a ResourceSlice>> = BTreeMap::new();
     // Slices of one node come before all others: where slices disagree on their number, the first counts.
     let everywhere = |slice: &ResourceSlice| {
-        !slice.shared_counters.is_empty() && question.profile.counter_slices_everywhere
+        !slice.shared_counters.is_empty() && question.profile.counter_slices == CounterSlices::Everywhere
     };
     let local = |slice: &&ResourceSlice| {
         slice.node_name.as_ref().is_some_and(|name| !name.is_empty()) && !everywhere(slice)
