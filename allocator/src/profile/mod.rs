@@ -83,9 +83,9 @@ macro_rules! switches {
 
 switches! {
     /// Order in which the pools of a node are searched.
-    pool_order: PoolOrder, faults: ["random"], upstream: [136588];
+    pool_order: PoolOrder, faults: ["random"], upstream: [136_588];
     /// Order in which the slices of a pool are searched.
-    slice_order: SliceOrder, faults: ["as given"], upstream: [136588];
+    slice_order: SliceOrder, faults: ["as given"], upstream: [136_588];
     /// What devices with binding conditions come after.
     binding_last: BindingLast, faults: [], upstream: [];
     /// What becomes of pools of which slices are missing.
@@ -95,38 +95,38 @@ switches! {
     /// What is checked of a pool.
     pool_checks: PoolChecks, faults: ["device names"], upstream: [];
     /// What slices with shared counters are: which nodes see them, and whose counters they hold.
-    counter_slices: CounterSlices, faults: ["every node"], upstream: [138917];
+    counter_slices: CounterSlices, faults: ["every node"], upstream: [138_917];
     /// What the books of available and consumed counters are keyed by.
-    counter_books: CounterBooks, faults: ["pool name"], upstream: [140434, 140435, 140504];
+    counter_books: CounterBooks, faults: ["pool name"], upstream: [140_434, 140_435, 140_504];
     /// Whether devices of which other claims hold shares are deducted from the counters of their pool.
-    held_shares_take_counters: bool, faults: ["no"], upstream: [139040];
+    held_shares_take_counters: bool, faults: ["no"], upstream: [139_040];
     /// What is undone when a device is refused or given up.
-    undo: Undo, faults: ["in part"], upstream: [140431, 140436];
+    undo: Undo, faults: ["in part"], upstream: [140_431, 140_436];
     /// Until when a device counts as shared, so that its counters are not charged again.
-    share_entries: ShareEntries, faults: ["never", "until no capacity is consumed"], upstream: [140433];
+    share_entries: ShareEntries, faults: ["never", "until no capacity is consumed"], upstream: [140_433];
     /// Of which device capacity is checked again before it is taken.
     second_capacity_check: SecondCapacityCheck, faults: ["another device"], upstream: [];
     /// In which orders the devices of a request are tried.
-    enumeration: Enumeration, faults: ["permutations"], upstream: [131730, 133678];
+    enumeration: Enumeration, faults: ["permutations"], upstream: [131_730, 133_678];
     /// What follows when a claim would get more devices than a result holds.
-    over_limit: OverLimit, faults: [], upstream: [130593];
+    over_limit: OverLimit, faults: [], upstream: [130_593];
     /// What comes after the first device of an alternative for all devices.
     all_in_alternatives: AllInAlternatives, faults: ["first alternative"], upstream: [];
     /// What the second of two alternatives for all devices selects.
     all_selection: AllSelection, faults: ["that of the first"], upstream: [];
     /// Whether a request for all devices leaves out devices without enough free capacity, instead of failing.
-    all_leaves_out_full_devices: bool, faults: ["yes"], upstream: [140769];
+    all_leaves_out_full_devices: bool, faults: ["yes"], upstream: [140_769];
     /// Which taints keep away those who do not tolerate them.
     taint_effects: TaintEffects, faults: ["any"], upstream: [];
     /// What a `distinctAttribute` constraint compares.
     distinct_values: DistinctValues, faults: ["places in memory"], upstream: [];
     /// What a `distinctAttribute` constraint remembers.
-    distinct_memory: DistinctMemory, faults: ["latest of each request"], upstream: [140438, 140600];
+    distinct_memory: DistinctMemory, faults: ["latest of each request"], upstream: [140_438, 140_600];
     /// Whether undoing a device restores the values that the devices of a `matchAttribute` constraint over lists had
     /// in common before it. Without that, solutions are missed.
-    common_values_restored: bool, faults: ["no"], upstream: [140300, 140325];
+    common_values_restored: bool, faults: ["no"], upstream: [140_300, 140_325];
     /// How the devices that a claim needs at least are checked against what a result holds.
-    claim_limit: ClaimLimit, faults: ["for the claim"], upstream: [141307, 141323];
+    claim_limit: ClaimLimit, faults: ["for the claim"], upstream: [141_307, 141_323];
     /// What capacity in requests means while consumable capacity is off.
     capacity_off: CapacityOff, faults: ["ignored"], upstream: [];
     /// Whether selectors see `device.allowMultipleAllocations`; else it is false for them.
