@@ -4,12 +4,20 @@
 //! - [`generate`] makes a random [`problem`] from a seed; [`random`] and [`selectors`] are its means.
 //! - [`json`] writes problems and results as lines, in the form that `dray allocate --problems` reads.
 //! - [`reference`] answers problems plainly, [`shrink`] makes a problem small.
+//! - [`peer`] runs the real allocator, [`compare`] compares its answers with ours, [`run`] does that many times with a
+//!   [`mix`] of problems for a [`release`], and [`coverage`] counts what the problems used.
 
+pub mod compare;
+pub mod coverage;
 pub mod generate;
 pub mod json;
+pub mod mix;
+pub mod peer;
 pub mod problem;
 pub mod random;
 pub mod reference;
 mod reference_pools;
+pub mod release;
+pub mod run;
 pub mod selectors;
 pub mod shrink;

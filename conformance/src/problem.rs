@@ -70,7 +70,12 @@ impl Problem {
 
     /// The answer of a fresh allocator with the profile of 1.36.
     pub fn solve(&self) -> Answer {
-        self.ask(&mut self.allocator(Profile::V1_36_3.pinned()))
+        self.solve_as(Profile::V1_36_3.pinned())
+    }
+
+    /// The answer of a fresh allocator.
+    pub fn solve_as(&self, profile: Profile) -> Answer {
+        self.ask(&mut self.allocator(profile))
     }
 
     /// What the allocator's verifier has against results.

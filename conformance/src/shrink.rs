@@ -6,7 +6,7 @@ use drayage_allocator::objects::AllocationMode;
 use crate::problem::Problem;
 
 /// Takes parts away as long as `fails` stays true.
-pub fn shrink(mut problem: Problem, fails: impl Fn(&Problem) -> bool) -> Problem {
+pub fn shrink(mut problem: Problem, mut fails: impl FnMut(&Problem) -> bool) -> Problem {
     loop {
         let Some(smaller) = smaller(&problem).into_iter().find(|candidate| fails(candidate)) else {
             return problem;

@@ -1,0 +1,151 @@
+//! Arguments, and what is printed.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for developers that only prints")]
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Parser, Subcommand};
+use drayage_conformance::release::Target;
+use drayage_conformance::run::{self, Plan, Summary};
+use drayage_conformance::{json, mix};
+
+/// Compares Drayage's allocator with the real one of a Kubernetes release.
+#[derive(Debug, Parser)]
+#[command(name = "conformance")]
+struct Arguments {
+    /// Folder with the peers: `peer-1.36` and so on
+    #[arg(long, global = true, default_value = "target/conformance")]
+    peers: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ask both sides random problems; exit code 1 if any answer differs
+    Problems(Problems),
+    /// Write random problems as lines, for other programs
+    Generate(Generate),
+}
+
+#[derive(Debug, Args)]
+struct Problems {
+    /// Release to compare with: 1.34, 1.35, 1.36 or 1.37
+    #[arg(long)]
+    release: Target,
+    /// How many problems
+    #[arg(long, default_value_t = 20_000)]
+    count: u64,
+    /// The first problem's seed; the others follow
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The peer's time limit for a problem, in milliseconds
+    #[arg(long, default_value_t = 10_000, value_name = "MILLISECONDS")]
+    timeout: u64,
+    /// How many differences to make small and print
+    #[arg(long, default_value_t = 5, value_name = "COUNT")]
+    show: usize,
+    /// Add the small problems with upstream's answers to this file
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Print how often each feature and each pair of features was used
+    #[arg(long)]
+    coverage: bool,
+    /// Name the features and pairs that came less often than this
+    #[arg(long, value_name = "COUNT")]
+    least: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+struct Generate {
+    /// Release whose features the problems may use
+    #[arg(long)]
+    release: Target,
+    /// How many problems
+    #[arg(long, default_value_t = 1)]
+    count: u64,
+    /// The first problem's seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Runs the command line.
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match &arguments.command {
+        Command::Problems(problems) => compare(&arguments.peers, problems),
+        Command::Generate(generate) => {
+            for seed in generate.seed..generate.seed.saturating_add(generate.count) {
+                println!("{}", json::problem(&mix::problem(seed, generate.release)));
+            }
+            Ok(true)
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn compare(peers: &Path, problems: &Problems) -> Result<bool, Box<dyn std::error::Error>> {
+    let target = problems.release;
+    let plan = Plan {
+        target,
+        seed: problems.seed,
+        count: problems.count,
+        timeout: Duration::from_millis(problems.timeout),
+        shown: problems.show,
+    };
+    let start = Instant::now();
+    let mut told = Instant::now();
+    let peer = peers.join(format!("peer-{target}"));
+    let summary = run::run(&plan, &peer, |done| {
+        if told.elapsed() > Duration::from_secs(30) {
+            told = Instant::now();
+            eprintln!("note: {done} of {} problems after {} s", plan.count, start.elapsed().as_secs());
+        }
+    })?;
+    for found in &summary.found {
+        println!("--- seed {}: {}", found.seed, found.comparison);
+        println!("ours:     {}", found.ours);
+        println!("upstream: {}", run::record(&found.problem, target, &found.theirs));
+    }
+    if let Some(path) = &problems.record {
+        record(path, target, &summary)?;
+    }
+    println!(
+        "release {target} (upstream {}), {} problems from seed {}, {} s",
+        target.version,
+        plan.count,
+        plan.seed,
+        start.elapsed().as_secs()
+    );
+    print!("{}", summary.text());
+    if problems.coverage {
+        print!("{}", summary.coverage.table());
+    }
+    if let Some(least) = problems.least {
+        let below = summary.coverage.below(least);
+        println!("{} features and pairs came less often than {least} times", below.len());
+        for (names, count) in below {
+            println!("  {names:<44} {count:>9}");
+        }
+    }
+    Ok(summary.differences() == 0)
+}
+
+fn record(path: &Path, target: Target, summary: &Summary) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    for found in &summary.found {
+        writeln!(file, "{}", run::record(&found.problem, target, &found.theirs))?;
+    }
+    Ok(())
+}

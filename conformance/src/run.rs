@@ -1,0 +1,224 @@
+//! Many random problems through both sides, with what differs made small.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::compare::{Comparison, compare};
+use crate::coverage::Coverage;
+use crate::json;
+use crate::mix;
+use crate::peer::{Ending, Peer, PeerAnswer, PeerError};
+use crate::problem::Problem;
+use crate::release::Target;
+use crate::shrink::shrink;
+
+/// Problems that are under way at the same time: while the peer answers these, we do.
+const BATCH: u64 = 32;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Whose allocator to compare with.
+    pub target: Target,
+    /// The first seed; the others follow.
+    pub seed: u64,
+    /// How many problems.
+    pub count: u64,
+    /// The peer's time for each problem.
+    pub timeout: Duration,
+    /// How many differences to shrink and show; the others are counted.
+    pub shown: usize,
+}
+
+/// A difference, made small.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The seed of the problem before it was made small.
+    pub seed: u64,
+    /// In what the answers to the small problem differ.
+    pub comparison: Comparison,
+    /// The small problem.
+    pub problem: Problem,
+    /// Upstream's answer to it.
+    pub theirs: PeerAnswer,
+    /// Ours, as text.
+    pub ours: String,
+}
+
+/// What a run found.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// How many problems compared how.
+    pub comparisons: BTreeMap<Comparison, u64>,
+    /// How many problems upstream answered how.
+    pub endings: BTreeMap<String, u64>,
+    /// How many problems each implementation of upstream answered.
+    pub channels: BTreeMap<String, u64>,
+    /// Problems where our answer was one that upstream gives, but not its first: it leaves something to chance.
+    pub asked_again: u64,
+    /// Features that the problems used.
+    pub coverage: Coverage,
+    /// Differences, at most as many as the plan shows.
+    pub found: Vec<Found>,
+}
+
+/// Runs a plan; `progress` hears how many problems are done.
+pub fn run(plan: &Plan, peer: &Path, mut progress: impl FnMut(u64)) -> Result<Summary, PeerError> {
+    let mut peer = Peer::start(peer, plan.timeout)?;
+    let mut summary = Summary {
+        comparisons: BTreeMap::new(),
+        endings: BTreeMap::new(),
+        channels: BTreeMap::new(),
+        asked_again: 0,
+        coverage: Coverage::new(plan.target),
+        found: Vec::new(),
+    };
+    let mut next = plan.seed;
+    let end = plan.seed.saturating_add(plan.count);
+    while next < end {
+        let seeds = next..end.min(next + BATCH);
+        next = seeds.end;
+        let problems: Vec<Problem> = seeds.clone().map(|seed| mix::problem(seed, plan.target)).collect();
+        let lines: Vec<Value> = problems.iter().map(json::problem).collect();
+        peer.send(&lines)?;
+        let ours: Vec<_> = problems.iter().map(|problem| problem.solve_as(plan.target.profile())).collect();
+        let theirs = lines.iter().map(|_| peer.receive()).collect::<Result<Vec<_>, _>>()?;
+        for (((seed, problem), ours), theirs) in seeds.zip(problems).zip(ours).zip(theirs) {
+            debug_assert_eq!(problem.name, theirs.name, "answers come in the order of the problems");
+            summary.coverage.add(&problem);
+            *summary.endings.entry(describe(&theirs)).or_default() += 1;
+            *summary.channels.entry(theirs.channel.clone()).or_default() += 1;
+            let mut comparison = compare(&ours, &theirs);
+            if matches!(comparison, Comparison::Differs(_))
+                && differs(plan.target, &mut peer, &problem)?.is_none()
+            {
+                comparison = Comparison::Agreed;
+                summary.asked_again += 1;
+            }
+            *summary.comparisons.entry(comparison).or_default() += 1;
+            if matches!(comparison, Comparison::Differs(_)) && summary.found.len() < plan.shown {
+                summary.found.push(make_small(plan.target, &mut peer, seed, problem, comparison)?);
+            }
+        }
+        progress(next - plan.seed);
+    }
+    Ok(summary)
+}
+
+/// Whether our answer is none of those that the peer gives. Where upstream leaves something to chance, it is asked
+/// again and again.
+pub fn differs(
+    target: Target,
+    peer: &mut Peer,
+    problem: &Problem,
+) -> Result<Option<(Comparison, PeerAnswer)>, PeerError> {
+    let ours = problem.solve_as(target.profile());
+    let line = json::problem(problem);
+    let first_pool = problem.slices.first().map(drayage_allocator::objects::ResourceSlice::pool_id);
+    let one_pool = problem.slices.iter().all(|slice| Some(slice.pool_id()) == first_pool);
+    // A rare order of pools comes in one of eight cases.
+    let tries = if target.has_random_pool_order() && !one_pool { 120 } else { 2 };
+    let mut latest = None;
+    for _ in 0..tries {
+        let theirs = peer.ask(&line)?;
+        let comparison = compare(&ours, &theirs);
+        if !matches!(comparison, Comparison::Differs(_)) {
+            return Ok(None);
+        }
+        latest = Some((comparison, theirs));
+    }
+    Ok(latest)
+}
+
+/// Makes the problem small as long as the answers differ in the same.
+fn make_small(
+    target: Target,
+    peer: &mut Peer,
+    seed: u64,
+    problem: Problem,
+    kind: Comparison,
+) -> Result<Found, PeerError> {
+    let mut failed = None;
+    let small = shrink(problem, |candidate| match differs(target, peer, candidate) {
+        Ok(difference) => difference.is_some_and(|(found, _)| found == kind),
+        Err(error) => {
+            failed = Some(error);
+            false
+        }
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let ours = small.solve_as(target.profile());
+    let theirs = peer.ask(&json::problem(&small))?;
+    Ok(Found {
+        seed,
+        comparison: compare(&ours, &theirs),
+        ours: format!("{:?}", ours.outcome),
+        theirs,
+        problem: small,
+    })
+}
+
+fn describe(theirs: &PeerAnswer) -> String {
+    let kind = || theirs.error_kind().map_or("of no known kind", drayage_allocator::ErrorKind::as_str);
+    match theirs.ending {
+        Ending::Allocated => "allocated".to_owned(),
+        Ending::Unsatisfiable if theirs.error.is_some() => format!("unsatisfiable: {}", kind()),
+        Ending::Unsatisfiable => "unsatisfiable".to_owned(),
+        Ending::Error => format!("error: {}", kind()),
+        Ending::Timeout => "timeout".to_owned(),
+        Ending::Panic => "panic".to_owned(),
+        Ending::Unreadable => "unreadable".to_owned(),
+    }
+}
+
+/// A problem with upstream's answer, in the format of recorded problems.
+pub fn record(problem: &Problem, target: Target, theirs: &PeerAnswer) -> Value {
+    let mut line = json::problem(problem);
+    line["release"] = json!(target.version);
+    line["channel"] = json!(theirs.channel);
+    line["results"] = if theirs.ending == Ending::Allocated { json!(theirs.results) } else { Value::Null };
+    line["steps"] = json!(theirs.steps);
+    if let Some(error) = &theirs.error {
+        line["error"] = json!(error);
+        line["expectError"] = json!(theirs.ending == Ending::Error);
+    }
+    line
+}
+
+impl Summary {
+    /// How many problems differ.
+    pub fn differences(&self) -> u64 {
+        let differing = self.comparisons.iter().filter(|(kind, _)| matches!(kind, Comparison::Differs(_)));
+        differing.map(|(_, count)| count).sum()
+    }
+
+    /// The summary as text.
+    pub fn text(&self) -> String {
+        let total: u64 = self.comparisons.values().sum();
+        let mut text = String::new();
+        let mut section = |title: &str, counts: &mut dyn Iterator<Item = (String, u64)>| {
+            let _ = writeln!(text, "{title}");
+            for (name, count) in counts {
+                let _ = writeln!(text, "  {name:<40} {count:>9}");
+            }
+        };
+        section("compared", &mut self.comparisons.iter().map(|(kind, count)| (kind.to_string(), *count)));
+        section(
+            "",
+            &mut [("all".to_owned(), total), ("agreed only when asked again".to_owned(), self.asked_again)]
+                .into_iter(),
+        );
+        section("upstream's answers", &mut self.endings.iter().map(|(name, count)| (name.clone(), *count)));
+        section(
+            "upstream's implementation",
+            &mut self.channels.iter().map(|(name, count)| (name.clone(), *count)),
+        );
+        text
+    }
+}
