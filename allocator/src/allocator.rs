@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use crate::allocated::AllocatedState;
 use crate::answer::{Answer, Outcome};
 use crate::counters::CounterLayout;
 use crate::error::AllocationError;
 use crate::features::Features;
-use crate::inventory::{Inventory, NodeView, ViewRules};
-use crate::objects::{DeviceClass, Node, ResourceClaim};
+use crate::inventory::{Inventory, NodeView, Touched, ViewRules};
+use crate::objects::{DeviceClass, Node, ResourceClaim, ResourceSlice};
+use crate::persistent::Map;
 use crate::problem::{Problem, Setting};
 use crate::profile::Profile;
 use crate::result;
@@ -23,15 +22,18 @@ use crate::verify::programs::Programs;
 ///
 /// It remembers what does not depend on the question (selector results, the pools of each node), so keep it for
 /// all pods and nodes of a cluster. Equal questions get equal answers, whatever was asked before.
-#[derive(Debug)]
+///
+/// Cloning is cheap, whatever the size of the cluster: clones share what is remembered, and each sees only its own
+/// later changes. So there can be one for each thread that looks at nodes, or one for each what-if.
+#[derive(Clone, Debug)]
 pub struct Allocator {
     inventory: Arc<Inventory>,
-    classes: BTreeMap<String, DeviceClass>,
+    classes: Arc<BTreeMap<String, DeviceClass>>,
     profile: Profile,
     features: Features,
     selectors: Selectors,
     rules: ViewRules,
-    nodes: FxHashMap<String, KnownNode>,
+    nodes: Map<String, Arc<KnownNode>>,
     /// For diagnoses, which share no code with the search.
     pub(crate) diagnosed: Programs,
 }
@@ -65,9 +67,9 @@ impl Allocator {
         let profile = profile.for_features(features);
         let rules = ViewRules::new(&inventory, features, profile);
         Self {
-            classes: classes.into_iter().map(|class| (class.name.clone(), class)).collect(),
+            classes: Arc::new(classes.into_iter().map(|class| (class.name.clone(), class)).collect()),
             selectors: Selectors::new(features, profile),
-            nodes: FxHashMap::default(),
+            nodes: Map::default(),
             diagnosed: Programs::default(),
             inventory,
             profile,
@@ -79,6 +81,32 @@ impl Allocator {
     /// The inventory it allocates from.
     pub fn inventory(&self) -> &Arc<Inventory> {
         &self.inventory
+    }
+
+    /// Adds a slice behind all others, or puts it in the place of the one of its name. What is remembered of nodes
+    /// that cannot see it stays.
+    pub fn publish(&mut self, slice: impl Into<Arc<ResourceSlice>>) {
+        let touched = Arc::make_mut(&mut self.inventory).put(slice.into());
+        self.forget(&touched);
+    }
+
+    /// Removes the slice of this name; false if there is none.
+    pub fn withdraw(&mut self, name: &str) -> bool {
+        let touched = Arc::make_mut(&mut self.inventory).take(name);
+        if let Some(touched) = &touched {
+            self.forget(touched);
+        }
+        touched.is_some()
+    }
+
+    fn forget(&mut self, touched: &Touched) {
+        if self.rules.update(&self.inventory, touched) {
+            self.nodes = Map::default();
+        } else {
+            for node in &touched.nodes {
+                self.nodes.remove(node.as_str());
+            }
+        }
     }
 
     /// The class of this name.
@@ -137,7 +165,7 @@ impl Allocator {
         };
         let problem = Problem::new(&setting, &mut self.selectors, claims)?;
         let mut chosen = Chosen::new(&setting, &problem, &known.counters);
-        match search::run(&setting, &problem, &mut self.selectors, &mut chosen, steps, budget) {
+        match search::run(&setting, &problem, &mut chosen, steps, budget) {
             Ending::Solved(alternatives) => {
                 let devices = chosen.devices();
                 result::assemble(&setting, &problem, node, devices, &alternatives, share_ids)
@@ -151,7 +179,7 @@ impl Allocator {
 
     /// What the node sees, remembered from earlier questions unless its labels changed and have a say.
     pub(crate) fn view(&mut self, node: &Node) -> Result<Arc<KnownView>, AllocationError> {
-        if let Some(known) = self.nodes.get(&node.name) {
+        if let Some(known) = self.nodes.get(node.name.as_str()) {
             match &known.view {
                 Ok(view) if !view.view.uses_labels || known.labels == node.labels => return Ok(view.clone()),
                 Err(error) if known.labels == node.labels => return Err(error.clone()),
@@ -167,7 +195,7 @@ impl Allocator {
             Arc::new(KnownView { view, counters })
         });
         let known = KnownNode { labels: node.labels.clone(), view: view.clone() };
-        self.nodes.insert(node.name.clone(), known);
+        self.nodes.insert(node.name.clone(), Arc::new(known));
         view
     }
 }

@@ -12,10 +12,20 @@ pub(crate) struct Constraint<'a> {
     pub(crate) kind: ConstraintKind,
     /// The requests it is for; empty means all.
     requests: &'a [String],
+    column: &'a AttributeColumn,
+}
+
+/// The value of one attribute for each device of a view.
+#[derive(Debug)]
+pub(crate) struct AttributeColumn {
+    kind: ConstraintKind,
+    attribute: String,
     /// By position.
     values: Vec<AttributeClass>,
     /// With gate DRAListTypeAttributes a value is a set. By value: the numbers of its elements, sorted.
     sets: Option<Vec<Vec<u32>>>,
+    /// Whether some value is a set of several elements.
+    has_larger_sets: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +50,7 @@ impl<'a> Constraint<'a> {
     pub(crate) fn new(
         constraint: &'a DeviceConstraint,
         inventory: &Inventory,
-        view: &NodeView,
+        view: &'a NodeView,
         list_type_attributes: bool,
     ) -> Option<Self> {
         let (kind, attribute) = match (&constraint.match_attribute, &constraint.distinct_attribute) {
@@ -48,23 +58,17 @@ impl<'a> Constraint<'a> {
             (None, Some(attribute)) => (ConstraintKind::Distinct, attribute.as_str()),
             (None, None) => return None,
         };
-        let found = view.positions.iter().map(|position| {
-            let driver = &inventory.slice_of(position.device).driver;
-            lookup(inventory.device(position.device), driver, attribute)
-        });
-        let (values, sets) = if list_type_attributes {
-            let (values, sets) = classes_of_sets(found, kind);
-            (values, Some(sets))
-        } else {
-            (classes_of_values(found), None)
-        };
-        Some(Self { kind, requests: &constraint.requests, values, sets })
+        let column = view.attributes.get(
+            |column| column.kind == kind && column.attribute == attribute,
+            || AttributeColumn::new(kind, attribute, inventory, view, list_type_attributes),
+        );
+        Some(Self { kind, requests: &constraint.requests, column })
     }
 
     /// What the constraint remembers before any device is chosen.
     pub(crate) fn initial_state(&self, profile: Profile) -> ConstraintState {
         match (self.kind, profile.distinct_memory) {
-            (ConstraintKind::Match, _) if self.sets.is_some() => ConstraintState::Common {
+            (ConstraintKind::Match, _) if self.column.sets.is_some() => ConstraintState::Common {
                 elements: Vec::new(),
                 devices: 0,
                 history: profile.common_values_restored.then(Vec::new),
@@ -83,16 +87,16 @@ impl<'a> Constraint<'a> {
 
     /// Whether values are compared as sets.
     pub(crate) fn compares_sets(&self) -> bool {
-        self.sets.is_some()
+        self.column.sets.is_some()
     }
 
     /// Whether some value is a set of several elements.
     pub(crate) fn has_larger_sets(&self) -> bool {
-        self.sets.iter().flatten().any(|set| set.len() > 1)
+        self.column.has_larger_sets
     }
 
     fn elements(&self, class: AttributeClass) -> &[u32] {
-        match (&self.sets, class) {
+        match (&self.column.sets, class) {
             (Some(sets), AttributeClass::Value(value)) => sets.get(value as usize).map_or(&[], Vec::as_slice),
             _ => &[],
         }
@@ -100,7 +104,7 @@ impl<'a> Constraint<'a> {
 
     /// Whether a new value and a remembered one may not go together in a `distinctAttribute` constraint.
     fn clashes(&self, new: AttributeClass, remembered: AttributeClass) -> bool {
-        if self.sets.is_some() {
+        if self.column.sets.is_some() {
             let others = self.elements(remembered);
             self.elements(new).iter().any(|element| others.contains(element))
         } else {
@@ -121,7 +125,31 @@ impl<'a> Constraint<'a> {
     }
 
     pub(crate) fn class(&self, position: u32) -> AttributeClass {
-        self.values[position as usize]
+        self.column.values[position as usize]
+    }
+}
+
+impl AttributeColumn {
+    /// Whether lists can be compared is the same for all columns of a view.
+    fn new(
+        kind: ConstraintKind,
+        attribute: &str,
+        inventory: &Inventory,
+        view: &NodeView,
+        list_type_attributes: bool,
+    ) -> Self {
+        let found = view.positions.iter().map(|position| {
+            let driver = &inventory.slice_of(position.device).driver;
+            lookup(inventory.device(position.device), driver, attribute)
+        });
+        let (values, sets) = if list_type_attributes {
+            let (values, sets) = classes_of_sets(found, kind);
+            (values, Some(sets))
+        } else {
+            (classes_of_values(found), None)
+        };
+        let has_larger_sets = sets.iter().flatten().any(|set| set.len() > 1);
+        Self { kind, attribute: attribute.to_owned(), values, sets, has_larger_sets }
     }
 }
 

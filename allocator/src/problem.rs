@@ -15,7 +15,7 @@ use crate::objects::{
     ExactDeviceRequest, ResourceClaim,
 };
 use crate::profile::Profile;
-use crate::selectors::{ExpressionId, SelectorError, Selectors};
+use crate::selectors::{SelectorError, Selectors, Verdict, VerdictColumn};
 
 /// The most devices one claim's allocation result can hold.
 pub(crate) const RESULTS_MAX: i64 = 32;
@@ -57,7 +57,7 @@ pub(crate) struct Choice<'a> {
     /// Name of the request that an alternative belongs to.
     pub(crate) parent: Option<&'a str>,
     pub(crate) class: &'a DeviceClass,
-    pub(crate) selectors: Vec<SelectorUse>,
+    pub(crate) selectors: Vec<SelectorUse<'a>>,
     /// How many devices are needed; nothing to do where not positive.
     pub(crate) count: i64,
     /// The fixed devices of a request for all devices, by position.
@@ -71,12 +71,12 @@ pub(crate) struct Choice<'a> {
 
 /// A selector of a class or request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SelectorUse {
+pub(crate) struct SelectorUse<'a> {
     pub(crate) source: SelectorSource,
     /// Index in the list it is from.
     pub(crate) index: u32,
     /// `None` for a selector of a class that is not CEL.
-    pub(crate) expression: Option<ExpressionId>,
+    pub(crate) verdicts: Option<&'a VerdictColumn>,
 }
 
 /// Where a selector is from.
@@ -242,7 +242,6 @@ impl Choice<'_> {
     pub(crate) fn selects(
         &self,
         setting: &Setting<'_>,
-        selectors: &mut Selectors,
         claim: &ResourceClaim,
         position: u32,
     ) -> Result<bool, AllocationError> {
@@ -260,20 +259,20 @@ impl Choice<'_> {
                     format!("claim {}: selector #{}", claim.full_name(), selector.index)
                 }
             };
-            let Some(expression) = selector.expression else {
+            let Some(verdicts) = selector.verdicts else {
                 let message = format!("{}: CEL expression empty (unsupported selector type?)", place());
                 return Err(AllocationError::new(ErrorKind::UnknownSelector, message));
             };
-            match selectors.matches(expression, inventory, device_index) {
-                Ok(true) => {}
-                Ok(false) => return Ok(false),
-                Err(SelectorError::Compile(cause)) => {
-                    let message = format!("{}: CEL compile error: {cause}", place());
-                    return Err(AllocationError::new(ErrorKind::CelCompile, message));
-                }
-                Err(SelectorError::Runtime(cause)) => {
-                    let message = format!("{}: CEL runtime error: {cause}", place());
-                    return Err(AllocationError::new(ErrorKind::CelRuntime, message));
+            match verdicts.verdict(inventory, view, position) {
+                Verdict::True => {}
+                Verdict::False => return Ok(false),
+                Verdict::Error => {
+                    let (kind, how, cause) = match verdicts.expression.error(inventory, view, position) {
+                        SelectorError::Compile(cause) => (ErrorKind::CelCompile, "compile", cause),
+                        SelectorError::Runtime(cause) => (ErrorKind::CelRuntime, "runtime", cause),
+                    };
+                    let message = format!("{}: CEL {how} error: {cause}", place());
+                    return Err(AllocationError::new(kind, message));
                 }
             }
         }
@@ -350,7 +349,8 @@ fn choose<'a>(
         [(SelectorSource::Class, class.selectors.as_slice()), (SelectorSource::Request, wanted.selectors)]
     {
         for (index, selector) in (0_u32..).zip(list) {
-            uses.push(SelectorUse { source, index, expression: selectors.intern(selector) });
+            let verdicts = selectors.intern(selector).map(|expression| setting.view.verdicts_of(expression));
+            uses.push(SelectorUse { source, index, verdicts });
         }
     }
     let mut choice = Choice {
@@ -370,7 +370,7 @@ fn choose<'a>(
     match wanted.mode {
         AllocationMode::ExactCount => {}
         AllocationMode::All => {
-            let devices = all_devices(setting, selectors, claim, &choice)?;
+            let devices = all_devices(setting, claim, &choice)?;
             choice.count = i64::try_from(devices.len()).unwrap_or(i64::MAX);
             choice.all_devices = Some(devices);
         }
@@ -385,7 +385,6 @@ fn choose<'a>(
 /// its driver.
 fn all_devices(
     setting: &Setting<'_>,
-    selectors: &mut Selectors,
     claim: &ResourceClaim,
     choice: &Choice<'_>,
 ) -> Result<Vec<u32>, AllocationError> {
@@ -405,8 +404,7 @@ fn all_devices(
             return Err(request_error(kind, claim, choice.name, &detail));
         }
         for position in pool.positions.clone() {
-            if choice.selects(setting, selectors, claim, position)? && has_capacity(setting, choice, position)
-            {
+            if choice.selects(setting, claim, position)? && has_capacity(setting, choice, position) {
                 devices.push(position);
             }
         }

@@ -1,53 +1,59 @@
 //! Results of selectors on devices, remembered over nodes and pods.
 
-use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drayage_cel::{Compiler, Environment, ExpressionStage, Program};
 use rustc_hash::FxHashMap;
 
 use crate::features::Features;
-use crate::inventory::Inventory;
-use crate::objects::DeviceSelector;
+use crate::inventory::{Agreement, Inventory, NodeView};
+use crate::objects::{DeviceSelector, ResourceSlice};
 use crate::profile::Profile;
 
-/// An expression that is known to [`Selectors`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ExpressionId(u32);
-
-/// Compiled expressions and their results on the devices of one inventory.
-///
-/// A result depends on nothing but the expression and the device, so it is computed once.
-#[derive(Debug)]
+/// Compiled expressions by their text.
+#[derive(Clone, Debug)]
 pub(crate) struct Selectors {
-    compiler: Compiler,
-    expressions: Vec<Expression>,
-    by_text: FxHashMap<String, ExpressionId>,
+    compiler: Arc<Compiler>,
+    by_text: FxHashMap<Arc<str>, Arc<Expression>>,
 }
 
+/// A compiled expression and its results so far.
+///
+/// A result depends on nothing but what the expression reads of a device, so it is computed once for all devices
+/// that agree in that.
 #[derive(Debug)]
-struct Expression {
+pub(crate) struct Expression {
     program: Result<Program, String>,
-    /// Results in pages of [`PAGE`] devices, allocated when first needed.
-    pages: Vec<Option<Box<[Verdict; PAGE]>>>,
-    /// Texts of the errors, by device.
-    errors: BTreeMap<u32, String>,
+    agreement: Option<Agreement>,
+    /// Results by fingerprint of what is read, each with a device that has it.
+    results: Mutex<FxHashMap<u64, Vec<(Example, Verdict)>>>,
 }
 
-const PAGE: usize = 64;
+/// A device of a slice, by its place there.
+type Example = (Arc<ResourceSlice>, u32);
 
+/// The results of an expression on the devices of a view, by position, as far as they are known.
+#[derive(Debug)]
+pub(crate) struct VerdictColumn {
+    pub(crate) expression: Arc<Expression>,
+    cells: Box<[AtomicU8]>,
+}
+
+/// What an expression says of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Unknown,
+pub(crate) enum Verdict {
     True,
     False,
+    /// See [`Expression::error`].
     Error,
 }
 
 /// Why a selector gives no verdict on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SelectorError<'a> {
-    Compile(&'a str),
-    Runtime(&'a str),
+pub(crate) enum SelectorError {
+    Compile(String),
+    Runtime(String),
 }
 
 impl Selectors {
@@ -58,61 +64,96 @@ impl Selectors {
             consumable_capacity: features.consumable_capacity,
             list_type_attributes: features.list_type_attributes,
         });
-        Self { compiler, expressions: Vec::new(), by_text: FxHashMap::default() }
+        Self { compiler: Arc::new(compiler), by_text: FxHashMap::default() }
     }
 
-    /// The identity of a selector's expression, `None` for a selector that is not CEL.
-    pub(crate) fn intern(&mut self, selector: &DeviceSelector) -> Option<ExpressionId> {
+    /// The expression of a selector, `None` for a selector that is not CEL.
+    pub(crate) fn intern(&mut self, selector: &DeviceSelector) -> Option<&Arc<Expression>> {
         let text = selector.cel.as_deref()?;
-        if let Some(id) = self.by_text.get(text) {
-            return Some(*id);
+        if !self.by_text.contains_key(text) {
+            let program = self.compiler.compile_selector(text).map_err(|error| error.to_string());
+            let agreement = program.as_ref().ok().and_then(|program| Agreement::new(program.references()));
+            let expression = Expression { program, agreement, results: Mutex::default() };
+            self.by_text.insert(text.into(), Arc::new(expression));
         }
-        let id = ExpressionId(u32::try_from(self.expressions.len()).ok()?);
-        self.expressions.push(Expression {
-            program: self.compiler.compile_selector(text).map_err(|error| error.to_string()),
-            pages: Vec::new(),
-            errors: BTreeMap::new(),
-        });
-        self.by_text.insert(text.to_owned(), id);
-        Some(id)
+        self.by_text.get(text)
+    }
+}
+
+impl VerdictColumn {
+    pub(crate) fn new(expression: Arc<Expression>, view: &NodeView) -> Self {
+        let cells = (0..view.len()).map(|_| AtomicU8::new(UNKNOWN)).collect();
+        Self { expression, cells }
     }
 
-    /// Whether the expression selects the device.
-    pub(crate) fn matches(
-        &mut self,
-        id: ExpressionId,
-        inventory: &Inventory,
-        device: u32,
-    ) -> Result<bool, SelectorError<'_>> {
-        let expression = &mut self.expressions[id.0 as usize];
-        let Ok(program) = &expression.program else {
-            return Err(expression.compile_error());
-        };
-        let (page, slot) = (device as usize / PAGE, device as usize % PAGE);
-        if expression.pages.is_empty() {
-            expression.pages.resize(inventory.device_count().div_ceil(PAGE), None);
-        }
-        let page = expression.pages[page].get_or_insert_with(|| Box::new([Verdict::Unknown; PAGE]));
-        if page[slot] == Verdict::Unknown {
-            page[slot] = match program.matches(&inventory.entry(device).cel) {
-                Ok(true) => Verdict::True,
-                Ok(false) => Verdict::False,
-                Err(error) => {
-                    expression.errors.insert(device, error.to_string());
-                    Verdict::Error
-                }
-            };
-        }
-        match page[slot] {
-            Verdict::True => Ok(true),
-            Verdict::False => Ok(false),
-            _ => Err(SelectorError::Runtime(expression.errors.get(&device).map_or("", String::as_str))),
+    /// Whether the expression selects the device at a position.
+    pub(crate) fn verdict(&self, inventory: &Inventory, view: &NodeView, position: u32) -> Verdict {
+        // Every cell has one possible value, so nothing depends on the order in which threads see them.
+        let cell = &self.cells[position as usize];
+        match cell.load(Ordering::Relaxed) {
+            TRUE => Verdict::True,
+            FALSE => Verdict::False,
+            ERROR => Verdict::Error,
+            _ => {
+                let verdict = self.expression.verdict(inventory, view, position);
+                let code = match verdict {
+                    Verdict::True => TRUE,
+                    Verdict::False => FALSE,
+                    Verdict::Error => ERROR,
+                };
+                cell.store(code, Ordering::Relaxed);
+                verdict
+            }
         }
     }
 }
 
+const UNKNOWN: u8 = 0;
+const TRUE: u8 = 1;
+const FALSE: u8 = 2;
+const ERROR: u8 = 3;
+
 impl Expression {
-    fn compile_error(&self) -> SelectorError<'_> {
-        SelectorError::Compile(self.program.as_ref().err().map_or("", String::as_str))
+    fn verdict(&self, inventory: &Inventory, view: &NodeView, position: u32) -> Verdict {
+        let Ok(program) = &self.program else { return Verdict::Error };
+        let device = view.device(position);
+        let evaluate = || match program.matches(&inventory.cel_device(device)) {
+            Ok(true) => Verdict::True,
+            Ok(false) => Verdict::False,
+            Err(_) => Verdict::Error,
+        };
+        let Some((agreement, fingerprint)) = self
+            .agreement
+            .as_ref()
+            .and_then(|agreement| Some((agreement, agreement.fingerprint(inventory, device)?)))
+        else {
+            return evaluate();
+        };
+        let known = self.results().get(&fingerprint).and_then(|similar| {
+            let holds = |(slice, index): &Example| agreement.holds((slice, *index), inventory, device);
+            similar.iter().find(|(example, _)| holds(example)).map(|(_, verdict)| *verdict)
+        });
+        known.unwrap_or_else(|| {
+            let verdict = evaluate();
+            let example = (inventory.shared_slice(device), device.index);
+            self.results().entry(fingerprint).or_default().push((example, verdict));
+            verdict
+        })
+    }
+
+    fn results(&self) -> MutexGuard<'_, FxHashMap<u64, Vec<(Example, Verdict)>>> {
+        // A panic elsewhere leaves the results as they are, which is as good as ever.
+        self.results.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why there is no verdict on a device.
+    pub(crate) fn error(&self, inventory: &Inventory, view: &NodeView, position: u32) -> SelectorError {
+        match &self.program {
+            Err(error) => SelectorError::Compile(error.clone()),
+            Ok(program) => {
+                let result = program.matches(&inventory.cel_device(view.device(position)));
+                SelectorError::Runtime(result.err().map(|error| error.to_string()).unwrap_or_default())
+            }
+        }
     }
 }

@@ -82,11 +82,12 @@ impl Problem {
     pub fn verify(&self, results: &[AllocationResult]) -> Result<(), Vec<Violation>> {
         let claims: Vec<&ResourceClaim> = self.claims.iter().collect();
         let state = self.state();
+        let slices: Vec<&ResourceSlice> = self.slices.iter().collect();
         let question = Question {
             profile: &Profile::V1_36_3.pinned(),
             features: self.features,
             node: &self.node,
-            slices: &self.slices,
+            slices: &slices,
             classes: &self.classes,
             state: &state,
             claims: &claims,

@@ -135,7 +135,7 @@ proptest! {
         let allocations = allocations(&report);
         let snapshot = &prepared.snapshot;
         let features = options().gates.features();
-        let slices: Vec<_> = snapshot.slices.iter().map(|slice| slice.spec.clone()).collect();
+        let slices: Vec<_> = snapshot.slices.iter().map(|slice| &slice.spec).collect();
         let classes: Vec<_> = snapshot.classes.iter().map(|class| class.spec.clone()).collect();
         let mut state = AllocatedState::new();
         for pod in report.pods.iter().filter(|pod| pod.outcome == PodOutcome::Scheduled) {

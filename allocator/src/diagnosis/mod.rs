@@ -14,7 +14,9 @@ use std::mem;
 use crate::AllocatedState;
 use crate::allocator::Allocator;
 use crate::answer::Outcome;
-use crate::objects::{AllocationMode, AllocationResult, DeviceClass, DeviceId, Node, PoolId, ResourceClaim};
+use crate::objects::{
+    AllocationMode, AllocationResult, DeviceClass, DeviceId, Node, PoolId, ResourceClaim, ResourceSlice,
+};
 use crate::verify::Question;
 use crate::verify::claim::asks;
 use crate::verify::reach::{self, Unusable};
@@ -146,12 +148,13 @@ pub fn diagnose(
 
     let profile = solver.allocator.profile();
     let inventory = solver.allocator.inventory().clone();
+    let slices: Vec<&ResourceSlice> = inventory.slices().collect();
     let classes = classes(solver.allocator, claims);
     let question = |profile| Question {
         profile,
         features: solver.allocator.features(),
         node,
-        slices: inventory.slices(),
+        slices: &slices,
         classes: &classes,
         state,
         claims,

@@ -1,51 +1,59 @@
 //! Slices of a cluster, indexed once, and what one node sees of them.
 
+mod agreement;
 mod pool;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::objects::{Device, PoolId, ResourceSlice};
+use crate::persistent::{List, Map};
 
+pub(crate) use agreement::Agreement;
 pub(crate) use pool::PoolState;
 pub(crate) use view::{NodeMatch, NodeView, ViewRules};
 
-/// Everything drivers publish, built once for a cluster and shared by all allocations.
-#[derive(Debug)]
+/// Everything drivers publish, indexed for a cluster and shared by all allocations.
+///
+/// Cloning is cheap (a few reference counts), and adding, replacing or removing a slice copies only what it touches,
+/// so an inventory can be forked for a what-if.
+#[derive(Clone, Debug, Default)]
 pub struct Inventory {
-    slices: Vec<ResourceSlice>,
-    /// All devices of all slices, slice after slice. The position in this list identifies a device everywhere
-    /// in this crate.
-    devices: Vec<InventoryDevice>,
-    /// By slice: the first of its devices in `devices`.
-    first_device: Vec<u32>,
-    /// Sorted by driver, then pool name.
-    pools: Vec<InventoryPool>,
-    /// By slice: its pool.
-    pool_of_slice: Vec<u32>,
+    /// In the order they were given; `None` for those that were removed.
+    slices: List<Option<Arc<Published>>>,
+    /// Numbers of the slices by name. If several have one name, that of the last.
+    names: Map<String, u32>,
+    /// Pools that once had a slice, in no order.
+    pools: List<Arc<InventoryPool>>,
+    pool_numbers: Map<PoolId, u32>,
     /// Slices by non-empty node name, in the order they were given.
-    local_slices: FxHashMap<String, Vec<u32>>,
+    local_slices: Map<String, Arc<Vec<u32>>>,
     /// Pools with a slice that is not bound to one node by its name and has no shared counters.
-    shared_pools: BTreeSet<u32>,
+    shared_pools: Arc<BTreeSet<u32>>,
     /// Pools with a slice that has shared counters.
-    counter_pools: Vec<u32>,
+    counter_pools: Arc<BTreeSet<u32>>,
+    devices: usize,
 }
 
-/// A device and its prepared form for selectors.
+/// A slice and what follows from it alone.
 #[derive(Debug)]
-pub(crate) struct InventoryDevice {
-    /// Index of its slice.
+struct Published {
+    slice: Arc<ResourceSlice>,
+    pool: u32,
+    /// By device: whether CEL can take it as it is, see [`Agreement`].
+    plain: Box<[bool]>,
+}
+
+/// A device: its slice, and its place there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct DeviceRef {
     pub(crate) slice: u32,
-    /// Index in the slice.
     pub(crate) index: u32,
-    /// What CEL expressions see of it.
-    pub(crate) cel: drayage_cel::Device,
 }
 
 /// All slices of one pool, of every generation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct InventoryPool {
     pub(crate) id: PoolId,
     /// In the order they were given.
@@ -56,123 +64,254 @@ pub(crate) struct InventoryPool {
     pub(crate) counter_slices: Vec<u32>,
 }
 
+/// What a change of one slice touches.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Touched {
+    /// Pools of which a slice was added, replaced or removed.
+    pub(crate) pools: Vec<u32>,
+    /// Nodes that have, or had, slices of those pools for themselves.
+    pub(crate) nodes: BTreeSet<String>,
+    /// Whether any node may see those pools.
+    pub(crate) shared: bool,
+}
+
 impl Inventory {
     /// Indexes slices. Taints of DeviceTaintRules must have been added before.
     ///
     /// The order of the slices matters only where slices of one pool's generation disagree on how many of them
     /// there are: then the first counts. Sort them by name to be independent of where they come from.
     pub fn new(slices: Vec<ResourceSlice>) -> Self {
-        let mut by_pool: BTreeMap<PoolId, Vec<u32>> = BTreeMap::new();
-        let mut local_slices: FxHashMap<String, Vec<u32>> = FxHashMap::default();
-        let mut devices = Vec::with_capacity(slices.iter().map(|slice| slice.devices.len()).sum());
-        let mut first_device = Vec::with_capacity(slices.len());
-        for (index, slice) in number(&slices) {
-            by_pool.entry(slice.pool_id()).or_default().push(index);
-            if let Some(name) = slice.node_name.as_deref().filter(|name| !name.is_empty()) {
-                local_slices.entry(name.to_owned()).or_default().push(index);
-            }
-            first_device.push(length(&devices));
-            for (position, device) in number(&slice.devices) {
-                devices.push(InventoryDevice {
-                    slice: index,
-                    index: position,
-                    cel: drayage_cel::Device::new(
-                        &slice.driver,
-                        &device.attributes,
-                        device.capacity.iter().map(|(name, capacity)| (name.as_str(), &capacity.value)),
-                        device.allow_multiple_allocations.unwrap_or(false),
-                    ),
-                });
-            }
-        }
+        Self::from_shared(slices.into_iter().map(Arc::new))
+    }
 
-        let mut pool_of_slice = vec![0; slices.len()];
-        let mut pools = Vec::with_capacity(by_pool.len());
-        let mut shared_pools = BTreeSet::new();
-        let mut counter_pools = Vec::new();
-        for (id, members) in by_pool {
-            let pool = length(&pools);
-            let mut unbound_slices = Vec::new();
-            let mut counter_slices = Vec::new();
-            for &member in &members {
-                let slice = &slices[member as usize];
-                pool_of_slice[member as usize] = pool;
-                let unbound = slice.node_name.as_deref().unwrap_or_default().is_empty();
-                let counters = !slice.shared_counters.is_empty();
-                if unbound {
-                    unbound_slices.push(member);
-                }
-                if counters {
-                    counter_slices.push(member);
-                }
-                if unbound && !counters {
-                    shared_pools.insert(pool);
-                }
-            }
-            if !counter_slices.is_empty() {
-                counter_pools.push(pool);
-            }
-            pools.push(InventoryPool { id, slices: members, unbound_slices, counter_slices });
+    /// As [`new`](Self::new), of slices that others hold too.
+    pub fn from_shared(slices: impl IntoIterator<Item = Arc<ResourceSlice>>) -> Self {
+        let mut inventory = Self::default();
+        for slice in slices {
+            inventory.add(slice, &mut Touched::default());
         }
-        Self {
-            slices,
-            devices,
-            first_device,
-            pools,
-            pool_of_slice,
-            local_slices,
-            shared_pools,
-            counter_pools,
-        }
+        inventory
     }
 
     /// The slices, in the order they were given.
-    pub fn slices(&self) -> &[ResourceSlice] {
-        &self.slices
+    pub fn slices(&self) -> impl Iterator<Item = &ResourceSlice> {
+        self.slices.iter().flatten().map(|published| published.slice.as_ref())
     }
 
     /// How many devices all slices have together.
     pub fn device_count(&self) -> usize {
-        self.devices.len()
+        self.devices
+    }
+
+    /// Adds a slice behind all others, or puts it in the place of the one of its name.
+    pub fn publish(&mut self, slice: impl Into<Arc<ResourceSlice>>) {
+        self.put(slice.into());
+    }
+
+    /// Removes the slice of this name, if there is one.
+    pub fn withdraw(&mut self, name: &str) -> Option<Arc<ResourceSlice>> {
+        let mut touched = Touched::default();
+        let number = self.names.remove(name)?;
+        self.remove(number, &mut touched)
+    }
+
+    pub(crate) fn put(&mut self, slice: Arc<ResourceSlice>) -> Touched {
+        let mut touched = Touched::default();
+        match self.names.get(&slice.name).copied() {
+            Some(number) => {
+                self.remove(number, &mut touched);
+                self.put_at(number, slice, &mut touched);
+            }
+            None => self.add(slice, &mut touched),
+        }
+        touched
+    }
+
+    pub(crate) fn take(&mut self, name: &str) -> Option<Touched> {
+        let mut touched = Touched::default();
+        let number = self.names.remove(name)?;
+        self.remove(number, &mut touched);
+        Some(touched)
+    }
+
+    fn add(&mut self, slice: Arc<ResourceSlice>, touched: &mut Touched) {
+        let number = self.slices.push(None);
+        self.names.insert(slice.name.clone(), number);
+        self.put_at(number, slice, touched);
+    }
+
+    /// Fills the empty place of a slice.
+    fn put_at(&mut self, number: u32, slice: Arc<ResourceSlice>, touched: &mut Touched) {
+        let id = slice.pool_id();
+        let pool = self.pool_numbers.get(&id).copied().unwrap_or_else(|| {
+            let pool = self.pools.push(Arc::new(InventoryPool::new(id.clone())));
+            self.pool_numbers.insert(id, pool);
+            pool
+        });
+        if let Some(members) = self.pools.get_mut(pool) {
+            let members = Arc::make_mut(members);
+            insert_sorted(&mut members.slices, number);
+            if is_unbound(&slice) {
+                insert_sorted(&mut members.unbound_slices, number);
+            }
+            if !slice.shared_counters.is_empty() {
+                insert_sorted(&mut members.counter_slices, number);
+            }
+        }
+        if let Some(node) = node_of(&slice) {
+            let mut local = self.local_slices.get(node).cloned().unwrap_or_default();
+            insert_sorted(Arc::make_mut(&mut local), number);
+            self.local_slices.insert(node.to_owned(), local);
+        }
+        self.devices += slice.devices.len();
+        let plain = slice.devices.iter().map(agreement::is_plain).collect();
+        if let Some(place) = self.slices.get_mut(number) {
+            *place = Some(Arc::new(Published { slice, pool, plain }));
+        }
+        self.classify(pool, touched);
+    }
+
+    /// Empties the place of a slice.
+    fn remove(&mut self, number: u32, touched: &mut Touched) -> Option<Arc<ResourceSlice>> {
+        let published = self.slices.get_mut(number)?.take()?;
+        let slice = &published.slice;
+        // The nodes that saw the pool before the change.
+        self.touch(published.pool, touched);
+        if let Some(members) = self.pools.get_mut(published.pool) {
+            let members = Arc::make_mut(members);
+            for list in [&mut members.slices, &mut members.unbound_slices, &mut members.counter_slices] {
+                list.retain(|other| *other != number);
+            }
+        }
+        if let Some(node) = node_of(slice)
+            && let Some(mut local) = self.local_slices.get(node).cloned()
+        {
+            touched.nodes.insert(node.to_owned());
+            Arc::make_mut(&mut local).retain(|other| *other != number);
+            if local.is_empty() {
+                self.local_slices.remove(node);
+            } else {
+                self.local_slices.insert(node.to_owned(), local);
+            }
+        }
+        self.devices -= slice.devices.len();
+        self.classify(published.pool, touched);
+        Some(published.slice.clone())
+    }
+
+    /// Puts a pool whose slices changed into the sets it belongs to.
+    fn classify(&mut self, pool: u32, touched: &mut Touched) {
+        let Some(members) = self.pools.get(pool) else { return };
+        let counters = |slice: &u32| !self.slice(*slice).shared_counters.is_empty();
+        let shared = !members.unbound_slices.iter().all(counters);
+        let has_counters = !members.counter_slices.is_empty();
+        set(&mut self.shared_pools, pool, shared);
+        set(&mut self.counter_pools, pool, has_counters);
+        self.touch(pool, touched);
+    }
+
+    /// Notes who sees a pool.
+    fn touch(&self, pool: u32, touched: &mut Touched) {
+        if !touched.pools.contains(&pool) {
+            touched.pools.push(pool);
+        }
+        let Some(members) = self.pools.get(pool) else { return };
+        touched.shared |= !members.unbound_slices.is_empty();
+        let there = members.slices.iter().filter_map(|slice| self.slices.get(*slice)?.as_ref());
+        touched.nodes.extend(there.filter_map(|published| node_of(&published.slice)).map(str::to_owned));
+    }
+
+    fn published(&self, slice: u32) -> &Published {
+        let published = self.slices.get(slice).and_then(Option::as_ref);
+        published.expect("views and pools name slices that are there, and are dropped with them")
     }
 
     pub(crate) fn slice(&self, slice: u32) -> &ResourceSlice {
-        &self.slices[slice as usize]
+        &self.published(slice).slice
     }
 
     pub(crate) fn pool(&self, pool: u32) -> &InventoryPool {
-        &self.pools[pool as usize]
+        self.pools.get(pool).expect("pools stay in the list when they are empty")
     }
 
-    pub(crate) fn entry(&self, device: u32) -> &InventoryDevice {
-        &self.devices[device as usize]
+    pub(crate) fn device(&self, device: DeviceRef) -> &Device {
+        &self.slice(device.slice).devices[device.index as usize]
     }
 
-    pub(crate) fn device(&self, device: u32) -> &Device {
-        let entry = self.entry(device);
-        &self.slice(entry.slice).devices[entry.index as usize]
+    /// Whether CEL can take the device as it is, see [`Agreement`].
+    fn is_plain(&self, device: DeviceRef) -> bool {
+        self.published(device.slice).plain.get(device.index as usize).copied().unwrap_or(false)
     }
 
-    pub(crate) fn pool_of_device(&self, device: u32) -> u32 {
-        self.pool_of_slice[self.entry(device).slice as usize]
+    pub(crate) fn pool_of_device(&self, device: DeviceRef) -> u32 {
+        self.pool_of_slice(device.slice)
     }
 
-    pub(crate) fn slice_of(&self, device: u32) -> &ResourceSlice {
-        self.slice(self.entry(device).slice)
+    fn pool_of_slice(&self, slice: u32) -> u32 {
+        self.published(slice).pool
     }
 
-    /// The devices of a slice, by their index in the inventory.
-    pub(crate) fn devices_of(&self, slice: u32) -> std::ops::Range<u32> {
-        let first = self.first_device[slice as usize];
-        first..first + length(&self.slice(slice).devices)
+    pub(crate) fn slice_of(&self, device: DeviceRef) -> &ResourceSlice {
+        self.slice(device.slice)
+    }
+
+    /// The slice of a device, to be kept.
+    pub(crate) fn shared_slice(&self, device: DeviceRef) -> Arc<ResourceSlice> {
+        self.published(device.slice).slice.clone()
+    }
+
+    /// The devices of a slice.
+    pub(crate) fn devices_of(&self, slice: u32) -> impl Iterator<Item = DeviceRef> {
+        (0..length(&self.slice(slice).devices)).map(move |index| DeviceRef { slice, index })
+    }
+
+    /// What CEL expressions see of a device.
+    pub(crate) fn cel_device(&self, device: DeviceRef) -> drayage_cel::Device {
+        let driver = &self.slice_of(device).driver;
+        let device = self.device(device);
+        drayage_cel::Device::new(
+            driver,
+            &device.attributes,
+            device.capacity.iter().map(|(name, capacity)| (name.as_str(), &capacity.value)),
+            device.allow_multiple_allocations.unwrap_or(false),
+        )
+    }
+}
+
+impl InventoryPool {
+    fn new(id: PoolId) -> Self {
+        Self { id, slices: Vec::new(), unbound_slices: Vec::new(), counter_slices: Vec::new() }
+    }
+}
+
+/// The one node that a slice is bound to by its name.
+fn node_of(slice: &ResourceSlice) -> Option<&str> {
+    slice.node_name.as_deref().filter(|name| !name.is_empty())
+}
+
+fn is_unbound(slice: &ResourceSlice) -> bool {
+    node_of(slice).is_none()
+}
+
+/// Adds a number to, or removes it from, a set that may be shared. Copies the set only if it changes.
+fn set(numbers: &mut Arc<BTreeSet<u32>>, number: u32, member: bool) {
+    if numbers.contains(&number) != member {
+        let numbers = Arc::make_mut(numbers);
+        if member {
+            numbers.insert(number);
+        } else {
+            numbers.remove(&number);
+        }
+    }
+}
+
+fn insert_sorted(numbers: &mut Vec<u32>, number: u32) {
+    if let Err(place) = numbers.binary_search(&number) {
+        numbers.insert(place, number);
     }
 }
 
 /// Indices fit 32 bits: the inventory of a cluster is far smaller, and each entry takes more than a byte.
 fn length<T>(items: &[T]) -> u32 {
     u32::try_from(items.len()).expect("an inventory has less than 2^32 entries")
-}
-
-fn number<T>(items: &[T]) -> impl Iterator<Item = (u32, &T)> {
-    (0..=u32::MAX).zip(items)
 }

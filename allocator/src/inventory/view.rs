@@ -1,14 +1,18 @@
 //! What one node sees of the inventory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::pool::{self, PoolSlices, PoolState};
-use super::{Inventory, length};
+use super::{DeviceRef, Inventory, Touched, length};
+use crate::constraints::AttributeColumn;
 use crate::error::{AllocationError, ErrorKind};
 use crate::features::Features;
 use crate::node_selection;
 use crate::objects::{Node, ResourceSlice};
 use crate::profile::{CounterSlices, Profile};
+use crate::remembered::Remembered;
+use crate::selectors::{Expression, VerdictColumn};
 
 /// The pools of one node and their devices, in search order: pools by driver and name, those with binding
 /// conditions last; slices by name; devices in the driver's order.
@@ -22,6 +26,10 @@ pub(crate) struct NodeView {
     pub(crate) faults: Vec<String>,
     /// Whether the node's labels had a say, so that other labels may give another view.
     pub(crate) uses_labels: bool,
+    /// What selectors say of the devices.
+    pub(crate) verdicts: Remembered<VerdictColumn>,
+    /// The attributes that constraints compare.
+    pub(crate) attributes: Remembered<AttributeColumn>,
 }
 
 /// One pool of a view.
@@ -40,7 +48,7 @@ pub(crate) struct PoolView {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Position {
     /// The device in the inventory.
-    pub(crate) device: u32,
+    pub(crate) device: DeviceRef,
     /// Its pool in [`NodeView::pools`].
     pub(crate) pool: u32,
     /// Whether the device's own node selection, where its slice asks for that, selects the node.
@@ -57,37 +65,66 @@ pub(crate) enum NodeMatch {
 }
 
 /// How pools are gathered, the same for every node.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ViewRules {
     features: Features,
     counter_slices_everywhere: bool,
     /// Incomplete and invalid pools that every node sees through their counter slices alone.
-    broken_everywhere: Vec<(u32, PoolState)>,
+    broken_everywhere: Arc<BTreeMap<u32, PoolState>>,
 }
 
 impl ViewRules {
     pub(crate) fn new(inventory: &Inventory, features: Features, profile: Profile) -> Self {
         let everywhere =
             features.partitionable_devices && profile.counter_slices == CounterSlices::Everywhere;
-        let mut broken_everywhere = Vec::new();
-        for &pool in inventory.counter_pools.iter().filter(|_| everywhere) {
-            match pool::decide(inventory, pool, &inventory.pool(pool).counter_slices, true) {
-                None | Some(PoolState::Usable(_)) => {}
-                Some(broken) => broken_everywhere.push((pool, broken)),
-            }
+        let mut rules =
+            Self { features, counter_slices_everywhere: everywhere, broken_everywhere: Arc::default() };
+        for &pool in inventory.counter_pools.iter() {
+            rules.look_at(inventory, pool);
         }
-        Self { features, counter_slices_everywhere: everywhere, broken_everywhere }
+        rules
+    }
+
+    /// Takes note of changed pools. True if any node may see another view than before, false if only the nodes
+    /// named there may.
+    pub(crate) fn update(&mut self, inventory: &Inventory, touched: &Touched) -> bool {
+        let mut everywhere = touched.shared;
+        for &pool in &touched.pools {
+            everywhere |= self.look_at(inventory, pool);
+        }
+        everywhere
+    }
+
+    /// Decides whether every node sees a pool as broken; true if that is new.
+    fn look_at(&mut self, inventory: &Inventory, pool: u32) -> bool {
+        if !self.counter_slices_everywhere {
+            return false;
+        }
+        let now = match pool::decide(inventory, pool, &inventory.pool(pool).counter_slices, true) {
+            None | Some(PoolState::Usable(_)) => None,
+            broken => broken,
+        };
+        let kind = |state: &PoolState| std::mem::discriminant(state);
+        if self.broken_everywhere.get(&pool).map(kind) == now.as_ref().map(kind) {
+            return false;
+        }
+        let broken = Arc::make_mut(&mut self.broken_everywhere);
+        match now {
+            Some(state) => broken.insert(pool, state),
+            None => broken.remove(&pool),
+        };
+        true
     }
 
     /// Gathers the pools of a node. The error is that of a node selector that cannot be parsed.
     pub(crate) fn view(&self, inventory: &Inventory, node: &Node) -> Result<NodeView, AllocationError> {
         let mut view = NodeView::default();
-        let local = inventory.local_slices.get(&node.name).map_or(&[][..], Vec::as_slice);
-        let mut pools: BTreeSet<u32> =
-            local.iter().map(|slice| inventory.pool_of_slice[*slice as usize]).collect();
-        pools.extend(&inventory.shared_pools);
+        let local =
+            inventory.local_slices.get(node.name.as_str()).map_or(&[][..], |slices| slices.as_slice());
+        let mut pools: BTreeSet<u32> = local.iter().map(|slice| inventory.pool_of_slice(*slice)).collect();
+        pools.extend(inventory.shared_pools.iter());
         if !self.counter_slices_everywhere && self.features.partitionable_devices {
-            pools.extend(&inventory.counter_pools);
+            pools.extend(inventory.counter_pools.iter());
         }
 
         // Upstream looks at slices in their order and stops at the first faulty selector.
@@ -115,12 +152,17 @@ impl ViewRules {
             let message = format!("gather pool information: failed to perform node selection for {fault}");
             return Err(AllocationError::new(ErrorKind::NodeSelector, message));
         }
-        for (pool, state) in &self.broken_everywhere {
+        for (pool, state) in self.broken_everywhere.iter() {
             if !pools.contains(pool) {
                 found.push((*pool, state.clone()));
             }
         }
-        found.sort_by_key(|(pool, state)| (has_binding_conditions(inventory, state), *pool));
+        found.sort_by(|left, right| {
+            let key = |(pool, state): &(u32, PoolState)| {
+                (has_binding_conditions(inventory, state), &inventory.pool(*pool).id)
+            };
+            key(left).cmp(&key(right))
+        });
         for (pool, state) in found {
             view.push(inventory, node, pool, state);
         }
@@ -131,7 +173,7 @@ impl ViewRules {
     fn candidates(&self, inventory: &Inventory, pool: u32, node: &Node, local: &[u32]) -> Vec<u32> {
         let shared_counters = |slice: u32| !inventory.slice(slice).shared_counters.is_empty();
         let own = local.iter().copied().filter(|slice| {
-            inventory.pool_of_slice[*slice as usize] == pool
+            inventory.pool_of_slice(*slice) == pool
                 && !(self.counter_slices_everywhere && shared_counters(*slice))
         });
         let members = inventory.pool(pool);
@@ -191,13 +233,21 @@ impl ViewRules {
 
 impl NodeView {
     /// The inventory's index of the device at a position.
-    pub(crate) fn device(&self, position: u32) -> u32 {
+    pub(crate) fn device(&self, position: u32) -> DeviceRef {
         self.positions[position as usize].device
     }
 
     /// The pool of the device at a position, as an index of [`NodeView::pools`].
     pub(crate) fn pool_of(&self, position: u32) -> u32 {
         self.positions[position as usize].pool
+    }
+
+    /// What an expression says of the devices.
+    pub(crate) fn verdicts_of(&self, expression: &Arc<Expression>) -> &VerdictColumn {
+        self.verdicts.get(
+            |column| Arc::ptr_eq(&column.expression, expression),
+            || VerdictColumn::new(expression.clone(), self),
+        )
     }
 
     /// How many devices the view has.
@@ -232,7 +282,7 @@ impl NodeView {
         self.pools.push(PoolView { pool, state, positions, by_name });
     }
 
-    fn device_node_match(&mut self, inventory: &Inventory, node: &Node, device: u32) -> NodeMatch {
+    fn device_node_match(&mut self, inventory: &Inventory, node: &Node, device: DeviceRef) -> NodeMatch {
         let device = inventory.device(device);
         self.uses_labels |= device.node_selector.is_some();
         match node_selection::selects(

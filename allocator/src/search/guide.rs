@@ -326,8 +326,9 @@ fn least_share(chosen: &Chosen<'_>, choices: &[u32], position: u32) -> Vec<(Stri
 
 /// Whether two choices can use the same devices because they ask for the same.
 fn is_twin(choice: &Choice<'_>, other: &Choice<'_>) -> bool {
+    // A view has one column of verdicts for each expression.
     let selectors = |choice: &Choice<'_>| -> Vec<_> {
-        choice.selectors.iter().map(|selector| selector.expression).collect()
+        choice.selectors.iter().map(|selector| selector.verdicts.map(std::ptr::from_ref)).collect()
     };
     choice.claim == other.claim
         && choice.admin_access == other.admin_access

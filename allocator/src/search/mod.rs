@@ -11,7 +11,6 @@ pub(crate) use candidate::{Chosen, ChosenDevice};
 pub(crate) use walk::{Ending, SelectedAlternative};
 
 use crate::problem::{Problem, Setting};
-use crate::selectors::Selectors;
 use walk::Walk;
 
 /// How many choices may fail before the search studies the problem. Most questions are answered before.
@@ -21,12 +20,11 @@ const PATIENCE: u32 = 8;
 pub(crate) fn run<'s>(
     setting: &'s Setting<'s>,
     problem: &'s Problem<'s>,
-    selectors: &mut Selectors,
     chosen: &mut Chosen<'s>,
     steps: &mut u64,
     budget: u64,
 ) -> Ending {
-    let mut walk = Walk::new(setting, problem, selectors, chosen, steps, budget);
+    let mut walk = Walk::new(setting, problem, chosen, steps, budget);
     match walk.try_without_guide(PATIENCE) {
         Ending::NeedsGuide => walk.run_with_guide(),
         ending => ending,

@@ -5,7 +5,6 @@ use rustc_hash::FxHashMap;
 
 use crate::error::{AllocationError, ErrorKind};
 use crate::problem::{Problem, RESULTS_MAX, Setting};
-use crate::selectors::Selectors;
 
 use super::candidate::{Chosen, Refusal};
 use super::guide::Guide;
@@ -83,7 +82,6 @@ enum Next {
 pub(crate) struct Walk<'w, 's> {
     setting: &'s Setting<'s>,
     problem: &'s Problem<'s>,
-    selectors: &'w mut Selectors,
     chosen: &'w mut Chosen<'s>,
     frames: Vec<Frame>,
     /// By choice and position: what [`Choice::selects`](crate::problem::Choice::selects) said.
@@ -103,7 +101,6 @@ impl<'w, 's> Walk<'w, 's> {
     pub(crate) fn new(
         setting: &'s Setting<'s>,
         problem: &'s Problem<'s>,
-        selectors: &'w mut Selectors,
         chosen: &'w mut Chosen<'s>,
         steps: &'w mut u64,
         budget: u64,
@@ -112,7 +109,6 @@ impl<'w, 's> Walk<'w, 's> {
         Self {
             setting,
             problem,
-            selectors,
             chosen,
             frames: Vec::new(),
             selected,
@@ -140,13 +136,13 @@ impl<'w, 's> Walk<'w, 's> {
         self.patience = None;
         let (setting, problem) = (self.setting, self.problem);
         let positions = setting.view.positions.len();
-        let (selectors, selected) = (&mut *self.selectors, &mut self.selected);
+        let selected = &mut self.selected;
         self.guide = Guide::new(problem, self.chosen, setting.profile, |number, position| {
             let slot = &mut selected[number as usize * positions + position as usize];
             if slot.is_none() {
                 let choice = problem.choice(number);
                 let claim = problem.claims[choice.claim as usize].claim;
-                *slot = choice.selects(setting, selectors, claim, position).ok();
+                *slot = choice.selects(setting, claim, position).ok();
             }
             *slot
         });
@@ -381,7 +377,7 @@ impl<'w, 's> Walk<'w, 's> {
         }
         let choice = self.problem.choice(number);
         let claim = self.problem.claims[choice.claim as usize].claim;
-        let selected = choice.selects(self.setting, self.selectors, claim, position)?;
+        let selected = choice.selects(self.setting, claim, position)?;
         self.selected[slot] = Some(selected);
         Ok(selected)
     }

@@ -26,7 +26,7 @@ pub struct Question<'a> {
     /// The node tried.
     pub node: &'a Node,
     /// All slices of the cluster.
-    pub slices: &'a [ResourceSlice],
+    pub slices: &'a [&'a ResourceSlice],
     /// All device classes.
     pub classes: &'a [DeviceClass],
     /// What other claims hold.

@@ -11,7 +11,7 @@ use super::claim::asks;
 use super::reach::Reached;
 
 /// Programs by expression; `None` for one that does not compile.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Programs(BTreeMap<String, Option<Program>>);
 
 impl Programs {

@@ -74,8 +74,8 @@ pub(crate) fn pools<'a>(question: &Question<'a>) -> Option<Vec<Pool<'a>>> {
     let local = |slice: &&ResourceSlice| {
         slice.node_name.as_ref().is_some_and(|name| !name.is_empty()) && !everywhere(slice)
     };
-    let others = question.slices.iter().filter(|slice| !local(slice));
-    for slice in question.slices.iter().filter(local).chain(others) {
+    let others = question.slices.iter().copied().filter(|slice| !local(slice));
+    for slice in question.slices.iter().copied().filter(local).chain(others) {
         let has_counters = !slice.shared_counters.is_empty();
         if !partitionable && (slice.per_device_node_selection.is_some() || has_counters) {
             continue;
@@ -104,8 +104,13 @@ pub(crate) fn pools<'a>(question: &Question<'a>) -> Option<Vec<Pool<'a>>> {
 fn pool<'a>(question: &Question<'a>, id: &PoolId, mut group: Vec<&'a ResourceSlice>) -> Option<Pool<'a>> {
     let first = group.first()?;
     let (generation, announced) = (first.pool.generation, first.pool.resource_slice_count);
-    let of_pool =
-        || question.slices.iter().filter(|slice| slice.driver == id.driver && slice.pool.name == id.pool);
+    let of_pool = || {
+        question
+            .slices
+            .iter()
+            .copied()
+            .filter(|slice| slice.driver == id.driver && slice.pool.name == id.pool)
+    };
     let mut pool = Pool {
         id: id.clone(),
         unusable: None,

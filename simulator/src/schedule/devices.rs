@@ -129,7 +129,7 @@ impl Devices {
     }
 
     /// The slices.
-    pub(crate) fn slices(&self) -> &[ResourceSlice] {
+    pub(crate) fn slices(&self) -> impl Iterator<Item = &ResourceSlice> {
         self.allocator.inventory().slices()
     }
 
@@ -250,7 +250,7 @@ impl Devices {
         match diagnose(&mut self.allocator, &self.state, node, &claims, self.budget) {
             Some(diagnosis) => explain::failures(&diagnosis, |unusable| {
                 let slices = self.allocator.inventory().slices();
-                let of_pool = slices.iter().filter(|slice| slice.pool_id() == unusable.pool);
+                let of_pool = slices.filter(|slice| slice.pool_id() == unusable.pool);
                 of_pool.map(|slice| slice.devices.len()).sum()
             }),
             None => Rc::from([]),

@@ -179,13 +179,13 @@ fn device_count(simulation: &Simulation<'_>) -> usize {
 
 /// The devices of every pool's newest generation.
 fn newest_devices<'a>(simulation: &'a Simulation<'_>) -> impl Iterator<Item = DeviceId> + 'a {
-    let slices = simulation.devices.slices();
+    let slices = || simulation.devices.slices();
     let mut newest: FxHashMap<_, i64> = FxHashMap::default();
-    for slice in slices {
+    for slice in slices() {
         let generation = newest.entry(slice.pool_id()).or_insert(slice.pool.generation);
         *generation = (*generation).max(slice.pool.generation);
     }
-    slices.iter().filter(move |slice| newest.get(&slice.pool_id()) == Some(&slice.pool.generation)).flat_map(
+    slices().filter(move |slice| newest.get(&slice.pool_id()) == Some(&slice.pool.generation)).flat_map(
         |slice| {
             slice.devices.iter().map(|device| DeviceId { pool: slice.pool_id(), device: device.name.clone() })
         },
