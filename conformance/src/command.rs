@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
+use drayage_conformance::bench::{self, Measured};
 use drayage_conformance::release::Target;
 use drayage_conformance::run::{self, Plan, Summary};
 use drayage_conformance::{json, mix};
@@ -28,6 +29,8 @@ struct Arguments {
 enum Command {
     /// Ask both sides random problems; exit code 1 if any answer differs
     Problems(Problems),
+    /// Time both sides on the same problems, in turn
+    Bench(Bench),
     /// Write random problems as lines, for other programs
     Generate(Generate),
 }
@@ -73,11 +76,22 @@ struct Generate {
     seed: u64,
 }
 
+#[derive(Debug, Args)]
+struct Bench {
+    /// Release to compare with
+    #[arg(long, default_value = "1.36")]
+    release: Target,
+    /// How many times each side gets its turn
+    #[arg(long, default_value_t = 9)]
+    rounds: usize,
+}
+
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.command {
         Command::Problems(problems) => compare(&arguments.peers, problems),
+        Command::Bench(bench) => measure(&arguments.peers, bench),
         Command::Generate(generate) => {
             for seed in generate.seed..generate.seed.saturating_add(generate.count) {
                 println!("{}", json::problem(&mix::problem(seed, generate.release)));
@@ -140,6 +154,31 @@ fn compare(peers: &Path, problems: &Problems) -> Result<bool, Box<dyn std::error
         }
     }
     Ok(summary.differences() == 0)
+}
+
+fn measure(peers: &Path, bench: &Bench) -> Result<bool, Box<dyn std::error::Error>> {
+    let target = bench.release;
+    println!("release {target} (upstream {}), medians of {} rounds", target.version, bench.rounds);
+    println!("{}", Measured::heading());
+    let peer = peers.join(format!("peer-{target}"));
+    let measured = bench::measure(target, &peer, bench.rounds, |shape| println!("{}", shape.row()))?;
+    let ratio = |ours: &dyn Fn(&Measured) -> Duration| {
+        let possible = measured.iter().filter(|shape| shape.possible);
+        possible
+            .map(|shape| shape.upstream.as_secs_f64() / ours(shape).as_secs_f64())
+            .fold(f64::MAX, f64::min)
+    };
+    let impossible = measured.iter().filter(|shape| !shape.possible).map(|shape| shape.cold).max();
+    println!(
+        "least ratio of the possible ones: cold {:.1}, warm {:.1}",
+        ratio(&|m| m.cold),
+        ratio(&|m| m.warm)
+    );
+    println!(
+        "slowest of the impossible ones, cold: {:.1} us",
+        impossible.unwrap_or_default().as_secs_f64() * 1e6
+    );
+    Ok(true)
 }
 
 fn record(path: &Path, target: Target, summary: &Summary) -> std::io::Result<()> {

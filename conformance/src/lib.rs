@@ -6,7 +6,9 @@
 //! - [`reference`] answers problems plainly, [`shrink`] makes a problem small.
 //! - [`peer`] runs the real allocator, [`compare`] compares its answers with ours, [`run`] does that many times with a
 //!   [`mix`] of problems for a [`release`], and [`coverage`] counts what the problems used.
+//! - [`bench`] times both sides.
 
+pub mod bench;
 pub mod compare;
 pub mod coverage;
 pub mod generate;
