@@ -5,12 +5,13 @@
 //! - [`json`] writes problems and results as lines, in the form that `dray allocate --problems` reads.
 //! - [`reference`] answers problems plainly, [`shrink`] makes a problem small.
 //! - [`peer`] runs the real allocator, [`compare`] compares its answers with ours, [`run`] does that many times with a
-//!   [`mix`] of problems for a [`release`], and [`coverage`] counts what the problems used.
+//!   [`mix`] of problems that [`fit`] a [`release`], and [`coverage`] counts what the problems used.
 //! - [`bench`] times both sides.
 
 pub mod bench;
 pub mod compare;
 pub mod coverage;
+pub mod fit;
 pub mod generate;
 pub mod json;
 pub mod mix;

@@ -2,6 +2,7 @@
 
 use drayage_allocator::Features;
 
+use crate::fit;
 use crate::generate::{self, Weights};
 use crate::problem::Problem;
 use crate::random::Random;
@@ -19,6 +20,13 @@ pub fn problem(seed: u64, target: Target) -> Problem {
     let mut problem = generate::problem(seed, weights);
     problem.features = features(&mut random, target);
     problem.features.list_type_attributes |= lists;
+    fit::fit(&mut problem, &mut random);
+    if random.percent(50) {
+        fit::ease(&mut problem, &mut random);
+    }
+    if random.percent(2) {
+        fit::fill(&mut problem, &mut random);
+    }
     if target.has_random_pool_order() {
         // Go walks a small map from a random entry on, in the order in which entries came. With slices sorted by
         // pool, the order by name is a likely one. The order within a pool stays random.
