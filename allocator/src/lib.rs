@@ -16,6 +16,7 @@ mod constraints;
 mod counters;
 pub mod diagnosis;
 mod error;
+pub mod explanation;
 mod features;
 mod inventory;
 mod node_selection;

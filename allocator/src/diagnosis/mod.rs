@@ -149,7 +149,7 @@ pub fn diagnose(
     let profile = solver.allocator.profile();
     let inventory = solver.allocator.inventory().clone();
     let slices: Vec<&ResourceSlice> = inventory.slices().collect();
-    let classes = classes(solver.allocator, claims);
+    let classes = classes_of(solver.allocator, claims);
     let question = |profile| Question {
         profile,
         features: solver.allocator.features(),
@@ -281,7 +281,7 @@ fn most_devices(
     best
 }
 
-fn classes(allocator: &Allocator, claims: &[&ResourceClaim]) -> Vec<DeviceClass> {
+pub(crate) fn classes_of(allocator: &Allocator, claims: &[&ResourceClaim]) -> Vec<DeviceClass> {
     let mut classes: Vec<DeviceClass> = Vec::new();
     for claim in claims {
         for ask in (0..claim.requests.len()).flat_map(|index| asks(claim, index)) {

@@ -40,9 +40,30 @@ impl Programs {
         }
     }
 
+    /// Adds an expression, if it is not there yet. Whether it compiles.
+    pub(crate) fn compile(&mut self, expression: &str, question: &Question<'_>) -> bool {
+        if let Some(known) = self.0.get(expression) {
+            return known.is_some();
+        }
+        let program = compiler_for(question).compile_selector(expression).ok();
+        let compiles = program.is_some();
+        self.0.insert(expression.to_owned(), program);
+        compiles
+    }
+
+    /// The program of an expression that was added and compiles.
+    pub(crate) fn program(&self, expression: &str) -> Option<&Program> {
+        self.0.get(expression)?.as_ref()
+    }
+
     /// Whether the selector holds for the device; `None` where it fails.
     pub(crate) fn matches(&self, selector: &DeviceSelector, reached: &Reached<'_>) -> Option<bool> {
-        let program = self.0.get(selector.cel.as_deref()?)?.as_ref()?;
+        self.verdict(selector.cel.as_deref()?, reached)
+    }
+
+    /// Whether an expression that was added holds for the device; `None` where it fails.
+    pub(crate) fn verdict(&self, expression: &str, reached: &Reached<'_>) -> Option<bool> {
+        let program = self.program(expression)?;
         let device = reached.device;
         let capacity = device.capacity.iter().map(|(name, capacity)| (name.as_str(), &capacity.value));
         let shareable = device.allow_multiple_allocations == Some(true);

@@ -17,6 +17,8 @@ pub(crate) struct Pool<'a> {
     pub(crate) unusable: Option<Unusable>,
     /// Slices whose devices the node may reach, in search order.
     pub(crate) reachable: Vec<&'a ResourceSlice>,
+    /// Slices as in `reachable`, of a pool that is unusable.
+    pub(crate) withheld: Vec<&'a ResourceSlice>,
     /// All other slices of the generation with devices: their devices count for counters only.
     pub(crate) elsewhere: Vec<&'a ResourceSlice>,
     pub(crate) counter_sets: BTreeMap<&'a str, &'a CounterSet>,
@@ -115,6 +117,7 @@ fn pool<'a>(question: &Question<'a>, id: &PoolId, mut group: Vec<&'a ResourceSli
         id: id.clone(),
         unusable: None,
         reachable: Vec::new(),
+        withheld: Vec::new(),
         elsewhere: Vec::new(),
         counter_sets: BTreeMap::new(),
     };
@@ -125,6 +128,8 @@ fn pool<'a>(question: &Question<'a>, id: &PoolId, mut group: Vec<&'a ResourceSli
         let whole: Vec<_> = of_pool().filter(|slice| slice.pool.generation == generation).collect();
         if i64::try_from(whole.len()) != Ok(announced) {
             pool.unusable = Some(Unusable::Incomplete { found: whole.len(), announced });
+            group.sort_by(|a, b| a.name.cmp(&b.name));
+            pool.withheld.extend(group.iter().filter(|slice| slice.shared_counters.is_empty()));
             return Some(pool);
         }
         let names: BTreeSet<&str> = group.iter().map(|slice| slice.name.as_str()).collect();
@@ -134,7 +139,7 @@ fn pool<'a>(question: &Question<'a>, id: &PoolId, mut group: Vec<&'a ResourceSli
     pool.reachable.extend(group.iter().filter(|slice| slice.shared_counters.is_empty()));
     if let Some(reason) = invalid(question, &group, &mut pool) {
         pool.unusable = Some(Unusable::Invalid { reason });
-        pool.reachable.clear();
+        pool.withheld = std::mem::take(&mut pool.reachable);
     }
     Some(pool)
 }
