@@ -10,7 +10,7 @@ use crate::features::Features;
 use crate::inventory::Inventory;
 use crate::objects::{
     AllocationResult, DeviceClass, DeviceId, DeviceSelector, DeviceTaint, DeviceToleration, PoolId, Quantity,
-    ResourceClaim,
+    ResourceClaim, ResourceSlice,
 };
 
 use super::Asked;
@@ -139,7 +139,7 @@ impl Changed {
         holders: &Holders<'_>,
         changes: &[&Change],
     ) -> Self {
-        let mut changed = Self {
+        let mut altered = Self {
             claims: asked.claims.iter().map(|claim| (*claim).clone()).collect(),
             state: asked.state.clone(),
             classes: classes_of(allocator, asked.claims),
@@ -149,7 +149,7 @@ impl Changed {
         };
         // Places of requests must stay until the last that names one.
         let is_drop = |change: &&&Change| matches!(change, Change::DropRequest { .. });
-        changes.iter().filter(|change| !is_drop(change)).for_each(|change| changed.apply(change, holders));
+        changes.iter().filter(|change| !is_drop(change)).for_each(|change| altered.apply(change, holders));
         let mut drops: Vec<(usize, usize)> = Vec::new();
         for change in changes {
             if let Change::DropRequest { place, .. } = change {
@@ -157,8 +157,8 @@ impl Changed {
             }
         }
         drops.sort_unstable();
-        drops.into_iter().rev().for_each(|place| changed.drop_request(place));
-        changed
+        drops.into_iter().rev().for_each(|place| altered.drop_request(place));
+        altered
     }
 
     fn apply(&mut self, change: &Change, holders: &Holders<'_>) {
@@ -248,7 +248,8 @@ impl Changed {
     /// Changes a request or an alternative.
     fn with_form(&mut self, name: &RequestName, change: impl FnOnce(&mut FormParts<'_>)) {
         let (claim, request) = name.place;
-        let Some(object) = self.claims.get_mut(claim).and_then(|claim| claim.requests.get_mut(request)) else {
+        let Some(object) = self.claims.get_mut(claim).and_then(|claim| claim.requests.get_mut(request))
+        else {
             return;
         };
         if let Some((_, alternative)) = name.request.split_once('/') {
@@ -271,12 +272,16 @@ impl Changed {
     }
 
     /// Asks the allocator, or one with the changed classes, slices and features.
-    pub(super) fn solve(&self, allocator: &mut Allocator, asked: &Asked<'_>) -> Option<Vec<AllocationResult>> {
+    pub(super) fn solve(
+        &self,
+        allocator: &mut Allocator,
+        asked: &Asked<'_>,
+    ) -> Option<Vec<AllocationResult>> {
         let mut changed;
         let allocator = if self.needs_allocator {
             let mut inventory = allocator.inventory().clone();
             if !self.complete.is_empty() {
-                let mut slices = inventory.slices().to_vec();
+                let mut slices: Vec<ResourceSlice> = inventory.slices().cloned().collect();
                 self.complete.iter().for_each(|pool| complete(&mut slices, pool));
                 inventory = Arc::new(Inventory::new(slices));
             }
@@ -309,19 +314,21 @@ struct FormParts<'f> {
 /// Leaves a term out of a selector. A selector without terms stays, as one that is always true, so that the
 /// places of others stay.
 fn drop_term(selectors: &mut [DeviceSelector], index: usize, term: &str) {
-    let Some(expression) = selectors.get_mut(index).and_then(|selector| selector.cel.as_mut()) else { return };
+    let Some(expression) = selectors.get_mut(index).and_then(|selector| selector.cel.as_mut()) else {
+        return;
+    };
     let all = terms(expression);
     let rest: Vec<String> = all.iter().filter(|one| **one != term).map(|one| format!("({one})")).collect();
-    *expression =
-        if rest.is_empty() || term == expression { "true".to_owned() } else { rest.join(" && ") };
+    *expression = if rest.is_empty() || term == expression { "true".to_owned() } else { rest.join(" && ") };
 }
 
 /// Lets the slices of the newest generation be all that were announced.
-fn complete(slices: &mut [crate::objects::ResourceSlice], pool: &PoolId) {
-    let of_pool = |slice: &&mut crate::objects::ResourceSlice| slice.pool_id() == *pool;
-    let generation = slices.iter().filter(|slice| slice.pool_id() == *pool).map(|slice| slice.pool.generation);
+fn complete(slices: &mut [ResourceSlice], pool: &PoolId) {
+    let of_pool = |slice: &&mut ResourceSlice| slice.pool_id() == *pool;
+    let generation =
+        slices.iter().filter(|slice| slice.pool_id() == *pool).map(|slice| slice.pool.generation);
     let Some(newest) = generation.max() else { return };
-    let is_new = |slice: &&mut crate::objects::ResourceSlice| slice.pool.generation == newest;
+    let is_new = |slice: &&mut ResourceSlice| slice.pool.generation == newest;
     let found = slices.iter_mut().filter(of_pool).filter(is_new).count();
     for slice in slices.iter_mut().filter(of_pool).filter(is_new) {
         slice.pool.resource_slice_count = i64::try_from(found).unwrap_or(i64::MAX);

@@ -165,7 +165,8 @@ pub(super) fn best_partial(
         let (mut possible, mut impossible) = (0, needed);
         while possible + 1 < impossible {
             let count = usize::midpoint(possible, impossible);
-            let with: Vec<OtherCount> = counts.iter().copied().chain([OtherCount { demand, count }]).collect();
+            let with: Vec<OtherCount> =
+                counts.iter().copied().chain([OtherCount { demand, count }]).collect();
             match bounded(model, &facts, &with, each, budget) {
                 Relaxed::Possible(solution) => (best, possible) = (solution, count),
                 Relaxed::Impossible | Relaxed::Unknown => impossible = count,

@@ -265,7 +265,7 @@ impl Describer<'_, '_, '_> {
                 .any(|taken| taken.counter_set == row.set && taken.counters.contains_key(row.counter))
         };
         let holders = held_devices(self.model.question, pool).filter(|(_, device)| takes(device));
-        Some(Fact::Counter(CounterFact {
+        Some(Fact::Counter(Box::new(CounterFact {
             pool: pool.id.clone(),
             counter_set: row.set.to_owned(),
             counter: row.counter.to_owned(),
@@ -275,7 +275,7 @@ impl Describer<'_, '_, '_> {
                 .map(|(device, _)| HeldDevice { claims: self.holders.of(&device), device })
                 .collect(),
             least,
-        }))
+        })))
     }
 
     fn capacity(&self, name: &str) -> Fact {
@@ -343,4 +343,3 @@ pub(super) fn reads(programs: &Programs, term: &str, reached: &Reached<'_>) -> V
     }
     found
 }
-

@@ -1,6 +1,7 @@
 //! Errors and undecided answers, explained. Neither is a "no".
 
 use crate::allocator::Allocator;
+use crate::answer::Outcome;
 use crate::error::{AllocationError, ErrorKind};
 use crate::objects::{AllocationMode, DeviceSelector};
 use crate::verify::claim::{Ask, asks};
@@ -19,7 +20,7 @@ pub struct ErrorExplanation {
     /// The field of the claim or class that is to blame, if one is.
     pub field: Option<String>,
     /// What can be done.
-    pub hint: Option<String>,
+    pub hint: &'static str,
 }
 
 /// What was tried before the budget ran out.
@@ -33,15 +34,41 @@ pub struct UndecidedExplanation {
     pub alternatives: usize,
     /// The constraints there are, over all claims.
     pub constraints: usize,
+    /// What more steps give, if they give anything.
+    pub more: Option<MoreSteps>,
 }
 
-pub(super) fn undecided(asked: &Asked<'_>, steps: u64) -> UndecidedExplanation {
+/// A larger budget that decides the question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MoreSteps {
+    /// The budget.
+    pub budget: u64,
+    /// Whether there are devices then.
+    pub allocated: bool,
+}
+
+/// How many times as many steps are tried.
+const MORE: u64 = 4;
+
+pub(super) fn undecided(allocator: &mut Allocator, asked: &Asked<'_>, steps: u64) -> UndecidedExplanation {
+    let budget = asked.budget.saturating_mul(MORE);
+    let more = if asked.effort.suggestions == 0 {
+        None
+    } else {
+        let answer = allocator.allocate(asked.state, asked.node, asked.claims, &mut String::new, budget);
+        match answer.outcome {
+            Outcome::Allocated(_) => Some(MoreSteps { budget, allocated: true }),
+            Outcome::Unsatisfiable { .. } => Some(MoreSteps { budget, allocated: false }),
+            Outcome::Error(_) | Outcome::Undecided => None,
+        }
+    };
     let requests = asked.claims.iter().flat_map(|claim| &claim.requests);
     UndecidedExplanation {
         steps,
         requests: requests.clone().count(),
         alternatives: requests.map(|request| request.first_available.len().max(1)).sum(),
         constraints: asked.claims.iter().map(|claim| claim.constraints.len()).sum(),
+        more,
     }
 }
 
@@ -67,7 +94,7 @@ pub(super) fn explain_error(
             Some((at, _)) => format!("spec.devices.requests[{at}].{}", blame.field),
             None => format!("spec.devices.{}", blame.field),
         }),
-        hint: hint(error.kind()).map(str::to_owned),
+        hint: hint(error.kind()),
     }
 }
 
@@ -119,13 +146,12 @@ fn faulty_field(allocator: &Allocator, ask: &Ask<'_>, error: &AllocationError) -
         ErrorKind::PoolIncomplete | ErrorKind::PoolInvalid if *ask.mode == AllocationMode::All => {
             Some("allocationMode".to_owned())
         }
-        ErrorKind::UnknownSelector => {
-            selector(ask.selectors, |selector| selector.cel.is_none())
-        }
+        ErrorKind::UnknownSelector => selector(ask.selectors, |selector| selector.cel.is_none()),
         ErrorKind::CelCompile | ErrorKind::CelRuntime => {
             // Upstream's texts end in what CEL says; the request's name is before it.
             let text = error.to_string();
-            let named = text.contains(&format!("request {}", ask.base_name)) || text.contains(&ask.result_name());
+            let named =
+                text.contains(&format!("request {}", ask.base_name)) || text.contains(&ask.result_name());
             let index = text.split("selector #").nth(1)?.split(|c: char| !c.is_ascii_digit()).next()?;
             (named && !text.contains("class ")).then(|| format!("selectors[{index}].cel.expression"))
         }
@@ -138,8 +164,8 @@ fn selector(selectors: &[DeviceSelector], is_faulty: impl Fn(&DeviceSelector) ->
     Some(format!("selectors[{index}]"))
 }
 
-fn hint(kind: ErrorKind) -> Option<&'static str> {
-    Some(match kind {
+fn hint(kind: ErrorKind) -> &'static str {
+    match kind {
         ErrorKind::PrioritizedListDisabled => "turn feature gate `DRAPrioritizedList` on, or use `exactly`",
         ErrorKind::ConsumableCapacityDisabled => {
             "turn feature gate `DRAConsumableCapacity` on, or drop the capacity requests"
@@ -167,5 +193,5 @@ fn hint(kind: ErrorKind) -> Option<&'static str> {
             "the driver must repair the node selector of its slices"
         }
         ErrorKind::InvalidPools => "the driver must repair the pool",
-    })
+    }
 }

@@ -84,7 +84,7 @@ pub enum Fact {
         needed: Vec<(RequestName, Quantity)>,
     },
     /// A counter of a pool is not enough. Lifted: there is always enough of it.
-    Counter(CounterFact),
+    Counter(Box<CounterFact>),
     /// A device that cannot be shared serves one request only. Lifted: any number of requests of the question.
     Once {
         /// The devices that more than one request could use.

@@ -35,14 +35,14 @@ use std::mem;
 
 pub use change::Change;
 pub use check::{CheckError, Checked, check};
-pub use error::{ErrorExplanation, UndecidedExplanation};
+pub use error::{ErrorExplanation, MoreSteps, UndecidedExplanation};
 pub use fact::{
     CapacityLeft, ConstraintFact, CounterFact, Demand, Fact, Form, Given, HeldDevice, Needed, Read,
     ReadValue, ReadWhat, RequestName, SelectorCase, SelectorFact,
 };
 pub use holders::Holder;
 pub use suggest::Suggestion;
-pub use tree::{ClaimNode, Closest, FormNode, NearestMiss, Missing, RefusedDevices, RequestNode, TreeFact};
+pub use tree::{ClaimNode, Closest, FormNode, Missing, NearestMiss, RefusedDevices, RequestNode, TreeFact};
 
 use self::core::Reduced;
 use self::describe::Describer;
@@ -52,7 +52,7 @@ use crate::AllocatedState;
 use crate::allocator::Allocator;
 use crate::answer::Outcome;
 use crate::diagnosis::classes_of;
-use crate::objects::{AllocationResult, Node, ResourceClaim};
+use crate::objects::{AllocationResult, Node, ResourceClaim, ResourceSlice};
 use crate::verify::Question;
 use crate::verify::reach;
 
@@ -166,17 +166,16 @@ pub fn explain(allocator: &mut Allocator, asked: &Asked<'_>) -> Explanation {
         shares += 1;
         format!("share-{shares}")
     };
-    let answer =
-        allocator.allocate(asked.state, asked.node, asked.claims, &mut share_ids, asked.budget);
+    let answer = allocator.allocate(asked.state, asked.node, asked.claims, &mut share_ids, asked.budget);
     let outcome = match answer.outcome {
         Outcome::Allocated(results) => Explained::Allocated(results),
         Outcome::Unsatisfiable { .. } => match no_solution(allocator, asked) {
             Some(found) => Explained::Unsatisfiable(Box::new(found)),
             // Unreachable for an allocator that keeps to `verify`: the node selectors were read before.
-            None => Explained::Undecided(error::undecided(asked, answer.steps)),
+            None => Explained::Undecided(error::undecided(allocator, asked, answer.steps)),
         },
         Outcome::Error(found) => Explained::Error(error::explain_error(allocator, asked, &found)),
-        Outcome::Undecided => Explained::Undecided(error::undecided(asked, answer.steps)),
+        Outcome::Undecided => Explained::Undecided(error::undecided(allocator, asked, answer.steps)),
     };
     Explanation { node: asked.node.name.clone(), steps: answer.steps, outcome }
 }
@@ -184,12 +183,13 @@ pub fn explain(allocator: &mut Allocator, asked: &Asked<'_>) -> Explanation {
 fn no_solution(allocator: &mut Allocator, asked: &Asked<'_>) -> Option<NoSolution> {
     let profile = allocator.profile();
     let inventory = allocator.inventory().clone();
+    let slices: Vec<&ResourceSlice> = inventory.slices().collect();
     let classes = classes_of(allocator, asked.claims);
     let question = Question {
         profile: &profile,
         features: allocator.features(),
         node: asked.node,
-        slices: inventory.slices(),
+        slices: &slices,
         classes: &classes,
         state: asked.state,
         claims: asked.claims,
@@ -207,7 +207,8 @@ fn no_solution(allocator: &mut Allocator, asked: &Asked<'_>) -> Option<NoSolutio
         Reduced::Core(reduction) => {
             let shortage = self::core::shortage(&model, &reduction, each, &mut left);
             respected.clone_from(&reduction.facts);
-            let describer = Describer { model: &model, programs: &programs, holders: &holders, facts: &respected };
+            let describer =
+                Describer { model: &model, programs: &programs, holders: &holders, facts: &respected };
             let shortage = shortage.and_then(|(demand, needed, possible)| {
                 let ask = model.demands.get(demand)?.asks.start;
                 let request = describer.name(ask)?;
@@ -217,7 +218,8 @@ fn no_solution(allocator: &mut Allocator, asked: &Asked<'_>) -> Option<NoSolutio
             Core { facts, minimal: reduction.minimal, confirmed: reduction.confirmed, shortage }
         }
         Reduced::Feasible(solution) => {
-            let describer = Describer { model: &model, programs: &programs, holders: &holders, facts: &respected };
+            let describer =
+                Describer { model: &model, programs: &programs, holders: &holders, facts: &respected };
             let fact = Fact::NotFound { devices: describer.given(&solution) };
             Core { facts: vec![fact], minimal: true, confirmed: true, shortage: None }
         }

@@ -375,8 +375,8 @@ fn model_device<'a>(
     reached: Reached<'a>,
 ) -> ModelDevice<'a> {
     let id = DeviceId { pool: pool.id.clone(), device: reached.device.name.clone() };
-    let shareable = question.features.consumable_capacity
-        && reached.device.allow_multiple_allocations == Some(true);
+    let shareable =
+        question.features.consumable_capacity && reached.device.allow_multiple_allocations == Some(true);
     let paid = shareable && question.state.consumed_capacity(&id).is_some();
     let takes_counters = !reached.device.consumes_counters.is_empty();
     ModelDevice { id, reached, pool: number, shareable, paid, counters: Vec::new(), takes_counters }

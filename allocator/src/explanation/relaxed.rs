@@ -61,6 +61,9 @@ pub(super) fn solve(
 
 struct OutOfSteps;
 
+/// The devices that are taken, by what they are and who has them.
+type State = Vec<(usize, Vec<usize>)>;
+
 struct Search<'s, 'q, 'a> {
     model: &'s Model<'q, 'a>,
     respected: &'s FixedBitSet,
@@ -80,7 +83,7 @@ struct Search<'s, 'q, 'a> {
     chosen: Vec<Taken>,
     /// By device, the forms that have it.
     users: Vec<Vec<usize>>,
-    failed: FxHashSet<(usize, Vec<(usize, Vec<usize>)>)>,
+    failed: FxHashSet<(usize, State)>,
 }
 
 /// A respected constraint.
@@ -252,7 +255,7 @@ impl<'s, 'q, 'a> Search<'s, 'q, 'a> {
             match self.need(demand, ask) {
                 Need::Count(count) => {
                     let groups = self.groups(ask);
-                    if self.from_groups(&groups, ask, count, place)? {
+                    if self.take_from(&groups, ask, count, place)? {
                         return Ok(true);
                     }
                 }
@@ -284,9 +287,9 @@ impl<'s, 'q, 'a> Search<'s, 'q, 'a> {
     }
 
     /// What earlier demands leave behind, as far as it matters.
-    fn state(&self) -> Vec<(usize, Vec<usize>)> {
+    fn state(&self) -> State {
         let devices: BTreeSet<usize> = self.chosen.iter().map(|taken| taken.device).collect();
-        let mut state: Vec<(usize, Vec<usize>)> = devices
+        let mut state: State = devices
             .into_iter()
             .filter_map(|device| Some((*self.class.get(device)?, self.users.get(device)?.clone())))
             .collect();
@@ -348,7 +351,7 @@ impl<'s, 'q, 'a> Search<'s, 'q, 'a> {
     }
 
     /// Takes `count` devices from the groups, then serves the demands after `place`.
-    fn from_groups(
+    fn take_from(
         &mut self,
         groups: &[Vec<usize>],
         ask: usize,
@@ -368,7 +371,7 @@ impl<'s, 'q, 'a> Search<'s, 'q, 'a> {
             if later + number < count {
                 break;
             }
-            if self.from_groups(rest, ask, count - number, place)? {
+            if self.take_from(rest, ask, count - number, place)? {
                 return Ok(true);
             }
         }
@@ -395,7 +398,8 @@ impl<'s, 'q, 'a> Search<'s, 'q, 'a> {
             return false;
         }
         let Some(row) = self.model.asks.get(ask) else { return false };
-        let of_claim = |taken: &&Taken| self.model.asks.get(taken.ask).map(|row| row.claim) == Some(row.claim);
+        let of_claim =
+            |taken: &&Taken| self.model.asks.get(taken.ask).map(|row| row.claim) == Some(row.claim);
         if self.limited.get(row.claim) == Some(&true)
             && self.chosen.iter().filter(of_claim).count() >= CLAIM_LIMIT
         {
@@ -490,7 +494,8 @@ impl<'s, 'q, 'a> Search<'s, 'q, 'a> {
     /// Whether taking the device after those takes its counters: a further share does not.
     fn pays(&self, before: &[Taken], device: usize) -> bool {
         self.model.devices.get(device).is_some_and(|object| {
-            !object.paid && !(object.shareable && before.iter().any(|taken| taken.device == device))
+            let shared = object.shareable && before.iter().any(|taken| taken.device == device);
+            !object.paid && !shared
         })
     }
 

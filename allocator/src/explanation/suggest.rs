@@ -30,7 +30,7 @@ pub(super) fn suggestions(
     found: &NoSolution,
 ) -> Vec<Suggestion> {
     let mut trial = Trial { allocator, asked, holders, left: asked.effort.suggestions };
-    let core = candidates(trial.allocator, asked, found, &mut found.core.facts.iter());
+    let core = candidates(trial.allocator, asked, found, &found.core.facts.iter().collect::<Vec<_>>());
     let mut helpful: Vec<Suggestion> = Vec::new();
     for change in &core {
         if helpful.len() >= MOST {
@@ -40,7 +40,7 @@ pub(super) fn suggestions(
     }
     if helpful.is_empty() {
         let others = found.facts.iter().filter(|fact| !fact.in_core).map(|fact| &fact.fact);
-        let more = candidates(trial.allocator, asked, found, &mut others.into_iter());
+        let more = candidates(trial.allocator, asked, found, &others.collect::<Vec<_>>());
         helpful.extend(trial.together(core.iter().chain(&more)));
     }
     helpful.sort_by_key(|suggestion| suggestion.changes.iter().map(Change::cost).map(u16::from).sum::<u16>());
@@ -60,8 +60,8 @@ struct Trial<'t, 'q> {
 impl Trial<'_, '_> {
     fn solve(&mut self, changes: &[&Change]) -> Option<Vec<AllocationResult>> {
         self.left = self.left.checked_sub(1)?;
-        let changed = Changed::new(self.allocator, self.asked, self.holders, changes);
-        changed.solve(self.allocator, self.asked)
+        let what_if = Changed::new(self.allocator, self.asked, self.holders, changes);
+        what_if.solve(self.allocator, self.asked)
     }
 
     fn suggestion(&mut self, changes: &[&Change]) -> Option<Suggestion> {
@@ -92,7 +92,8 @@ impl Trial<'_, '_> {
     /// Adds changes until there is a solution, then takes away what it does not need.
     fn together<'c>(&mut self, changes: impl Iterator<Item = &'c Change>) -> Option<Suggestion> {
         // Dropping requests always helps in the end, and says nothing.
-        let useful = |change: &&Change| !matches!(change, Change::DropRequest { .. } | Change::LowerCount { .. });
+        let useful =
+            |change: &&Change| !matches!(change, Change::DropRequest { .. } | Change::LowerCount { .. });
         let mut chosen: Vec<&Change> = Vec::new();
         let mut solved = false;
         for change in changes.filter(useful) {
@@ -121,26 +122,22 @@ impl Trial<'_, '_> {
 }
 
 /// The changes that facts call for, the cheapest first.
-fn candidates<'f>(
-    allocator: &Allocator,
-    asked: &Asked<'_>,
-    found: &NoSolution,
-    facts: &mut dyn Iterator<Item = &'f Fact>,
-) -> Vec<Change> {
+fn candidates(allocator: &Allocator, asked: &Asked<'_>, found: &NoSolution, facts: &[&Fact]) -> Vec<Change> {
     let mut changes = Vec::new();
     for fact in facts {
         from_fact(asked, found, fact, &mut changes);
     }
     let features = allocator.features();
-    let mut slices = allocator.inventory().slices().iter();
     let hidden = |slice: &crate::objects::ResourceSlice| {
         slice.per_device_node_selection.is_some() || !slice.shared_counters.is_empty()
     };
-    if !features.partitionable_devices && slices.clone().any(hidden) {
+    if !features.partitionable_devices && allocator.inventory().slices().any(hidden) {
         changes.push(Change::EnableGate { gate: GATE_PARTITIONABLE });
     }
     let shared = |device: &crate::objects::Device| device.allow_multiple_allocations == Some(true);
-    if !features.consumable_capacity && slices.any(|slice| slice.devices.iter().any(shared)) {
+    if !features.consumable_capacity
+        && allocator.inventory().slices().any(|slice| slice.devices.iter().any(shared))
+    {
         changes.push(Change::EnableGate { gate: GATE_CONSUMABLE });
     }
     changes.sort_by_key(Change::cost);
@@ -175,9 +172,8 @@ fn from_fact(asked: &Asked<'_>, found: &NoSolution, fact: &Fact, changes: &mut V
             }
         }
         Fact::Selector(selector) => {
-            let of_driver = |case: &super::SelectorCase| {
-                case.reads.iter().any(|read| read.what == ReadWhat::Driver)
-            };
+            let of_driver =
+                |case: &super::SelectorCase| case.reads.iter().any(|read| read.what == ReadWhat::Driver);
             // Devices of another driver are nothing that anybody wants instead.
             if !selector.cases.iter().any(of_driver) {
                 changes.push(Change::DropTerm {

@@ -125,7 +125,8 @@ pub(super) fn build(
         let mut requests = Vec::new();
         for row in own {
             let in_core = respected.contains(row.fact);
-            let forms = row.asks.clone().filter_map(|ask| form_node(model, &describer, ask, &mut listed, in_core));
+            let forms =
+                row.asks.clone().filter_map(|ask| form_node(model, &describer, ask, &mut listed, in_core));
             let forms = forms.collect();
             let request = model.asks.get(row.asks.start).map(|ask| ask.ask.base_name.to_owned());
             requests.push(RequestNode { request: request.unwrap_or_default(), in_core, forms });
@@ -165,7 +166,8 @@ fn form_node(
     listed: &mut Listed<'_, '_, '_, '_>,
     in_core: bool,
 ) -> Option<FormNode> {
-    let mut node = FormNode { form: describer.form(ask)?, free: 0, refused: Vec::new(), together: Vec::new() };
+    let mut node =
+        FormNode { form: describer.form(ask)?, free: 0, refused: Vec::new(), together: Vec::new() };
     if !in_core {
         return Some(node);
     }
@@ -234,7 +236,9 @@ fn nearest(
     for ask in first.into_iter().flat_map(|row| row.asks.clone()) {
         for (device, refusals) in model.refusals.get(ask).into_iter().flatten().enumerate() {
             let is_given = given.iter().any(|taken| {
-                taken.device == device && model.asks.get(taken.ask).map(|row| row.demand) == model.asks.get(ask).map(|row| row.demand)
+                taken.device == device
+                    && model.asks.get(taken.ask).map(|row| row.demand)
+                        == model.asks.get(ask).map(|row| row.demand)
             });
             if !is_given && best.is_none_or(|(_, _, fewest)| refusals.len() < fewest.len()) {
                 best = Some((ask, device, refusals));

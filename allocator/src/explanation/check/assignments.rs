@@ -224,8 +224,8 @@ impl Trial<'_, '_, '_> {
         let Some(seen) = self.world.devices.get(*device) else { return false };
         let shared_before = self.world.question.state.consumed_capacity(&seen.id).is_some()
             || picks.get(..place).unwrap_or_default().iter().any(|(_, other)| other == device);
-        !seen.reached.device.consumes_counters.is_empty()
-            && !(self.world.is_shareable(*device) && shared_before)
+        let is_further_share = self.world.is_shareable(*device) && shared_before;
+        !seen.reached.device.consumes_counters.is_empty() && !is_further_share
     }
 
     fn counters_hold(&self, picks: &[Pick]) -> bool {
@@ -290,11 +290,13 @@ impl Trial<'_, '_, '_> {
         // Where a constraint forgets, or treats the first device in its own way, the order matters.
         let lists = question.features.list_type_attributes;
         let latest = question.profile.distinct_memory == DistinctMemory::LatestOfRequest;
-        let ordered = constraints.iter().filter(|constraint| constraint.match_attribute.is_none()).any(|one| {
-            let name = one.distinct_attribute.as_deref().unwrap_or_default();
-            let found = self.world.devices.iter().filter_map(|device| attribute_of(&device.reached, name));
-            latest || found.into_iter().any(|value| values(value, lists).is_empty())
-        });
+        let ordered =
+            constraints.iter().filter(|constraint| constraint.match_attribute.is_none()).any(|one| {
+                let name = one.distinct_attribute.as_deref().unwrap_or_default();
+                let found =
+                    self.world.devices.iter().filter_map(|device| attribute_of(&device.reached, name));
+                latest || found.into_iter().any(|value| values(value, lists).is_empty())
+            });
         if ordered {
             return all.collect();
         }

@@ -16,8 +16,7 @@ pub(super) fn check(world: &World<'_, '_>, whole: &Restriction, fact: &Fact) -> 
         Fact::Constraint(constraint) => constraint_values(world, whole, constraint),
         Fact::Counter(counter) => counter_least(world, whole, counter),
         Fact::Capacity { capacity, devices, needed } => {
-            let numbers: Vec<usize> =
-                devices.iter().filter_map(|left| world.device(&left.device)).collect();
+            let numbers: Vec<usize> = devices.iter().filter_map(|left| world.device(&left.device)).collect();
             capacity_needed(world, whole, capacity, &numbers) == *needed
         }
         _ => true,
@@ -85,7 +84,8 @@ fn capacity_needed(
 ) -> Vec<(RequestName, Quantity)> {
     let mut needed: Vec<(RequestName, Quantity)> = Vec::new();
     for device in devices {
-        let Some(object) = world.devices.get(*device).and_then(|seen| seen.reached.device.capacity.get(capacity))
+        let Some(object) =
+            world.devices.get(*device).and_then(|seen| seen.reached.device.capacity.get(capacity))
         else {
             continue;
         };

@@ -73,6 +73,9 @@ impl From<OutOfSteps> for CheckError {
 ///
 /// `steps` bounds the work of each decision.
 pub fn check(question: &Question<'_>, core: &Core, steps: u64) -> Result<Checked, CheckError> {
+    let features = question.profile.name.known(question.features);
+    let profile = question.profile.for_features(features);
+    let question = &Question { profile: &profile, features, ..*question };
     let pools = verify::reach::pools(question).ok_or(CheckError::NodeSelectorBroken)?;
     let mut world = World::new(question, &pools);
     if let [Fact::NotFound { devices }] = core.facts.as_slice() {

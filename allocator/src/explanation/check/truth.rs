@@ -179,8 +179,7 @@ impl Judge<'_, '_, '_> {
             let form = self.form(name)?;
             for id in devices {
                 let device = self.device(id)?;
-                let (Some(asking), Some(seen)) =
-                    (self.world.forms.get(form), self.world.devices.get(device))
+                let (Some(asking), Some(seen)) = (self.world.forms.get(form), self.world.devices.get(device))
                 else {
                     continue;
                 };
@@ -266,7 +265,8 @@ impl Judge<'_, '_, '_> {
             format!("counter `{counter}` of set `{counter_set}` is not as stated")
         })?;
         let slices = self.world.pools.get(number).into_iter();
-        let slices = slices.flat_map(|pool| pool.reachable.iter().chain(&pool.withheld).chain(&pool.elsewhere));
+        let slices =
+            slices.flat_map(|pool| pool.reachable.iter().chain(&pool.withheld).chain(&pool.elsewhere));
         let devices: Vec<_> = slices.flat_map(|slice| &slice.devices).collect();
         for holder in holders {
             let takes = devices.iter().any(|device| {
@@ -303,10 +303,9 @@ fn is_read(read: &Read, seen: &Seen<'_>) -> bool {
     let driver = &seen.reached.slice.driver;
     match (&read.what, &read.value) {
         (ReadWhat::Driver, Some(ReadValue::Attribute(AttributeValue::String(value)))) => value == driver,
-        (
-            ReadWhat::AllowMultipleAllocations,
-            Some(ReadValue::Attribute(AttributeValue::Bool(value))),
-        ) => *value == (device.allow_multiple_allocations == Some(true)),
+        (ReadWhat::AllowMultipleAllocations, Some(ReadValue::Attribute(AttributeValue::Bool(value)))) => {
+            *value == (device.allow_multiple_allocations == Some(true))
+        }
         (ReadWhat::Attribute(name), value) => {
             let own = attribute_of(&seen.reached, name).cloned().map(ReadValue::Attribute);
             own == *value
