@@ -1,15 +1,14 @@
 //! What other claims already hold.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use drayage_cel::Quantity;
-use rustc_hash::FxHasher;
 
 use crate::amount;
 use crate::features::Features;
 use crate::objects::{AllocationResult, DeviceId, DeviceRequestAllocationResult, PoolId, SharedDeviceId};
+use crate::persistent::Map;
 
 /// Devices, shares of devices and capacity held by allocated claims.
 ///
@@ -17,19 +16,14 @@ use crate::objects::{AllocationResult, DeviceId, DeviceRequestAllocationResult, 
 /// for a what-if. Devices need not exist in any slice.
 #[derive(Clone, Debug, Default)]
 pub struct AllocatedState {
-    /// `None` until something is inserted. Pools are spread over a fixed number of buckets, so that a change
-    /// after a fork copies one bucket and the list of buckets, whatever the size of the cluster.
-    buckets: Option<Arc<[Bucket]>>,
+    /// Pools of which something is held.
+    pools: Map<PoolId, Arc<PoolBooks>>,
 }
-
-type Bucket = Arc<Vec<(PoolId, Arc<PoolBooks>)>>;
-
-const BUCKETS: usize = 128;
 
 /// What is held of the devices of one pool. Devices without anything held have no entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PoolBooks {
-    pub(crate) devices: BTreeMap<String, DeviceBooks>,
+    pub(crate) devices: BTreeMap<String, Arc<DeviceBooks>>,
 }
 
 /// What is held of one device.
@@ -168,31 +162,36 @@ impl AllocatedState {
 
     /// The books of a pool, if anything of it is held.
     pub(crate) fn pool(&self, id: &PoolId) -> Option<&PoolBooks> {
-        let bucket = self.buckets.as_ref()?.get(bucket_of(id))?;
-        bucket.iter().find(|(pool, _)| pool == id).map(|(_, books)| books.as_ref())
+        self.shared_pool(id).map(Arc::as_ref)
+    }
+
+    /// As [`pool`](Self::pool), to be kept. Equal pointers mean that nothing changed.
+    pub(crate) fn shared_pool(&self, id: &PoolId) -> Option<&Arc<PoolBooks>> {
+        self.pools.get(id)
+    }
+
+    /// Whether nothing is held at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pools.is_empty()
     }
 
     fn device(&self, id: &DeviceId) -> Option<&DeviceBooks> {
-        self.pool(&id.pool)?.devices.get(&id.device)
+        self.pool(&id.pool)?.devices.get(&id.device).map(Arc::as_ref)
     }
 
     fn change(&mut self, id: &DeviceId, change: impl FnOnce(&mut DeviceBooks)) {
-        let buckets = self.buckets.get_or_insert_with(|| (0..BUCKETS).map(|_| Bucket::default()).collect());
-        let Some(bucket) = Arc::make_mut(buckets).get_mut(bucket_of(&id.pool)) else { return };
-        let bucket = Arc::make_mut(bucket);
-        let position = bucket.iter().position(|(pool, _)| pool == &id.pool).unwrap_or_else(|| {
-            bucket.push((id.pool.clone(), Arc::default()));
-            bucket.len() - 1
-        });
-        let Some((_, pool)) = bucket.get_mut(position) else { return };
+        if self.pools.get(&id.pool).is_none() {
+            self.pools.insert(id.pool.clone(), Arc::default());
+        }
+        let Some(pool) = self.pools.get_mut(&id.pool) else { return };
         let pool = Arc::make_mut(pool);
         let mut books = pool.devices.remove(&id.device).unwrap_or_default();
-        change(&mut books);
+        change(Arc::make_mut(&mut books));
         if !books.is_empty() {
             pool.devices.insert(id.device.clone(), books);
         }
         if pool.devices.is_empty() {
-            bucket.swap_remove(position);
+            self.pools.remove(&id.pool);
         }
     }
 }
@@ -212,13 +211,6 @@ impl<'a> Holding<'a> {
             _ => Self::Device,
         }
     }
-}
-
-fn bucket_of(id: &PoolId) -> usize {
-    let mut hasher = FxHasher::default();
-    id.hash(&mut hasher);
-    // The upper bits of this hash are the better ones.
-    usize::try_from(hasher.finish() >> 57).unwrap_or_default() % BUCKETS
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod diagnosis;
 mod error;
 pub mod explanation;
 mod features;
+mod held;
 mod inventory;
 mod node_selection;
 pub mod objects;

@@ -40,6 +40,20 @@ impl<K: Hash + Eq + Clone, V: Clone> Map<K, V> {
         bucket.iter().find(|entry| entry.0 == hash && entry.1.borrow() == key).map(|entry| &entry.2)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn get_mut<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        self.get(key)?;
+        let hash = hash_of(key);
+        let mut entries = self.bucket_mut(hash)?.iter_mut();
+        entries.find(|entry| entry.0 == hash && entry.1.borrow() == key).map(|entry| &mut entry.2)
+    }
+
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         if self.len >= self.buckets.len() * FULL {
             self.grow();

@@ -147,7 +147,9 @@ impl<'a> Problem<'a> {
         selectors: &mut Selectors,
         claims: &[&'a ResourceClaim],
     ) -> Result<Self, AllocationError> {
-        let mut problem = Self { claims: Vec::with_capacity(claims.len()), choices: Vec::new() };
+        let requests = claims.iter().map(|claim| claim.requests.len()).sum();
+        let mut problem =
+            Self { claims: Vec::with_capacity(claims.len()), choices: Vec::with_capacity(requests) };
         for &claim in claims {
             problem.add_claim(setting, selectors, claim)?;
         }
@@ -165,16 +167,14 @@ impl<'a> Problem<'a> {
         let mut devices_at_least = 0_i64;
         for (index, request) in (0_u32..).zip(&claim.requests) {
             check_gates(setting.features, claim, request)?;
-            let wanted: Vec<Wanted<'a>> = match (&request.exactly, request.first_available.as_slice()) {
-                (_, alternatives @ [_, ..]) => {
-                    alternatives.iter().map(|alternative| Wanted::alternative(request, alternative)).collect()
-                }
-                (Some(exact), []) => vec![Wanted::exact(request, exact)],
-                (None, []) => {
-                    let detail = "neither exactly nor firstAvailable is set";
-                    return Err(request_error(ErrorKind::EmptyRequest, claim, &request.name, detail));
-                }
-            };
+            let alternatives = request.first_available.iter();
+            let alternatives = alternatives.map(|alternative| Wanted::alternative(request, alternative));
+            let exact = request.exactly.as_ref().filter(|_| request.first_available.is_empty());
+            if exact.is_none() && request.first_available.is_empty() {
+                let detail = "neither exactly nor firstAvailable is set";
+                return Err(request_error(ErrorKind::EmptyRequest, claim, &request.name, detail));
+            }
+            let wanted = alternatives.chain(exact.map(|exact| Wanted::exact(request, exact)));
             let start = number(self.choices.len());
             for wanted in wanted {
                 let claim_index = number(self.claims.len());

@@ -20,19 +20,19 @@ pub(crate) fn assemble(
     share_ids: &mut dyn FnMut() -> String,
 ) -> Result<Vec<AllocationResult>, AllocationError> {
     let mut results = Vec::with_capacity(problem.claims.len());
+    let mut rest = chosen;
     for (number, claim) in (0_u32..).zip(&problem.claims) {
-        let devices: Vec<&ChosenDevice> =
-            chosen.iter().filter(|device| problem.choice(device.choice).claim == number).collect();
-        let selected: Vec<&Choice<'_>> = (0_u32..)
-            .zip(&claim.requests)
-            .map(|(index, request)| {
-                let alternative = alternatives
-                    .iter()
-                    .find(|alternative| alternative.claim == number && alternative.request == index);
-                problem.choice(alternative.map_or(request.choices.start, |alternative| alternative.choice))
-            })
-            .collect();
-        let node_selector = node_selector(setting, node, &devices).map_err(|terms| {
+        // Devices are chosen for one claim after the other.
+        let of_claim = rest.partition_point(|device| problem.choice(device.choice).claim == number);
+        let (devices, others) = rest.split_at(of_claim);
+        rest = others;
+        let selected = (0_u32..).zip(&claim.requests).map(|(index, request)| {
+            let alternative = alternatives
+                .iter()
+                .find(|alternative| alternative.claim == number && alternative.request == index);
+            problem.choice(alternative.map_or(request.choices.start, |alternative| alternative.choice))
+        });
+        let node_selector = node_selector(setting, node, devices).map_err(|terms| {
             let message = format!(
                 "create NodeSelector for claim {}: unsupported ResourceSlice.NodeSelector with {terms} terms",
                 claim.claim.name
@@ -77,16 +77,19 @@ fn device_result(
 }
 
 /// Entries of classes in the order of requests, then entries of the claim.
-fn configuration(
+fn configuration<'s>(
     setting: &Setting<'_>,
     claim: &ClaimProblem<'_>,
-    selected: &[&Choice<'_>],
+    selected: &(impl Iterator<Item = &'s Choice<'s>> + Clone),
 ) -> Vec<DeviceAllocationConfiguration> {
     let mut entries: Vec<DeviceAllocationConfiguration> = Vec::new();
     // Where the entries of each class are, by class name.
     let mut classes: Vec<(&str, std::ops::Range<usize>)> = Vec::new();
-    for choice in selected {
+    for choice in selected.clone() {
         let class = choice.class;
+        if class.config.is_empty() {
+            continue;
+        }
         if let Some((_, range)) = classes.iter().find(|(name, _)| *name == class.name) {
             for entry in &mut entries[range.clone()] {
                 entry.requests.push(choice.result_name());
@@ -102,7 +105,7 @@ fn configuration(
         classes.push((&class.name, start..entries.len()));
     }
 
-    let pairs = || claim.requests.iter().zip(selected);
+    let pairs = || claim.requests.iter().zip(selected.clone());
     for config in &claim.claim.config {
         let naming = pairs().filter(|(request, choice)| names(&config.requests, request, choice)).count();
         let copies = match naming {
@@ -136,7 +139,7 @@ fn names(list: &[String], request: &RequestProblem<'_>, choice: &Choice<'_>) -> 
 fn node_selector(
     setting: &Setting<'_>,
     node: &Node,
-    devices: &[&ChosenDevice],
+    devices: &[ChosenDevice],
 ) -> Result<Option<NodeSelector>, usize> {
     let mut merged = NodeSelectorTerm::default();
     for chosen in devices {

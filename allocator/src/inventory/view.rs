@@ -8,6 +8,7 @@ use super::{DeviceRef, Inventory, Touched, length};
 use crate::constraints::AttributeColumn;
 use crate::error::{AllocationError, ErrorKind};
 use crate::features::Features;
+use crate::held::LastHeld;
 use crate::node_selection;
 use crate::objects::{Node, ResourceSlice};
 use crate::profile::{CounterSlices, Profile};
@@ -30,6 +31,8 @@ pub(crate) struct NodeView {
     pub(crate) verdicts: Remembered<VerdictColumn>,
     /// The attributes that constraints compare.
     pub(crate) attributes: Remembered<AttributeColumn>,
+    /// What other claims hold of the devices.
+    pub(crate) held: LastHeld,
 }
 
 /// One pool of a view.

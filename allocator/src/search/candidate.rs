@@ -1,16 +1,17 @@
 //! One device for one request: the tests in upstream's order, and their undoing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use drayage_cel::Quantity;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use crate::allocated::DeviceBooks;
 use crate::amount;
 use crate::capacity::{self, Amounts};
 use crate::constraints::ConstraintState;
 use crate::counters::{CounterLayout, CounterState};
+use crate::held::HeldDevices;
 use crate::objects::Device;
 use crate::problem::{Choice, Problem, Setting};
 use crate::taints;
@@ -21,8 +22,8 @@ pub(crate) struct Chosen<'s> {
     setting: &'s Setting<'s>,
     problem: &'s Problem<'s>,
     layout: &'s CounterLayout,
-    /// What other claims hold of the node's devices, by position.
-    held: FxHashMap<u32, &'s DeviceBooks>,
+    /// What other claims hold of the node's devices, if they hold anything.
+    held: Option<Arc<HeldDevices>>,
     /// The claims that use a device exclusively, by position.
     marks: FxHashMap<u32, SmallVec<[u32; 2]>>,
     counters: CounterState,
@@ -76,15 +77,7 @@ pub(crate) enum Refusal {
 
 impl<'s> Chosen<'s> {
     pub(crate) fn new(setting: &'s Setting<'s>, problem: &'s Problem<'s>, layout: &'s CounterLayout) -> Self {
-        let mut held = FxHashMap::default();
-        for pool in &setting.view.pools {
-            let Some(books) = setting.state.pool(&setting.inventory.pool(pool.pool).id) else { continue };
-            for (name, device) in &books.devices {
-                if let Some(position) = pool.position_of(setting.inventory, setting.view, name) {
-                    held.insert(position, device);
-                }
-            }
-        }
+        let held = setting.view.held.find(setting.inventory, setting.view, setting.state);
         let constraints = problem.claims.iter().map(|claim| {
             let states = claim.constraints.iter();
             states.map(|constraint| constraint.initial_state(setting.profile)).collect()
@@ -118,8 +111,8 @@ impl<'s> Chosen<'s> {
     }
 
     /// What other claims consume of the device's capacity.
-    pub(crate) fn held_capacity(&self, position: u32) -> Option<&'s Amounts> {
-        self.held.get(&position).and_then(|books| books.capacity.as_ref())
+    pub(crate) fn held_capacity(&self, position: u32) -> Option<&Amounts> {
+        held_capacity(self.held.as_deref(), position)
     }
 
     /// The claims that use the device exclusively in this search.
@@ -158,7 +151,7 @@ impl<'s> Chosen<'s> {
         if choice.admin_access {
             marks.is_some_and(|claims| claims.contains(&choice.claim))
         } else {
-            self.held.get(&position).is_some_and(|books| books.exclusive)
+            self.held.as_ref().is_some_and(|held| held.is_exclusive(position))
                 || marks.is_some_and(|claims| !claims.is_empty())
         }
     }
@@ -177,7 +170,7 @@ impl<'s> Chosen<'s> {
             .amounts
             .entry((number, position))
             .or_insert_with(|| capacity::consumption(requested, &device.capacity).ok());
-        let allocated = self.held.get(&position).and_then(|books| books.capacity.as_ref());
+        let allocated = held_capacity(self.held.as_deref(), position);
         let running = self.shares.get(&position).map(|share| &share.consumed);
         amounts.as_ref().is_some_and(|amounts| {
             capacity::shortage(amounts, &device.capacity, allocated, running).is_none()
@@ -213,9 +206,8 @@ impl<'s> Chosen<'s> {
             return Err(Refusal::CountersDisabled);
         }
         // A device that is shared already was charged with its counters by the first share.
-        let charged = shareable
-            && (self.shares.contains_key(&position)
-                || self.held.get(&position).is_some_and(|books| books.capacity.is_some()));
+        let charged =
+            shareable && (self.shares.contains_key(&position) || self.held_capacity(position).is_some());
         let takes_counters = !charged && !device.consumes_counters.is_empty();
         if takes_counters {
             self.take_counters(position).map_err(Refusal::Counters)?;
@@ -338,4 +330,8 @@ impl<'s> Chosen<'s> {
     pub(crate) fn is_shareable(&self, device: &Device) -> bool {
         self.setting.features.consumable_capacity && device.allow_multiple_allocations == Some(true)
     }
+}
+
+fn held_capacity(held: Option<&HeldDevices>, position: u32) -> Option<&Amounts> {
+    held.and_then(|held| held.get(position)).and_then(|books| books.capacity.as_ref())
 }

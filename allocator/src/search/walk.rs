@@ -84,8 +84,6 @@ pub(crate) struct Walk<'w, 's> {
     problem: &'s Problem<'s>,
     chosen: &'w mut Chosen<'s>,
     frames: Vec<Frame>,
-    /// By choice and position: what [`Choice::selects`](crate::problem::Choice::selects) said.
-    selected: Vec<Option<bool>>,
     steps: &'w mut u64,
     budget: u64,
     /// How many choices may still fail before the walk asks for a guide.
@@ -105,13 +103,11 @@ impl<'w, 's> Walk<'w, 's> {
         steps: &'w mut u64,
         budget: u64,
     ) -> Self {
-        let selected = vec![None; problem.choices.len() * setting.view.positions.len()];
         Self {
             setting,
             problem,
             chosen,
             frames: Vec::new(),
-            selected,
             steps,
             budget,
             patience: None,
@@ -135,16 +131,10 @@ impl<'w, 's> Walk<'w, 's> {
         self.frames.clear();
         self.patience = None;
         let (setting, problem) = (self.setting, self.problem);
-        let positions = setting.view.positions.len();
-        let selected = &mut self.selected;
         self.guide = Guide::new(problem, self.chosen, setting.profile, |number, position| {
-            let slot = &mut selected[number as usize * positions + position as usize];
-            if slot.is_none() {
-                let choice = problem.choice(number);
-                let claim = problem.claims[choice.claim as usize].claim;
-                *slot = choice.selects(setting, claim, position).ok();
-            }
-            *slot
+            let choice = problem.choice(number);
+            let claim = problem.claims[choice.claim as usize].claim;
+            choice.selects(setting, claim, position).ok()
         });
         self.run()
     }
@@ -370,16 +360,10 @@ impl<'w, 's> Walk<'w, 's> {
         Some(tried)
     }
 
-    fn selects(&mut self, number: u32, position: u32) -> Result<bool, AllocationError> {
-        let slot = number as usize * self.setting.view.positions.len() + position as usize;
-        if let Some(known) = self.selected[slot] {
-            return Ok(known);
-        }
+    fn selects(&self, number: u32, position: u32) -> Result<bool, AllocationError> {
         let choice = self.problem.choice(number);
         let claim = self.problem.claims[choice.claim as usize].claim;
-        let selected = choice.selects(self.setting, claim, position)?;
-        self.selected[slot] = Some(selected);
-        Ok(selected)
+        choice.selects(self.setting, claim, position)
     }
 
     fn constraint_error(&self, number: u32, position: u32) -> AllocationError {
