@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use crate::inventory::{Inventory, NodeView};
 use crate::objects::{AttributeValue, Device, DeviceConstraint};
-use crate::profile::{DistinctMemory, Profile};
+use crate::profile::{DistinctMemory, DistinctValues, Profile};
 
 /// A constraint, and the value of its attribute for each device of a node.
 #[derive(Debug)]
@@ -52,6 +52,7 @@ impl<'a> Constraint<'a> {
         inventory: &Inventory,
         view: &'a NodeView,
         list_type_attributes: bool,
+        distinct_values: DistinctValues,
     ) -> Option<Self> {
         let (kind, attribute) = match (&constraint.match_attribute, &constraint.distinct_attribute) {
             (Some(attribute), _) => (ConstraintKind::Match, attribute.as_str()),
@@ -60,7 +61,15 @@ impl<'a> Constraint<'a> {
         };
         let column = view.attributes.get(
             |column| column.kind == kind && column.attribute == attribute,
-            || AttributeColumn::new(kind, attribute, inventory, view, list_type_attributes),
+            || {
+                AttributeColumn::new(
+                    kind,
+                    attribute,
+                    inventory,
+                    view,
+                    (list_type_attributes, distinct_values),
+                )
+            },
         );
         Some(Self { kind, requests: &constraint.requests, column })
     }
@@ -136,7 +145,7 @@ impl AttributeColumn {
         attribute: &str,
         inventory: &Inventory,
         view: &NodeView,
-        list_type_attributes: bool,
+        (list_type_attributes, distinct_values): (bool, DistinctValues),
     ) -> Self {
         let found = view.positions.iter().map(|position| {
             let driver = &inventory.slice_of(position.device).driver;
@@ -148,6 +157,8 @@ impl AttributeColumn {
         } else {
             (classes_of_values(found), None)
         };
+        let by_place = kind == ConstraintKind::Distinct && distinct_values == DistinctValues::Places;
+        let values = if by_place { told_apart_by_place(values) } else { values };
         let has_larger_sets = sets.iter().flatten().any(|set| set.len() > 1);
         Self { kind, attribute: attribute.to_owned(), values, sets, has_larger_sets }
     }
@@ -266,6 +277,15 @@ fn classes_of_values<'v>(found: impl Iterator<Item = Option<&'v AttributeValue>>
         }
     };
     found.map(class).collect()
+}
+
+/// Each value equal to nothing but itself.
+fn told_apart_by_place(values: Vec<AttributeClass>) -> Vec<AttributeClass> {
+    let places = (0_u32..).zip(values).map(|(position, value)| match value {
+        AttributeClass::Value(_) => AttributeClass::Value(position),
+        other => other,
+    });
+    places.collect()
 }
 
 /// Values told apart as sets of elements; a scalar is a set of one. A device whose set is empty is refused by

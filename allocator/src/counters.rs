@@ -4,23 +4,23 @@ use std::collections::BTreeMap;
 
 use drayage_cel::Quantity;
 
-use crate::allocated::AllocatedState;
+use crate::allocated::{AllocatedState, DeviceBooks};
 use crate::amount;
 use crate::inventory::{Inventory, NodeView, PoolState};
-use crate::objects::{Device, PoolId};
+use crate::objects::{CounterSet, Device, PoolId};
 use crate::profile::{CounterBooks, Profile};
 
 /// The counters of a node's pools and what each device takes of them. Depends on slices only.
 ///
 /// Pools whose devices consume counters are put into books; with [`CounterBooks::PoolName`] pools of equal name
-/// share one.
+/// share one, with [`CounterBooks::Slice`] each slice of a pool has its own.
 #[derive(Debug, Default)]
 pub(crate) struct CounterLayout {
     pub(crate) books: Vec<CounterBook>,
-    /// By pool of the view: its book.
-    book_of_pool: Vec<Option<u32>>,
-    /// By position: what the device takes. Empty where no device of the node consumes counters.
-    consumption: Vec<Consumption>,
+    /// By position: the book of the device and what it takes. Empty where no device of the node consumes counters.
+    consumption: Vec<Option<(u32, Consumption)>>,
+    /// Whether devices of which other claims hold shares take their counters.
+    shares_take: bool,
 }
 
 /// What a device takes: number of the counter in its book, and amount.
@@ -31,8 +31,18 @@ pub(crate) type Consumption = Vec<(u32, Quantity)>;
 pub(crate) struct CounterBook {
     /// Counter set and counter.
     pub(crate) names: Vec<(String, String)>,
-    /// Pools of the view in this book, each with the full amount of the counters it has.
-    pub(crate) pools: Vec<(u32, Totals)>,
+    /// Where the counters are from.
+    pub(crate) sources: Vec<CounterSource>,
+}
+
+/// A pool, or a slice of it, and the full amount of the counters it has.
+#[derive(Debug)]
+pub(crate) struct CounterSource {
+    /// In the view.
+    pub(crate) pool: u32,
+    /// The slice whose devices take from here; `None` for all of the pool.
+    slice: Option<u32>,
+    totals: Totals,
 }
 
 /// Amounts by number of the counter; `None` where the pool has no such counter.
@@ -40,16 +50,43 @@ pub(crate) type Totals = Vec<Option<Quantity>>;
 
 impl CounterLayout {
     pub(crate) fn new(inventory: &Inventory, view: &NodeView, profile: Profile) -> Self {
-        let mut layout = Self { book_of_pool: vec![None; view.pools.len()], ..Self::default() };
+        let mut layout = Self { shares_take: profile.held_shares_take_counters, ..Self::default() };
+        let mut books = vec![None; view.len() as usize];
         let mut book_by_name: BTreeMap<&str, u32> = BTreeMap::new();
         for (pool, pool_view) in (0_u32..).zip(&view.pools) {
             let PoolState::Usable(slices) = &pool_view.state else { continue };
-            let mut positions = pool_view.positions.clone();
-            if positions.all(|position| inventory.device(view.device(position)).consumes_counters.is_empty())
-            {
+            let consumes =
+                |position: u32| !inventory.device(view.device(position)).consumes_counters.is_empty();
+            if !pool_view.positions.clone().any(consumes) {
                 continue;
             }
-            let number = u32::try_from(layout.books.len()).unwrap_or(u32::MAX);
+            if profile.counter_books == CounterBooks::Slice {
+                let mut start = pool_view.positions.start;
+                for &slice in &slices.devices {
+                    let end = start + u32::try_from(inventory.slice(slice).devices.len()).unwrap_or_default();
+                    if (start..end).any(consumes) {
+                        books[start as usize..end as usize].fill(Some(length(&layout.books)));
+                        // Of sets with one name the last counts.
+                        let sets = inventory.slice(slice).shared_counters.iter();
+                        let sets: BTreeMap<&str, &CounterSet> =
+                            sets.map(|set| (set.name.as_str(), set)).collect();
+                        let mut book = CounterBook::default();
+                        book.add(pool, Some(slice), sets.into_values());
+                        // Counters that do not exist are not limited.
+                        for device in &inventory.slice(slice).devices {
+                            for entry in &device.consumes_counters {
+                                for counter in entry.counters.keys() {
+                                    book.number(&entry.counter_set, counter);
+                                }
+                            }
+                        }
+                        layout.books.push(book);
+                    }
+                    start = end;
+                }
+                continue;
+            }
+            let number = length(&layout.books);
             let number = match profile.counter_books {
                 CounterBooks::Pool | CounterBooks::Slice => number,
                 CounterBooks::PoolName => {
@@ -59,45 +96,56 @@ impl CounterLayout {
             if number as usize == layout.books.len() {
                 layout.books.push(CounterBook::default());
             }
-            layout.book_of_pool[pool as usize] = Some(number);
-            let book = &mut layout.books[number as usize];
-            let mut totals = Totals::new();
-            for counter_set in slices.counter_sets(inventory) {
-                for (counter, amount) in &counter_set.counters {
-                    let index = book.number(&counter_set.name, counter) as usize;
-                    totals.resize(totals.len().max(index + 1), None);
-                    totals[index] = Some(amount.clone());
-                }
-            }
-            book.pools.push((pool, totals));
+            books[pool_view.positions.start as usize..pool_view.positions.end as usize].fill(Some(number));
+            layout.books[number as usize].add(pool, None, slices.counter_sets(inventory));
         }
         if !layout.books.is_empty() {
-            layout.consumption = (0..view.len())
-                .map(|position| match layout.book_of_pool[view.pool_of(position) as usize] {
-                    Some(book) => {
-                        layout.books[book as usize].consumption(inventory.device(view.device(position)))
-                    }
-                    None => Consumption::new(),
-                })
-                .collect();
+            let taken = (0..view.len()).zip(books).map(|(position, book)| {
+                let device = inventory.device(view.device(position));
+                book.map(|book: u32| (book, layout.books[book as usize].consumption(device)))
+            });
+            layout.consumption = taken.collect();
         }
         layout
     }
 
     /// The book of the device at a position and what it takes from there, if it consumes counters.
-    pub(crate) fn consumption(&self, view: &NodeView, position: u32) -> Option<(u32, &[(u32, Quantity)])> {
-        let consumption = self.consumption.get(position as usize)?;
-        let book = *self.book_of_pool.get(view.pool_of(position) as usize)?;
-        Some((book?, consumption))
+    pub(crate) fn consumption(&self, position: u32) -> Option<(u32, &[(u32, Quantity)])> {
+        let (book, consumption) = self.consumption.get(position as usize)?.as_ref()?;
+        Some((*book, consumption))
+    }
+
+    /// What is left of a book's counters for the devices of a pool, see [`CounterBook::available`].
+    pub(crate) fn available(
+        &self,
+        book: u32,
+        pool: u32,
+        inventory: &Inventory,
+        view: &NodeView,
+        state: &AllocatedState,
+    ) -> Totals {
+        self.books[book as usize].available(pool, self.shares_take, inventory, view, state)
     }
 
     /// Whether some book belongs to several pools, so that the order of the search decides what is available.
     pub(crate) fn mixes_pools(&self) -> bool {
-        self.books.iter().any(|book| book.pools.len() > 1)
+        self.books.iter().any(|book| book.sources.len() > 1)
     }
 }
 
 impl CounterBook {
+    fn add<'a>(&mut self, pool: u32, slice: Option<u32>, counter_sets: impl Iterator<Item = &'a CounterSet>) {
+        let mut totals = Totals::new();
+        for counter_set in counter_sets {
+            for (counter, amount) in &counter_set.counters {
+                let index = self.number(&counter_set.name, counter) as usize;
+                totals.resize(totals.len().max(index + 1), None);
+                totals[index] = Some(amount.clone());
+            }
+        }
+        self.sources.push(CounterSource { pool, slice, totals });
+    }
+
     fn number(&mut self, counter_set: &str, counter: &str) -> u32 {
         let found = self.find(counter_set, counter);
         found.unwrap_or_else(|| {
@@ -128,15 +176,16 @@ impl CounterBook {
 
     /// What is left of a pool's counters after all allocated devices of the pool, on whatever node, took theirs.
     /// Negative where more was allocated than there is.
-    pub(crate) fn available(
+    fn available(
         &self,
         pool: u32,
+        shares_take: bool,
         inventory: &Inventory,
         view: &NodeView,
         state: &AllocatedState,
     ) -> Totals {
-        let totals = self.pools.iter().find(|(other, _)| *other == pool);
-        let mut available = totals.map(|(_, totals)| totals.clone()).unwrap_or_default();
+        let source = self.sources.iter().find(|source| source.pool == pool);
+        let mut available = source.map(|source| source.totals.clone()).unwrap_or_default();
         available.resize(self.names.len(), None);
         let pool_view = &view.pools[pool as usize];
         let PoolState::Usable(slices) = &pool_view.state else { return available };
@@ -149,18 +198,29 @@ impl CounterBook {
                 }
             }
         };
-        for name in books.devices.keys() {
-            if let Some(position) = pool_view.position_of(inventory, view, name) {
-                deduct(inventory.device(view.device(position)));
+        let takes = |held: &DeviceBooks| shares_take || held.exclusive;
+        let slice = source.and_then(|source| source.slice);
+        for (name, _) in books.devices.iter().filter(|(_, held)| takes(held)) {
+            let position = pool_view.position_of(inventory, view, name);
+            let device = position.map(|position| view.device(position));
+            if let Some(device) = device
+                && slice.is_none_or(|slice| device.slice == slice)
+            {
+                deduct(inventory.device(device));
             }
         }
         for device in slices.elsewhere.iter().flat_map(|slice| &inventory.slice(*slice).devices) {
-            if books.devices.contains_key(&device.name) {
+            if books.devices.get(&device.name).is_some_and(|held| takes(held)) {
                 deduct(device);
             }
         }
         available
     }
+}
+
+/// Books are counted with 32 bits; each has a device.
+fn length(books: &[CounterBook]) -> u32 {
+    u32::try_from(books.len()).unwrap_or(u32::MAX)
 }
 
 /// The running books of one search.

@@ -53,7 +53,7 @@ pub enum ErrorKind {
     UnknownAllocationMode,
     /// A request asks for all devices while a pool is incomplete.
     PoolIncomplete,
-    /// A request asks for all devices while a pool is invalid.
+    /// A request asks for all devices while a pool is invalid; in 1.34 any search that gets to an invalid pool.
     PoolInvalid,
     /// A claim needs more devices than one allocation result holds.
     TooManyDevices,
@@ -69,6 +69,9 @@ pub enum ErrorKind {
     NodeSelectorTerms,
     /// Nothing fits, and a pool of the node is invalid.
     InvalidPools,
+    /// Upstream's own code ends with a panic on this input, as 1.34 does where it looks at a device that its slice
+    /// does not have.
+    Panic,
 }
 
 impl ErrorKind {
@@ -93,6 +96,7 @@ impl ErrorKind {
             Self::AllDevicesConstraint => "all-devices-constraint",
             Self::NodeSelectorTerms => "node-selector-terms",
             Self::InvalidPools => "invalid-pools",
+            Self::Panic => "panic",
         }
     }
 }

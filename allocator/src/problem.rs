@@ -14,7 +14,7 @@ use crate::objects::{
     AllocationMode, DeviceClass, DeviceRequest, DeviceSelector, DeviceSubRequest, DeviceToleration,
     ExactDeviceRequest, ResourceClaim,
 };
-use crate::profile::Profile;
+use crate::profile::{AllSelection, CapacityOff, ClaimLimit, DistinctValues, Profile};
 use crate::selectors::{SelectorError, Selectors, Verdict, VerdictColumn};
 
 /// The most devices one claim's allocation result can hold.
@@ -166,7 +166,7 @@ impl<'a> Problem<'a> {
         let mut requests = Vec::with_capacity(claim.requests.len());
         let mut devices_at_least = 0_i64;
         for (index, request) in (0_u32..).zip(&claim.requests) {
-            check_gates(setting.features, claim, request)?;
+            check_gates(setting, claim, request)?;
             let alternatives = request.first_available.iter();
             let alternatives = alternatives.map(|alternative| Wanted::alternative(request, alternative));
             let exact = request.exactly.as_ref().filter(|_| request.first_available.is_empty());
@@ -176,19 +176,38 @@ impl<'a> Problem<'a> {
             }
             let wanted = alternatives.chain(exact.map(|exact| Wanted::exact(request, exact)));
             let start = number(self.choices.len());
-            for wanted in wanted {
+            // What the first alternative selects, if it is for all devices.
+            let mut of_first = None;
+            for (alternative, wanted) in wanted.enumerate() {
                 let claim_index = number(self.claims.len());
-                let choice = choose(setting, selectors, claim, (claim_index, index), &wanted)?;
+                let known = match setting.profile.all_selection {
+                    AllSelection::OfFirst if alternative == 1 => of_first.take(),
+                    AllSelection::OfFirst | AllSelection::Own => None,
+                };
+                let (choice, selected) =
+                    choose(setting, selectors, claim, (claim_index, index), &wanted, known)?;
+                if alternative == 0 {
+                    of_first = selected;
+                }
                 self.choices.push(choice);
             }
             let choices = start..number(self.choices.len());
             let smallest = self.choices[start as usize..].iter().map(|choice| choice.count).min();
+            let smallest = smallest.unwrap_or_default();
+            if setting.profile.claim_limit == ClaimLimit::EachRequest
+                && smallest > RESULTS_MAX.saturating_sub(devices_at_least)
+            {
+                let detail = format!(
+                    "adding {smallest} devices exceeds the claim limit of {RESULTS_MAX}, with {devices_at_least} already accounted for"
+                );
+                return Err(request_error(ErrorKind::TooManyDevices, claim, &request.name, &detail));
+            }
             // Wraps as upstream's sum does; counts that large come from objects no API server accepted.
-            devices_at_least = devices_at_least.wrapping_add(smallest.unwrap_or_default());
+            devices_at_least = devices_at_least.wrapping_add(smallest);
             let has_alternatives = !request.first_available.is_empty();
             requests.push(RequestProblem { request, choices, has_alternatives });
         }
-        if devices_at_least > RESULTS_MAX {
+        if setting.profile.claim_limit == ClaimLimit::WholeClaim && devices_at_least > RESULTS_MAX {
             let message = format!(
                 "claim {}: number of requested devices {devices_at_least} exceeds the claim limit of {RESULTS_MAX}",
                 claim.full_name()
@@ -199,7 +218,11 @@ impl<'a> Problem<'a> {
         let mut constraints = Vec::with_capacity(claim.constraints.len());
         for (index, constraint) in claim.constraints.iter().enumerate() {
             let lists = setting.features.list_type_attributes;
-            let Some(constraint) = Constraint::new(constraint, setting.inventory, setting.view, lists) else {
+            let unsupported = setting.profile.distinct_values == DistinctValues::Unsupported
+                && constraint.match_attribute.is_none();
+            let values = setting.profile.distinct_values;
+            let compared = Constraint::new(constraint, setting.inventory, setting.view, lists, values);
+            let Some(constraint) = compared.filter(|_| !unsupported) else {
                 let message = format!(
                     "claim {}, constraint #{index}: empty constraint (unsupported constraint type?)",
                     claim.full_name()
@@ -288,15 +311,16 @@ impl Choice<'_> {
 }
 
 fn check_gates(
-    features: Features,
+    setting: &Setting<'_>,
     claim: &ResourceClaim,
     request: &DeviceRequest,
 ) -> Result<(), AllocationError> {
+    let Setting { features, profile, .. } = setting;
     if !features.prioritized_list && !request.first_available.is_empty() {
         let detail = "has subrequests, but the DRAPrioritizedList feature is disabled";
         return Err(request_error(ErrorKind::PrioritizedListDisabled, claim, &request.name, detail));
     }
-    if features.consumable_capacity {
+    if features.consumable_capacity || profile.capacity_off == CapacityOff::Ignored {
         return Ok(());
     }
     let detail = "has capacity requests, but the DRAConsumableCapacity feature is disabled";
@@ -304,6 +328,9 @@ fn check_gates(
         return Err(request_error(ErrorKind::ConsumableCapacityDisabled, claim, &request.name, detail));
     }
     match request.first_available.iter().find(|alternative| alternative.capacity.is_some()) {
+        Some(_) if profile.capacity_off == CapacityOff::ErrorOfRequest => {
+            Err(request_error(ErrorKind::ConsumableCapacityDisabled, claim, &request.name, detail))
+        }
         Some(alternative) => {
             let message = format!("claim {}, subrequest {}: {detail}", claim.full_name(), alternative.name);
             Err(AllocationError::new(ErrorKind::ConsumableCapacityDisabled, message))
@@ -318,7 +345,8 @@ fn choose<'a>(
     claim: &'a ResourceClaim,
     (claim_index, request_index): (u32, u32),
     wanted: &Wanted<'a>,
-) -> Result<Choice<'a>, AllocationError> {
+    known: Option<Vec<u32>>,
+) -> Result<(Choice<'a>, Option<Vec<u32>>), AllocationError> {
     let error = |kind, detail: &str| Err(request_error(kind, claim, wanted.name, detail));
     if let Some(index) = wanted.selectors.iter().position(|selector| selector.cel.is_none()) {
         let message = format!(
@@ -367,10 +395,17 @@ fn choose<'a>(
         capacity: wanted.capacity,
         constraints: Vec::new(),
     };
+    let mut selected = None;
     match wanted.mode {
         AllocationMode::ExactCount => {}
         AllocationMode::All => {
-            let devices = all_devices(setting, claim, &choice)?;
+            let devices = match known {
+                Some(devices) => devices,
+                None => all_devices(setting, claim, &choice)?,
+            };
+            selected = Some(devices.clone());
+            let devices: Vec<u32> =
+                devices.into_iter().filter(|position| has_capacity(setting, &choice, *position)).collect();
             choice.count = i64::try_from(devices.len()).unwrap_or(i64::MAX);
             choice.all_devices = Some(devices);
         }
@@ -378,10 +413,10 @@ fn choose<'a>(
             return error(ErrorKind::UnknownAllocationMode, &format!("unsupported count mode {mode}"));
         }
     }
-    Ok(choice)
+    Ok((choice, selected))
 }
 
-/// The devices of a request for all devices. Any incomplete or invalid pool of the node is an error, whatever
+/// The devices that a request for all devices selects. Any incomplete or invalid pool of the node is an error, whatever
 /// its driver.
 fn all_devices(
     setting: &Setting<'_>,
@@ -391,10 +426,17 @@ fn all_devices(
     let Setting { inventory, view, .. } = setting;
     let mut devices = Vec::new();
     for pool in &view.pools {
-        let broken = match pool.state {
-            PoolState::Usable(_) => None,
-            PoolState::Incomplete => Some((ErrorKind::PoolIncomplete, "being updated")),
-            PoolState::Invalid => Some((ErrorKind::PoolInvalid, "invalid")),
+        let incomplete = match &pool.state {
+            PoolState::Usable(slices) => slices.incomplete,
+            PoolState::Incomplete => true,
+            PoolState::Invalid(why) => why.incomplete,
+        };
+        let broken = if incomplete {
+            Some((ErrorKind::PoolIncomplete, "being updated"))
+        } else if matches!(pool.state, PoolState::Invalid(_)) {
+            Some((ErrorKind::PoolInvalid, "invalid"))
+        } else {
+            None
         };
         if let Some((kind, how)) = broken {
             let detail = format!(
@@ -404,7 +446,7 @@ fn all_devices(
             return Err(request_error(kind, claim, choice.name, &detail));
         }
         for position in pool.positions.clone() {
-            if choice.selects(setting, claim, position)? && has_capacity(setting, choice, position) {
+            if choice.selects(setting, claim, position)? {
                 devices.push(position);
             }
         }

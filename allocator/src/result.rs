@@ -8,6 +8,7 @@ use crate::objects::{
     Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm,
 };
 use crate::problem::{Choice, ClaimProblem, Problem, RequestProblem, Setting};
+use crate::profile::NodePin;
 use crate::search::{ChosenDevice, SelectedAlternative};
 
 /// The result of each claim. The error is that of a chosen device whose node selector cannot be merged.
@@ -67,7 +68,11 @@ fn device_result(
         pool: slice.pool.name.clone(),
         device: device.name.clone(),
         admin_access: choice.admin_access.then_some(true),
-        tolerations: choice.tolerations.to_vec(),
+        tolerations: if setting.profile.tolerations_in_results {
+            choice.tolerations.to_vec()
+        } else {
+            Vec::new()
+        },
         binding_conditions: device.binding_conditions.clone().filter(|_| with_conditions),
         binding_failure_conditions: device.binding_failure_conditions.clone().filter(|_| with_conditions),
         share_id: chosen.share.is_some().then(share_ids),
@@ -151,11 +156,17 @@ fn node_selector(
         } else {
             (&slice.node_name, &slice.node_selector)
         };
-        if name.is_some() || device.binds_to_node {
+        let pinned = match setting.profile.node_pin {
+            NodePin::NameInSlice => name.as_ref(),
+            NodePin::TriedNode => {
+                name.as_ref().map(|_| &node.name).or(device.binds_to_node.then_some(&node.name))
+            }
+        };
+        if let Some(name) = pinned {
             let this_node = NodeSelectorRequirement {
                 key: "metadata.name".to_owned(),
                 operator: "In".to_owned(),
-                values: vec![node.name.clone()],
+                values: vec![name.clone()],
             };
             let term = NodeSelectorTerm { match_fields: vec![this_node], match_expressions: Vec::new() };
             return Ok(Some(NodeSelector { terms: vec![term] }));

@@ -15,6 +15,8 @@ use crate::profile::Profile;
 #[derive(Clone, Debug)]
 pub(crate) struct Selectors {
     compiler: Arc<Compiler>,
+    /// Whether expressions see that a device allows multiple allocations.
+    with_sharing: bool,
     by_text: FxHashMap<Arc<str>, Arc<Expression>>,
 }
 
@@ -25,6 +27,7 @@ pub(crate) struct Selectors {
 #[derive(Debug)]
 pub(crate) struct Expression {
     program: Result<Program, String>,
+    with_sharing: bool,
     agreement: Option<Agreement>,
     /// Results by fingerprint of what is read, each with a device that has it.
     results: Mutex<FxHashMap<u64, Vec<(Example, Verdict)>>>,
@@ -64,7 +67,11 @@ impl Selectors {
             consumable_capacity: features.consumable_capacity,
             list_type_attributes: features.list_type_attributes,
         });
-        Self { compiler: Arc::new(compiler), by_text: FxHashMap::default() }
+        Self {
+            compiler: Arc::new(compiler),
+            with_sharing: profile.selectors_see_sharing,
+            by_text: FxHashMap::default(),
+        }
     }
 
     /// The expression of a selector, `None` for a selector that is not CEL.
@@ -73,7 +80,8 @@ impl Selectors {
         if !self.by_text.contains_key(text) {
             let program = self.compiler.compile_selector(text).map_err(|error| error.to_string());
             let agreement = program.as_ref().ok().and_then(|program| Agreement::new(program.references()));
-            let expression = Expression { program, agreement, results: Mutex::default() };
+            let expression =
+                Expression { program, with_sharing: self.with_sharing, agreement, results: Mutex::default() };
             self.by_text.insert(text.into(), Arc::new(expression));
         }
         self.by_text.get(text)
@@ -117,7 +125,7 @@ impl Expression {
     fn verdict(&self, inventory: &Inventory, view: &NodeView, position: u32) -> Verdict {
         let Ok(program) = &self.program else { return Verdict::Error };
         let device = view.device(position);
-        let evaluate = || match program.matches(&inventory.cel_device(device)) {
+        let evaluate = || match program.matches(&inventory.cel_device(device, self.with_sharing)) {
             Ok(true) => Verdict::True,
             Ok(false) => Verdict::False,
             Err(_) => Verdict::Error,
@@ -151,7 +159,7 @@ impl Expression {
         match &self.program {
             Err(error) => SelectorError::Compile(error.clone()),
             Ok(program) => {
-                let result = program.matches(&inventory.cel_device(view.device(position)));
+                let result = program.matches(&inventory.cel_device(view.device(position), self.with_sharing));
                 SelectorError::Runtime(result.err().map(|error| error.to_string()).unwrap_or_default())
             }
         }

@@ -1,15 +1,16 @@
 //! Device taints and tolerations (KEP-5055).
 
 use crate::objects::{DeviceTaint, DeviceToleration};
+use crate::profile::TaintEffects;
 
-/// The first taint that keeps a request with these tolerations from using a device. Taints with other effects
-/// than `NoSchedule` and `NoExecute` keep nobody away.
+/// The first taint that keeps a request with these tolerations from using a device.
 pub(crate) fn untolerated<'a>(
     taints: &'a [DeviceTaint],
     tolerations: &[DeviceToleration],
+    effects: TaintEffects,
 ) -> Option<&'a DeviceTaint> {
     taints.iter().find(|taint| {
-        matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute")
+        (effects == TaintEffects::Any || matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute"))
             && !tolerations.iter().any(|toleration| tolerates(toleration, taint))
     })
 }
@@ -54,7 +55,11 @@ mod tests {
             (toleration("k", "Exists", "", "NoExecute"), false),
             (toleration("k", "In", "v", ""), false),
         ] {
-            let refused = untolerated(std::slice::from_ref(&taint), std::slice::from_ref(&toleration));
+            let refused = untolerated(
+                std::slice::from_ref(&taint),
+                std::slice::from_ref(&toleration),
+                TaintEffects::NoScheduleAndNoExecute,
+            );
             assert_eq!(refused.is_none(), expected, "{toleration:?}");
         }
     }
@@ -63,7 +68,9 @@ mod tests {
     fn unknown_effects_and_none_keep_nobody_away() {
         for effect in ["None", "", "PreferNoSchedule"] {
             let taint = DeviceTaint { key: "k".to_owned(), value: String::new(), effect: effect.to_owned() };
-            assert_eq!(untolerated(&[taint], &[]), None);
+            let taints = [taint];
+            assert_eq!(untolerated(&taints, &[], TaintEffects::NoScheduleAndNoExecute), None);
+            assert_eq!(untolerated(&taints, &[], TaintEffects::Any), Some(&taints[0]));
         }
     }
 }

@@ -251,7 +251,11 @@ impl<'c, 'a> Context<'c, 'a> {
             return None;
         }
         let tolerations = candidate.ask.tolerations;
-        let refusing = crate::taints::untolerated(&candidate.reached.device.taints, tolerations)?;
+        let refusing = crate::taints::untolerated(
+            &candidate.reached.device.taints,
+            tolerations,
+            self.question.profile.taint_effects,
+        )?;
         let DeviceTaint { key, value, effect } = refusing;
         let taint =
             if value.is_empty() { format!("{key}:{effect}") } else { format!("{key}={value}:{effect}") };

@@ -193,5 +193,6 @@ fn hint(kind: ErrorKind) -> &'static str {
             "the driver must repair the node selector of its slices"
         }
         ErrorKind::InvalidPools => "the driver must repair the pool",
+        ErrorKind::Panic => "upgrade Kubernetes: kube-scheduler itself stops at this input",
     }
 }

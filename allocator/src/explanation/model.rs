@@ -345,7 +345,8 @@ impl<'q, 'a> Model<'q, 'a> {
         if question.features.device_taints {
             for taint in &device.reached.device.taints {
                 let alone = std::slice::from_ref(taint);
-                if crate::taints::untolerated(alone, ask.tolerations).is_some() {
+                let effects = question.profile.taint_effects;
+                if crate::taints::untolerated(alone, ask.tolerations, effects).is_some() {
                     let (key, value, effect) = (&taint.key, &taint.value, &taint.effect);
                     refused.push(numbers.of(Key::Taint { key, value, effect }));
                 }

@@ -243,6 +243,11 @@ impl Inventory {
         self.published(device.slice).plain.get(device.index as usize).copied().unwrap_or(false)
     }
 
+    /// The index of a device in its slice, and how many devices the slice has.
+    pub(crate) fn place_in_slice(&self, device: DeviceRef) -> (u32, u32) {
+        (device.index, length(&self.slice(device.slice).devices))
+    }
+
     pub(crate) fn pool_of_device(&self, device: DeviceRef) -> u32 {
         self.pool_of_slice(device.slice)
     }
@@ -265,15 +270,15 @@ impl Inventory {
         (0..length(&self.slice(slice).devices)).map(move |index| DeviceRef { slice, index })
     }
 
-    /// What CEL expressions see of a device.
-    pub(crate) fn cel_device(&self, device: DeviceRef) -> drayage_cel::Device {
+    /// What CEL expressions see of a device, which may be without its permission of multiple allocations.
+    pub(crate) fn cel_device(&self, device: DeviceRef, with_sharing: bool) -> drayage_cel::Device {
         let driver = &self.slice_of(device).driver;
         let device = self.device(device);
         drayage_cel::Device::new(
             driver,
             &device.attributes,
             device.capacity.iter().map(|(name, capacity)| (name.as_str(), &capacity.value)),
-            device.allow_multiple_allocations.unwrap_or(false),
+            with_sharing && device.allow_multiple_allocations.unwrap_or(false),
         )
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Inventory;
 use crate::objects::CounterSet;
+use crate::profile::{CounterSlices, IncompletePools, PoolChecks, Profile, SliceOrder};
 
 /// What a node sees of one pool.
 #[derive(Clone, Debug)]
@@ -13,7 +14,17 @@ pub(crate) enum PoolState {
     /// The number of slices is not the one the driver announced.
     Incomplete,
     /// The slices contradict each other: a device or counter set twice, or a counter that does not exist.
-    Invalid,
+    Invalid(Contradiction),
+}
+
+/// Why a pool is invalid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Contradiction {
+    pub(crate) reason: String,
+    /// Whether slices are missing as well.
+    pub(crate) incomplete: bool,
+    /// Whether a device of the pool has binding conditions.
+    pub(crate) binding: bool,
 }
 
 /// The slices of a usable pool.
@@ -23,8 +34,18 @@ pub(crate) struct PoolSlices {
     pub(crate) devices: Vec<u32>,
     /// Slices of the same generation that do not concern the node. Their devices consume counters all the same.
     pub(crate) elsewhere: Vec<u32>,
-    /// Where the counter sets are: slice and index in its `shared_counters`, by name.
+    /// Where the counter sets are: slice and index in its `shared_counters`, by name. Empty where counters belong
+    /// to slices instead of pools.
     pub(crate) counter_sets: BTreeMap<String, (u32, usize)>,
+    /// Whether slices are missing, in profiles that allocate from such pools.
+    pub(crate) incomplete: bool,
+}
+
+/// What decides on pools beside their slices.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PoolRules {
+    pub(crate) partitionable_devices: bool,
+    pub(crate) profile: Profile,
 }
 
 impl PoolSlices {
@@ -42,7 +63,7 @@ pub(super) fn decide(
     inventory: &Inventory,
     pool: u32,
     arrivals: &[u32],
-    partitionable_devices: bool,
+    rules: PoolRules,
 ) -> Option<PoolState> {
     let generation = arrivals.iter().map(|slice| inventory.slice(*slice).pool.generation).max()?;
     let mut relevant: Vec<u32> = arrivals
@@ -55,7 +76,14 @@ pub(super) fn decide(
 
     // A pool that looks complete from here is taken as it is, even if a newer generation exists elsewhere.
     if is_announced(relevant.len()) {
-        return Some(build(inventory, &mut relevant, None, partitionable_devices));
+        return Some(build(inventory, &mut relevant, None, rules));
+    }
+    if rules.profile.incomplete_pools == IncompletePools::Searched {
+        return Some(match build(inventory, &mut relevant, None, rules) {
+            PoolState::Usable(slices) => PoolState::Usable(PoolSlices { incomplete: true, ..slices }),
+            PoolState::Invalid(why) => PoolState::Invalid(Contradiction { incomplete: true, ..why }),
+            PoolState::Incomplete => PoolState::Incomplete,
+        });
     }
     let all = &inventory.pool(pool).slices;
     if all.iter().any(|slice| inventory.slice(*slice).pool.generation > generation) {
@@ -64,9 +92,17 @@ pub(super) fn decide(
     let same_generation: Vec<u32> =
         all.iter().copied().filter(|slice| inventory.slice(*slice).pool.generation == generation).collect();
     if !is_announced(same_generation.len()) {
-        return Some(PoolState::Incomplete);
+        let contradiction = if rules.profile.pool_checks == PoolChecks::Devices {
+            contradiction(inventory, &relevant, duplicate_device(inventory, &relevant), rules)
+        } else {
+            None
+        };
+        return Some(match contradiction {
+            Some(why) => PoolState::Invalid(Contradiction { incomplete: true, ..why }),
+            None => PoolState::Incomplete,
+        });
     }
-    Some(build(inventory, &mut relevant, Some(&same_generation), partitionable_devices))
+    Some(build(inventory, &mut relevant, Some(&same_generation), rules))
 }
 
 /// Sorts, checks and splits the slices of a complete pool.
@@ -74,24 +110,25 @@ fn build(
     inventory: &Inventory,
     relevant: &mut [u32],
     same_generation: Option<&[u32]>,
-    partitionable_devices: bool,
+    rules: PoolRules,
 ) -> PoolState {
-    relevant.sort_by(|a, b| inventory.slice(*a).name.cmp(&inventory.slice(*b).name));
+    if rules.profile.slice_order == SliceOrder::ByName {
+        relevant.sort_by(|a, b| inventory.slice(*a).name.cmp(&inventory.slice(*b).name));
+    }
+    let split = rules.partitionable_devices && rules.profile.counter_slices != CounterSlices::Plain;
     let has_counters = |slice: u32| !inventory.slice(slice).shared_counters.is_empty();
     let mut slices = PoolSlices {
-        devices: relevant
-            .iter()
-            .copied()
-            .filter(|slice| !partitionable_devices || !has_counters(*slice))
-            .collect(),
+        devices: relevant.iter().copied().filter(|slice| !split || !has_counters(*slice)).collect(),
         ..PoolSlices::default()
     };
-    if has_duplicate_device(inventory, &slices.devices) {
-        return PoolState::Invalid;
+    let duplicate = duplicate_device(inventory, &slices.devices);
+    if let Some(why) = contradiction(inventory, relevant, duplicate, rules) {
+        return PoolState::Invalid(why);
     }
-    if !partitionable_devices {
+    if !split {
         return PoolState::Usable(slices);
     }
+    let invalid = |reason| PoolState::Invalid(Contradiction { reason, incomplete: false, binding: false });
 
     let mut counter_slices: Vec<u32> =
         relevant.iter().copied().filter(|slice| has_counters(*slice)).collect();
@@ -107,21 +144,43 @@ fn build(
     for &slice in &counter_slices {
         for (index, counter_set) in inventory.slice(slice).shared_counters.iter().enumerate() {
             if slices.counter_sets.insert(counter_set.name.clone(), (slice, index)).is_some() {
-                return PoolState::Invalid;
+                return invalid(format!("duplicate counter set name {}", counter_set.name));
             }
         }
     }
     let mut with_devices = relevant.iter().chain(&slices.elsewhere);
     if with_devices.any(|slice| has_unknown_counter(inventory, *slice, &slices.counter_sets)) {
-        return PoolState::Invalid;
+        return invalid("a device consumes a counter that does not exist".to_owned());
     }
     PoolState::Usable(slices)
 }
 
-fn has_duplicate_device(inventory: &Inventory, slices: &[u32]) -> bool {
+fn duplicate_device<'i>(inventory: &'i Inventory, slices: &[u32]) -> Option<&'i str> {
     let mut names = BTreeSet::new();
     let mut devices = slices.iter().flat_map(|slice| &inventory.slice(*slice).devices);
-    devices.any(|device| !names.insert(device.name.as_str()))
+    devices.find(|device| !names.insert(device.name.as_str())).map(|device| device.name.as_str())
+}
+
+/// What there is to say of a pool with a device name that occurs twice. Only where nothing but names is checked, the
+/// devices of an invalid pool have a say in the order of pools.
+fn contradiction(
+    inventory: &Inventory,
+    slices: &[u32],
+    duplicate: Option<&str>,
+    rules: PoolRules,
+) -> Option<Contradiction> {
+    let binding = rules.profile.pool_checks == PoolChecks::Devices
+        && slices.iter().any(|slice| has_binding_conditions(inventory, *slice));
+    duplicate.map(|name| Contradiction {
+        reason: format!("duplicate device name {name}"),
+        incomplete: false,
+        binding,
+    })
+}
+
+/// Whether a device of the slice has binding conditions.
+pub(super) fn has_binding_conditions(inventory: &Inventory, slice: u32) -> bool {
+    inventory.slice(slice).devices.iter().any(|device| device.binding_conditions.is_some())
 }
 
 /// Whether a device of the slice consumes a counter, or names a counter set, that does not exist.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::pool::{self, PoolSlices, PoolState};
+use super::pool::{self, PoolRules, PoolSlices, PoolState};
 use super::{DeviceRef, Inventory, Touched, length};
 use crate::constraints::AttributeColumn;
 use crate::error::{AllocationError, ErrorKind};
@@ -11,7 +11,7 @@ use crate::features::Features;
 use crate::held::LastHeld;
 use crate::node_selection;
 use crate::objects::{Node, ResourceSlice};
-use crate::profile::{CounterSlices, Profile};
+use crate::profile::{BindingLast, CounterSlices, InvalidPools, Profile, SliceOrder};
 use crate::remembered::Remembered;
 use crate::selectors::{Expression, VerdictColumn};
 
@@ -23,6 +23,9 @@ pub(crate) struct NodeView {
     pub(crate) pools: Vec<PoolView>,
     /// Devices of usable pools, in search order.
     pub(crate) positions: Vec<Position>,
+    /// The first pool that ends the search with an error, as an index of `pools`, in profiles where an invalid pool
+    /// does that. No device behind it can be reached.
+    pub(crate) barrier: Option<u32>,
     /// Texts for [`NodeMatch::Faulty`].
     pub(crate) faults: Vec<String>,
     /// Whether the node's labels had a say, so that other labels may give another view.
@@ -71,6 +74,7 @@ pub(crate) enum NodeMatch {
 #[derive(Clone, Debug)]
 pub(crate) struct ViewRules {
     features: Features,
+    profile: Profile,
     counter_slices_everywhere: bool,
     /// Incomplete and invalid pools that every node sees through their counter slices alone.
     broken_everywhere: Arc<BTreeMap<u32, PoolState>>,
@@ -80,8 +84,12 @@ impl ViewRules {
     pub(crate) fn new(inventory: &Inventory, features: Features, profile: Profile) -> Self {
         let everywhere =
             features.partitionable_devices && profile.counter_slices == CounterSlices::Everywhere;
-        let mut rules =
-            Self { features, counter_slices_everywhere: everywhere, broken_everywhere: Arc::default() };
+        let mut rules = Self {
+            features,
+            profile,
+            counter_slices_everywhere: everywhere,
+            broken_everywhere: Arc::default(),
+        };
         for &pool in inventory.counter_pools.iter() {
             rules.look_at(inventory, pool);
         }
@@ -103,7 +111,8 @@ impl ViewRules {
         if !self.counter_slices_everywhere {
             return false;
         }
-        let now = match pool::decide(inventory, pool, &inventory.pool(pool).counter_slices, true) {
+        let now = match pool::decide(inventory, pool, &inventory.pool(pool).counter_slices, self.pool_rules())
+        {
             None | Some(PoolState::Usable(_)) => None,
             broken => broken,
         };
@@ -119,6 +128,10 @@ impl ViewRules {
         true
     }
 
+    fn pool_rules(&self) -> PoolRules {
+        PoolRules { partitionable_devices: self.features.partitionable_devices, profile: self.profile }
+    }
+
     /// Gathers the pools of a node. The error is that of a node selector that cannot be parsed.
     pub(crate) fn view(&self, inventory: &Inventory, node: &Node) -> Result<NodeView, AllocationError> {
         let mut view = NodeView::default();
@@ -126,7 +139,8 @@ impl ViewRules {
             inventory.local_slices.get(node.name.as_str()).map_or(&[][..], |slices| slices.as_slice());
         let mut pools: BTreeSet<u32> = local.iter().map(|slice| inventory.pool_of_slice(*slice)).collect();
         pools.extend(inventory.shared_pools.iter());
-        if !self.counter_slices_everywhere && self.features.partitionable_devices {
+        let plain = self.profile.counter_slices == CounterSlices::Plain;
+        if !self.counter_slices_everywhere && (self.features.partitionable_devices || plain) {
             pools.extend(inventory.counter_pools.iter());
         }
 
@@ -146,8 +160,15 @@ impl ViewRules {
                     }
                 }
             }
-            if let Some(state) = pool::decide(inventory, pool, &arrivals, self.features.partitionable_devices)
-            {
+            if self.profile.binding_last == BindingLast::PoolsAndSlices {
+                // Slices that hold counters for every node are taken as they come.
+                arrivals.sort_by_key(|slice| {
+                    let counters = !inventory.slice(*slice).shared_counters.is_empty();
+                    !(counters && self.counter_slices_everywhere)
+                        && pool::has_binding_conditions(inventory, *slice)
+                });
+            }
+            if let Some(state) = pool::decide(inventory, pool, &arrivals, self.pool_rules()) {
                 found.push((pool, state));
             }
         }
@@ -160,13 +181,17 @@ impl ViewRules {
                 found.push((*pool, state.clone()));
             }
         }
+        let last = self.profile.binding_last != BindingLast::Nothing;
         found.sort_by(|left, right| {
             let key = |(pool, state): &(u32, PoolState)| {
-                (has_binding_conditions(inventory, state), &inventory.pool(*pool).id)
+                (last && has_binding_conditions(inventory, state), &inventory.pool(*pool).id)
             };
             key(left).cmp(&key(right))
         });
         for (pool, state) in found {
+            if matches!(state, PoolState::Invalid(_)) && self.profile.invalid_pools == InvalidPools::Fatal {
+                view.barrier.get_or_insert(length(&view.pools));
+            }
             view.push(inventory, node, pool, state);
         }
         Ok(view)
@@ -187,7 +212,11 @@ impl ViewRules {
             shared.dedup();
         }
         debug_assert!(node.name.is_empty() || own.clone().all(|s| inventory.slice(s).node_name.is_some()));
-        own.chain(shared).collect()
+        let mut candidates: Vec<u32> = own.chain(shared).collect();
+        if self.profile.slice_order == SliceOrder::AsGiven {
+            candidates.sort_unstable();
+        }
+        candidates
     }
 
     fn is_relevant(
@@ -197,7 +226,8 @@ impl ViewRules {
         uses_labels: &mut bool,
     ) -> Result<bool, String> {
         let counters = !slice.shared_counters.is_empty();
-        if !self.features.partitionable_devices && (slice.per_device_node_selection.is_some() || counters) {
+        let hidden = counters && self.profile.counter_slices != CounterSlices::Plain;
+        if !self.features.partitionable_devices && (slice.per_device_node_selection.is_some() || hidden) {
             return Ok(false);
         }
         if self.counter_slices_everywhere && counters {
@@ -235,6 +265,11 @@ impl ViewRules {
 }
 
 impl NodeView {
+    /// How many devices a search gets to, from the first: those before a pool that ends it.
+    pub(crate) fn reach(&self) -> u32 {
+        self.barrier.map_or(self.len(), |pool| self.pools[pool as usize].positions.start)
+    }
+
     /// The inventory's index of the device at a position.
     pub(crate) fn device(&self, position: u32) -> DeviceRef {
         self.positions[position as usize].device
@@ -260,7 +295,7 @@ impl NodeView {
 
     /// Whether some pool is invalid.
     pub(crate) fn has_invalid_pools(&self) -> bool {
-        self.pools.iter().any(|pool| matches!(pool.state, PoolState::Invalid))
+        self.pools.iter().any(|pool| matches!(pool.state, PoolState::Invalid(_)))
     }
 
     fn push(&mut self, inventory: &Inventory, node: &Node, pool: u32, state: PoolState) {
@@ -316,7 +351,11 @@ impl PoolView {
 
 /// Whether a device of the pool has binding conditions, in which case the whole pool is searched last.
 fn has_binding_conditions(inventory: &Inventory, state: &PoolState) -> bool {
-    let PoolState::Usable(slices) = state else { return false };
-    let mut devices = slices.devices.iter().flat_map(|slice| &inventory.slice(*slice).devices);
-    devices.any(|device| device.binding_conditions.is_some())
+    match state {
+        PoolState::Usable(slices) => {
+            slices.devices.iter().any(|slice| pool::has_binding_conditions(inventory, *slice))
+        }
+        PoolState::Invalid(why) => why.binding,
+        PoolState::Incomplete => false,
+    }
 }

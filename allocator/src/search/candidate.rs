@@ -14,6 +14,7 @@ use crate::counters::{CounterLayout, CounterState};
 use crate::held::HeldDevices;
 use crate::objects::Device;
 use crate::problem::{Choice, Problem, Setting};
+use crate::profile::{SecondCapacityCheck, ShareEntries, Undo};
 use crate::taints;
 
 /// What the search has chosen so far, and the books that follow from it.
@@ -73,6 +74,8 @@ pub(crate) enum Refusal {
     Constraint(u32),
     /// Its capacity does not suffice.
     Capacity,
+    /// Upstream panics: it looks at the device of this index in the device's slice, which has fewer.
+    Panic { index: i64, devices: u32 },
 }
 
 impl<'s> Chosen<'s> {
@@ -195,7 +198,8 @@ impl<'s> Chosen<'s> {
     }
 
     /// Chooses a device that the choice selects, if that is possible now. The tests and their order are upstream's.
-    pub(crate) fn choose(&mut self, number: u32, position: u32) -> Result<(), Refusal> {
+    /// `ordinal` is how many devices the choice has.
+    pub(crate) fn choose(&mut self, number: u32, ordinal: i64, position: u32) -> Result<(), Refusal> {
         let choice = self.problem.choice(number);
         let device = self.device(position);
         let shareable = self.is_shareable(device);
@@ -206,19 +210,26 @@ impl<'s> Chosen<'s> {
             return Err(Refusal::CountersDisabled);
         }
         // A device that is shared already was charged with its counters by the first share.
-        let charged =
-            shareable && (self.shares.contains_key(&position) || self.held_capacity(position).is_some());
+        let charged = shareable
+            && self.setting.profile.share_entries != ShareEntries::Ignored
+            && (self.shares.contains_key(&position) || self.held_capacity(position).is_some());
         let takes_counters = !charged && !device.consumes_counters.is_empty();
         if takes_counters {
             self.take_counters(position).map_err(Refusal::Counters)?;
         }
-        if let Err(refusal) = self.check_and_constrain(number, position, device) {
-            self.give_counters_back(takes_counters, position);
+        if let Err(refusal) = self.check_and_constrain(number, ordinal, position, device) {
+            let partial = self.setting.profile.undo == Undo::Partial;
+            if partial && refusal == Refusal::Capacity && !shareable {
+                self.mark(position, choice.claim);
+            }
+            if !partial {
+                self.give_counters_back(takes_counters, position);
+            }
             return Err(refusal);
         }
         let share = shareable.then(|| self.take_share(number, position));
         if share.is_none() {
-            self.marks.entry(position).or_default().push(choice.claim);
+            self.mark(position, choice.claim);
         }
         if let Some(results) = self.results.get_mut(choice.claim as usize) {
             *results += 1;
@@ -234,23 +245,38 @@ impl<'s> Chosen<'s> {
         if let Some(results) = self.results.get_mut(choice.claim as usize) {
             *results -= 1;
         }
+        let keeps_counters = last.share.is_some() && self.setting.profile.undo == Undo::Partial;
         match last.share {
             Some(amounts) => self.give_share_back(last.position, &amounts),
             None => {
                 if let Some(claims) = self.marks.get_mut(&last.position) {
-                    claims.pop();
+                    claims.retain(|claim| *claim != choice.claim);
                 }
             }
         }
         self.release_constraints(choice, choice.constraints.len());
-        self.give_counters_back(last.takes_counters, last.position);
+        self.give_counters_back(last.takes_counters && !keeps_counters, last.position);
     }
 
-    /// Taints, constraints, capacity. On refusal the constraints are as before.
-    fn check_and_constrain(&mut self, number: u32, position: u32, device: &Device) -> Result<(), Refusal> {
+    fn mark(&mut self, position: u32, claim: u32) {
+        let claims = self.marks.entry(position).or_default();
+        if !claims.contains(&claim) {
+            claims.push(claim);
+        }
+    }
+
+    /// Taints, constraints, capacity. On refusal the constraints are as before, unless the profile leaves traces.
+    fn check_and_constrain(
+        &mut self,
+        number: u32,
+        ordinal: i64,
+        position: u32,
+        device: &Device,
+    ) -> Result<(), Refusal> {
         let choice = self.problem.choice(number);
         if self.setting.features.device_taints
-            && taints::untolerated(&device.taints, choice.tolerations).is_some()
+            && taints::untolerated(&device.taints, choice.tolerations, self.setting.profile.taint_effects)
+                .is_some()
         {
             return Err(Refusal::Taint);
         }
@@ -264,11 +290,31 @@ impl<'s> Chosen<'s> {
             self.release_constraints(choice, added);
             return Err(Refusal::Constraint(choice.constraints[added]));
         }
-        if !self.has_capacity(number, position) {
-            self.release_constraints(choice, choice.constraints.len());
+        let Setting { profile, features, .. } = self.setting;
+        let checked = match profile.second_capacity_check {
+            SecondCapacityCheck::DeviceAtOrdinal if features.consumable_capacity => {
+                self.at_ordinal(position, ordinal)?
+            }
+            SecondCapacityCheck::SameDevice | SecondCapacityCheck::DeviceAtOrdinal => position,
+        };
+        if !self.has_capacity(number, checked) {
+            if profile.undo == Undo::Complete {
+                self.release_constraints(choice, choice.constraints.len());
+            }
             return Err(Refusal::Capacity);
         }
         Ok(())
+    }
+
+    /// The device that a profile takes for the one at a position: that of its slice with the index `ordinal`.
+    fn at_ordinal(&self, position: u32, ordinal: i64) -> Result<u32, Refusal> {
+        let Setting { inventory, view, .. } = self.setting;
+        let device = view.device(position);
+        let (index, devices) = inventory.place_in_slice(device);
+        match u32::try_from(ordinal) {
+            Ok(ordinal) if ordinal < devices => Ok(position - index + ordinal),
+            _ => Err(Refusal::Panic { index: ordinal, devices }),
+        }
     }
 
     fn release_constraints(&mut self, choice: &Choice<'_>, added: usize) {
@@ -280,26 +326,27 @@ impl<'s> Chosen<'s> {
 
     fn take_counters(&mut self, position: u32) -> Result<(), u32> {
         let Setting { inventory, view, state, .. } = self.setting;
-        let Some((book, consumption)) = self.layout.consumption(view, position) else { return Ok(()) };
+        let Some((book, consumption)) = self.layout.consumption(position) else { return Ok(()) };
         let pool = view.pool_of(position);
-        self.counters.take(book, consumption, || {
-            self.layout.books[book as usize].available(pool, inventory, view, state)
-        })
+        self.counters.take(book, consumption, || self.layout.available(book, pool, inventory, view, state))
     }
 
     fn give_counters_back(&mut self, taken: bool, position: u32) {
-        if let Some((book, consumption)) =
-            self.layout.consumption(self.setting.view, position).filter(|_| taken)
-        {
+        if let Some((book, consumption)) = self.layout.consumption(position).filter(|_| taken) {
             self.counters.give_back(book, consumption);
         }
     }
 
     fn take_share(&mut self, number: u32, position: u32) -> Amounts {
-        let amounts = match self.amounts.get(&(number, position)) {
-            Some(Some(amounts)) => amounts.clone(),
-            _ => Amounts::new(),
-        };
+        // The first test of capacity is what remembers amounts; a request for all devices has had it already.
+        let requested = self.problem.choice(number).capacity;
+        let capacities = &self.device(position).capacity;
+        let amounts = self
+            .amounts
+            .entry((number, position))
+            .or_insert_with(|| capacity::consumption(requested, capacities).ok())
+            .clone()
+            .unwrap_or_default();
         let share = self.shares.entry(position).or_default();
         share.count += 1;
         for (name, amount) in &amounts {
@@ -310,15 +357,20 @@ impl<'s> Chosen<'s> {
 
     fn give_share_back(&mut self, position: u32, amounts: &Amounts) {
         let Some(share) = self.shares.get_mut(&position) else { return };
-        share.count -= 1;
-        if share.count == 0 {
-            self.shares.remove(&position);
-            return;
-        }
+        share.count = share.count.saturating_sub(1);
         for (name, amount) in amounts {
             if let Some(sum) = share.consumed.get_mut(name) {
                 amount::subtract(sum, amount);
             }
+        }
+        let gone = match self.setting.profile.share_entries {
+            ShareEntries::UntilLast => share.count == 0,
+            ShareEntries::UntilEmpty | ShareEntries::Ignored => {
+                !amounts.is_empty() && share.consumed.values().all(|amount| amount.sign() == 0)
+            }
+        };
+        if gone {
+            self.shares.remove(&position);
         }
     }
 

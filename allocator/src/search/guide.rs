@@ -210,7 +210,7 @@ impl Guide {
                     sharing.len() - 1
                 })
             });
-            let (book, takes) = match chosen.layout().consumption(chosen.setting().view, position) {
+            let (book, takes) = match chosen.layout().consumption(position) {
                 Some((book, consumption)) if !device.consumes_counters.is_empty() => {
                     let mut takes = Vec::with_capacity(consumption.len());
                     for (counter, amount) in consumption {
@@ -288,7 +288,7 @@ impl Guide {
 impl Candidates {
     /// Adds a device if the choice can use it while nothing else is chosen.
     fn test(&mut self, chosen: &mut Chosen<'_>, number: u32, position: u32) {
-        if chosen.has_capacity(number, position) && chosen.choose(number, position).is_ok() {
+        if chosen.has_capacity(number, position) && chosen.choose(number, 0, position).is_ok() {
             chosen.undo();
             self.devices.insert(position as usize);
         }
@@ -298,9 +298,10 @@ impl Candidates {
 /// What other claims leave of each counter, while every book belongs to one pool.
 fn available_counters(chosen: &Chosen<'_>) -> Option<Vec<Vec<Option<i128>>>> {
     let setting = chosen.setting();
-    let books = chosen.layout().books.iter().map(|book| {
-        let pool = book.pools.first().map(|(pool, _)| *pool)?;
-        let available = book.available(pool, setting.inventory, setting.view, setting.state);
+    let layout = chosen.layout();
+    let books = (0_u32..).zip(&layout.books).map(|(number, book)| {
+        let pool = book.sources.first()?.pool;
+        let available = layout.available(number, pool, setting.inventory, setting.view, setting.state);
         available
             .iter()
             .map(|amount| match amount {

@@ -5,6 +5,7 @@ mod flow;
 mod guide;
 mod memory;
 mod relaxation;
+mod selections;
 mod walk;
 
 pub(crate) use candidate::{Chosen, ChosenDevice};

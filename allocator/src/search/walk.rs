@@ -4,12 +4,15 @@ use fixedbitset::FixedBitSet;
 use rustc_hash::FxHashMap;
 
 use crate::error::{AllocationError, ErrorKind};
+use crate::inventory::PoolState;
 use crate::problem::{Problem, RESULTS_MAX, Setting};
+use crate::profile::{AllInAlternatives, ClaimLimit, OverLimit};
 
 use super::candidate::{Chosen, Refusal};
 use super::guide::Guide;
 use super::memory::{self, Remainder};
 use super::relaxation::Relaxation;
+use super::selections::Selections;
 
 /// How many failed remainders are kept, a bound for memory.
 const MAX_REMEMBERED: usize = 200_000;
@@ -86,6 +89,7 @@ pub(crate) struct Walk<'w, 's> {
     frames: Vec<Frame>,
     steps: &'w mut u64,
     budget: u64,
+    selections: Selections,
     /// How many choices may still fail before the walk asks for a guide.
     patience: Option<u32>,
     guide: Option<Guide>,
@@ -103,6 +107,7 @@ impl<'w, 's> Walk<'w, 's> {
         steps: &'w mut u64,
         budget: u64,
     ) -> Self {
+        let selections = Selections::new(setting, problem, chosen);
         Self {
             setting,
             problem,
@@ -110,6 +115,7 @@ impl<'w, 's> Walk<'w, 's> {
             frames: Vec::new(),
             steps,
             budget,
+            selections,
             patience: None,
             guide: None,
             failed: FxHashMap::default(),
@@ -119,8 +125,13 @@ impl<'w, 's> Walk<'w, 's> {
 
     /// Walks like upstream, but gives up with [`Ending::NeedsGuide`] after so many failed choices.
     pub(crate) fn try_without_guide(&mut self, patience: u32) -> Ending {
-        self.patience = Some(patience);
+        // Where the walk leaves traces it cannot start again.
+        self.patience = self.may_have_guide().then_some(patience);
         self.run()
+    }
+
+    fn may_have_guide(&self) -> bool {
+        self.selections == Selections::Combinations && self.setting.view.barrier.is_none()
     }
 
     /// Walks with what can be known of the problem, if anything can.
@@ -131,6 +142,9 @@ impl<'w, 's> Walk<'w, 's> {
         self.frames.clear();
         self.patience = None;
         let (setting, problem) = (self.setting, self.problem);
+        if !self.may_have_guide() {
+            return self.run();
+        }
         self.guide = Guide::new(problem, self.chosen, setting.profile, |number, position| {
             let choice = problem.choice(number);
             let claim = problem.claims[choice.claim as usize].claim;
@@ -207,9 +221,11 @@ impl<'w, 's> Walk<'w, 's> {
                 start: 0,
             });
         }
-        let results = self.chosen.results(place.claim).wrapping_add(choice.count);
-        if results.wrapping_sub(place.ordinal) > RESULTS_MAX {
-            return Next::Fail(Failure::OverLimit);
+        if self.over_limit(&place, choice.count) {
+            return Next::Fail(match self.setting.profile.over_limit {
+                OverLimit::CutsBack => Failure::OverLimit,
+                OverLimit::Failure => Failure::NoSolution,
+            });
         }
         if place.choice.is_some()
             && let Some(next) = self.consult(&place)
@@ -220,6 +236,14 @@ impl<'w, 's> Walk<'w, 's> {
         match &choice.all_devices {
             Some(devices) => self.fixed_device(place, number, devices),
             None => self.scan(place, number),
+        }
+    }
+
+    fn over_limit(&self, place: &Place, count: i64) -> bool {
+        let results = self.chosen.results(place.claim);
+        match self.setting.profile.claim_limit {
+            ClaimLimit::WholeClaim => results.wrapping_add(count).wrapping_sub(place.ordinal) > RESULTS_MAX,
+            ClaimLimit::EachRequest => count - place.ordinal > RESULTS_MAX - results,
         }
     }
 
@@ -307,12 +331,14 @@ impl<'w, 's> Walk<'w, 's> {
     fn fixed_device(&mut self, place: Place, number: u32, devices: &[u32]) -> Next {
         let ordinal = usize::try_from(place.ordinal).unwrap_or_default();
         let Some(&position) = devices.get(ordinal) else { return Next::Fail(Failure::NoSolution) };
-        match self.chosen.choose(number, position) {
+        match self.chosen.choose(number, place.ordinal, position) {
             Ok(()) => {
                 self.frames.push(Frame::FixedDevice);
-                Next::Enter(Place { ordinal: place.ordinal + 1, ..place })
+                let next = self.after_fixed_device(number);
+                Next::Enter(Place { ordinal: place.ordinal + 1, choice: Some(next), ..place })
             }
             Err(Refusal::Constraint(_)) => Next::End(Ending::Error(self.constraint_error(number, position))),
+            Err(Refusal::Panic { index, devices }) => Next::End(Ending::Error(panic(index, devices))),
             Err(_) => Next::Fail(Failure::NoSolution),
         }
     }
@@ -321,7 +347,8 @@ impl<'w, 's> Walk<'w, 's> {
     fn scan(&mut self, place: Place, number: u32) -> Next {
         let choice = self.problem.choice(number);
         let mut tried = self.tried_classes(&place);
-        for position in place.start..self.setting.view.len() {
+        let reach = self.setting.view.reach();
+        for position in place.start..reach {
             if let (Some(tried), Some(guide)) = (&mut tried, &self.guide)
                 && !is_worth_trying(guide, self.chosen, tried, number, position)
             {
@@ -335,14 +362,30 @@ impl<'w, 's> Walk<'w, 's> {
                 Ok(false) => continue,
                 Err(error) => return Next::End(Ending::Error(error)),
             }
-            if !self.chosen.has_capacity(number, position) || self.chosen.choose(number, position).is_err() {
+            if !self.chosen.has_capacity(number, position) {
                 continue;
             }
-            let start = position + 1;
-            self.frames.push(Frame::Device(Place { start, ..place }));
+            match self.chosen.choose(number, place.ordinal, position) {
+                Ok(()) => {}
+                Err(Refusal::Panic { index, devices }) => {
+                    return Next::End(Ending::Error(panic(index, devices)));
+                }
+                Err(_) => continue,
+            }
+            let device = self.chosen.device(position);
+            let start = match self.selections {
+                Selections::Combinations => position + 1,
+                Selections::Multisets if self.chosen.is_shareable(device) => position,
+                Selections::Multisets => position + 1,
+                Selections::Permutations => 0,
+            };
+            self.frames.push(Frame::Device(Place { start: position + 1, ..place }));
             return Next::Enter(Place { ordinal: place.ordinal + 1, start, ..place });
         }
-        Next::Fail(Failure::NoSolution)
+        match self.setting.view.barrier {
+            Some(pool) => Next::End(Ending::Error(self.invalid_pool(pool))),
+            None => Next::Fail(Failure::NoSolution),
+        }
     }
 
     /// Where devices may be skipped: the classes of untouched devices before the place's start. Each of them was
@@ -366,6 +409,29 @@ impl<'w, 's> Walk<'w, 's> {
         choice.selects(self.setting, claim, position)
     }
 
+    /// The choice that the next device of a request for all devices is for.
+    fn after_fixed_device(&self, number: u32) -> u32 {
+        let choice = self.problem.choice(number);
+        match self.setting.profile.all_in_alternatives {
+            AllInAlternatives::FirstAlternative => {
+                let claim = &self.problem.claims[choice.claim as usize];
+                claim.requests[choice.request as usize].choices.start
+            }
+            AllInAlternatives::SameAlternative => number,
+        }
+    }
+
+    fn invalid_pool(&self, pool: u32) -> AllocationError {
+        let Setting { inventory, view, .. } = self.setting;
+        let pool = &view.pools[pool as usize];
+        let reason = match &pool.state {
+            PoolState::Invalid(why) => why.reason.as_str(),
+            PoolState::Usable(_) | PoolState::Incomplete => "",
+        };
+        let message = format!("pool {} is invalid: {reason}", inventory.pool(pool.pool).id.pool);
+        AllocationError::new(ErrorKind::PoolInvalid, message)
+    }
+
     fn constraint_error(&self, number: u32, position: u32) -> AllocationError {
         let choice = self.problem.choice(number);
         let inventory = self.setting.inventory;
@@ -379,6 +445,11 @@ impl<'w, 's> Walk<'w, 's> {
         );
         AllocationError::new(ErrorKind::AllDevicesConstraint, message)
     }
+}
+
+fn panic(index: i64, devices: u32) -> AllocationError {
+    let message = format!("upstream panics: index out of range [{index}] with length {devices}");
+    AllocationError::new(ErrorKind::Panic, message)
 }
 
 /// Whether a device can be used at all, and is not interchangeable with one that was tried. Notes it as tried.
