@@ -74,6 +74,9 @@ impl fmt::Display for Comparison {
 pub fn compare(ours: &Answer, theirs: &PeerAnswer) -> Comparison {
     match theirs.ending {
         Ending::Timeout => return Comparison::PeerTimeout,
+        Ending::Panic if ours.error().is_some_and(|error| error.kind() == ErrorKind::Panic) => {
+            return Comparison::Agreed;
+        }
         Ending::Panic => return Comparison::PeerPanic,
         Ending::Unreadable => return Comparison::Differs(Difference::Unreadable),
         _ if !theirs.dropped.is_empty() => return Comparison::Differs(Difference::Unreadable),

@@ -195,6 +195,7 @@ const ERROR_TEXTS: &[(&str, ErrorKind)] = &[
     ("unsupported count mode", ErrorKind::UnknownAllocationMode),
     ("currently being updated", ErrorKind::PoolIncomplete),
     ("is currently invalid", ErrorKind::PoolInvalid),
+    ("is invalid: ", ErrorKind::PoolInvalid),
     ("exceeds the claim limit", ErrorKind::TooManyDevices),
     ("empty constraint", ErrorKind::UnknownConstraint),
     ("because a claim constraint would not be satisfied", ErrorKind::AllDevicesConstraint),

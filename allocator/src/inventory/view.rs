@@ -11,7 +11,7 @@ use crate::features::Features;
 use crate::held::LastHeld;
 use crate::node_selection;
 use crate::objects::{Node, ResourceSlice};
-use crate::profile::{BindingLast, CounterSlices, InvalidPools, Profile, SliceOrder};
+use crate::profile::{BindingLast, CounterSlices, InvalidPools, PoolOrder, Profile, SliceOrder};
 use crate::remembered::Remembered;
 use crate::selectors::{Expression, VerdictColumn};
 
@@ -69,6 +69,9 @@ pub(crate) enum NodeMatch {
     /// The node selector cannot be parsed; the number of the text in [`NodeView::faults`].
     Faulty(u32),
 }
+
+/// When the first slice of a pool is taken: whether it is one of those that come last, and its number.
+type Arrival = Option<(bool, u32)>;
 
 /// How pools are gathered, the same for every node.
 #[derive(Clone, Debug)]
@@ -146,7 +149,7 @@ impl ViewRules {
 
         // Upstream looks at slices in their order and stops at the first faulty selector.
         let mut first_fault: Option<(u32, String)> = None;
-        let mut found: Vec<(u32, PoolState)> = Vec::with_capacity(pools.len());
+        let mut found: Vec<(Arrival, u32, PoolState)> = Vec::with_capacity(pools.len());
         for &pool in &pools {
             let mut arrivals = Vec::new();
             for slice in self.candidates(inventory, pool, node, local) {
@@ -160,16 +163,12 @@ impl ViewRules {
                     }
                 }
             }
+            let arrival = |slice: &u32| (self.comes_last(inventory, *slice), *slice);
             if self.profile.binding_last == BindingLast::PoolsAndSlices {
-                // Slices that hold counters for every node are taken as they come.
-                arrivals.sort_by_key(|slice| {
-                    let counters = !inventory.slice(*slice).shared_counters.is_empty();
-                    !(counters && self.counter_slices_everywhere)
-                        && pool::has_binding_conditions(inventory, *slice)
-                });
+                arrivals.sort_by_key(arrival);
             }
             if let Some(state) = pool::decide(inventory, pool, &arrivals, self.pool_rules()) {
-                found.push((pool, state));
+                found.push((arrivals.iter().map(arrival).min(), pool, state));
             }
         }
         if let Some((_, fault)) = first_fault {
@@ -178,23 +177,33 @@ impl ViewRules {
         }
         for (pool, state) in self.broken_everywhere.iter() {
             if !pools.contains(pool) {
-                found.push((*pool, state.clone()));
+                let first = inventory.pool(*pool).counter_slices.first();
+                found.push((first.map(|slice| (false, *slice)), *pool, state.clone()));
             }
         }
         let last = self.profile.binding_last != BindingLast::Nothing;
         found.sort_by(|left, right| {
-            let key = |(pool, state): &(u32, PoolState)| {
-                (last && has_binding_conditions(inventory, state), &inventory.pool(*pool).id)
+            let key = |(arrival, pool, state): &(Arrival, u32, PoolState)| {
+                let arrival = arrival.filter(|_| self.profile.pool_order == PoolOrder::Random);
+                (last && has_binding_conditions(inventory, state), arrival, &inventory.pool(*pool).id)
             };
             key(left).cmp(&key(right))
         });
-        for (pool, state) in found {
+        for (_, pool, state) in found {
             if matches!(state, PoolState::Invalid(_)) && self.profile.invalid_pools == InvalidPools::Fatal {
                 view.barrier.get_or_insert(length(&view.pools));
             }
             view.push(inventory, node, pool, state);
         }
         Ok(view)
+    }
+
+    /// Whether a slice is taken after the others. Slices that hold counters for every node are taken as they come.
+    fn comes_last(&self, inventory: &Inventory, slice: u32) -> bool {
+        let counters = !inventory.slice(slice).shared_counters.is_empty();
+        self.profile.binding_last == BindingLast::PoolsAndSlices
+            && !(counters && self.counter_slices_everywhere)
+            && pool::has_binding_conditions(inventory, slice)
     }
 
     /// The slices of a pool that may concern the node: the node's own first, then those for several nodes.

@@ -33,8 +33,8 @@ macro_rules! switch_values {
 switch_values! {
     /// Order in which pools are searched.
     PoolOrder {
-        /// Upstream: the iteration order of a Go map, another one each time. Here: by driver and pool name,
-        /// which is one of upstream's.
+        /// Upstream: the iteration order of a Go map, another one each time. Here: the order in which the pools'
+        /// first slices are given, which is one of upstream's.
         Random => "random",
         /// By driver, then by name of the pool.
         ByName => "by name",

@@ -204,7 +204,11 @@ func steps(allocator structured.Allocator) int64 {
 	if !method.IsValid() {
 		return 0
 	}
+	// The stable implementation of 1.34 and 1.35 returns nothing.
 	statistics := reflect.Indirect(method.Call(nil)[0])
+	if !statistics.IsValid() {
+		return 0
+	}
 	field := statistics.FieldByName("NumAllocateOneInvocations")
 	if !field.IsValid() {
 		return 0
