@@ -374,10 +374,9 @@ impl<'w, 's> Walk<'w, 's> {
             }
             let device = self.chosen.device(position);
             let start = match self.selections {
-                Selections::Combinations => position + 1,
-                Selections::Multisets if self.chosen.is_shareable(device) => position,
-                Selections::Multisets => position + 1,
                 Selections::Permutations => 0,
+                Selections::Multisets if self.chosen.is_shareable(device) => position,
+                Selections::Combinations | Selections::Multisets => position + 1,
             };
             self.frames.push(Frame::Device(Place { start: position + 1, ..place }));
             return Next::Enter(Place { ordinal: place.ordinal + 1, start, ..place });
