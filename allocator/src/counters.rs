@@ -210,7 +210,7 @@ impl CounterBook {
             }
         }
         for device in slices.elsewhere.iter().flat_map(|slice| &inventory.slice(*slice).devices) {
-            if books.devices.get(&device.name).is_some_and(takes) {
+            if books.devices.get(&device.name).is_some_and(|held| takes(held)) {
                 deduct(device);
             }
         }

@@ -197,6 +197,7 @@ const fn v1_36_3(implementation: Implementation) -> Profile {
             pool_order: PoolOrder::Random,
             slice_order: SliceOrder::AsGiven,
             binding_last: BindingLast::Nothing,
+            held_shares_take_counters: false,
             enumeration: Enumeration::Permutations,
             distinct_values: DistinctValues::Unsupported,
             capacity_off: CapacityOff::Ignored,
