@@ -2,17 +2,19 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for developers that only prints")]
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
 use drayage_conformance::bench::{self, Measured};
+use drayage_conformance::compare::Comparison;
+use drayage_conformance::peer::Peer;
 use drayage_conformance::release::Target;
 use drayage_conformance::run::{self, Plan, Summary};
-use drayage_conformance::{json, mix};
+use drayage_conformance::{json, mix, record};
 
 /// Compares Drayage's allocator with the real one of a Kubernetes release.
 #[derive(Debug, Parser)]
@@ -33,6 +35,12 @@ enum Command {
     Bench(Bench),
     /// Write random problems as lines, for other programs
     Generate(Generate),
+    /// Write random problems that cover features and their pairs, with upstream's answers
+    Sample(Sample),
+    /// Write recorded problems with the answers of another release
+    Again(Again),
+    /// Compare our answers with recorded ones, without a peer
+    Check(Check),
 }
 
 #[derive(Debug, Args)]
@@ -86,12 +94,53 @@ struct Bench {
     rounds: usize,
 }
 
+#[derive(Debug, Args)]
+struct Sample {
+    /// Release to ask
+    #[arg(long)]
+    release: Target,
+    /// How many seeds to look at
+    #[arg(long, default_value_t = 20_000)]
+    count: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How often a pair of features comes before problems with it are left out
+    #[arg(long, default_value_t = 1)]
+    copies: u64,
+    /// File to write
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Again {
+    /// Release to ask
+    #[arg(long)]
+    release: Target,
+    /// Recorded problems
+    from: PathBuf,
+    /// File to write
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    /// Release that answered
+    #[arg(long)]
+    release: Target,
+    /// Recorded problems
+    file: PathBuf,
+}
+
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.command {
         Command::Problems(problems) => compare(&arguments.peers, problems),
         Command::Bench(bench) => measure(&arguments.peers, bench),
+        Command::Sample(wanted) => sample(&arguments.peers, wanted),
+        Command::Again(wanted) => again(&arguments.peers, wanted),
+        Command::Check(wanted) => check(wanted),
         Command::Generate(generate) => {
             for seed in generate.seed..generate.seed.saturating_add(generate.count) {
                 println!("{}", json::problem(&mix::problem(seed, generate.release)));
@@ -130,10 +179,10 @@ fn compare(peers: &Path, problems: &Problems) -> Result<bool, Box<dyn std::error
     for found in &summary.found {
         println!("--- seed {}: {}", found.seed, found.comparison);
         println!("ours:     {}", found.ours);
-        println!("upstream: {}", run::record(&found.problem, target, &found.theirs));
+        println!("upstream: {}", record::line(&found.problem, target, &found.theirs));
     }
     if let Some(path) = &problems.record {
-        record(path, target, &summary)?;
+        add_to(path, target, &summary)?;
     }
     println!(
         "release {target} (upstream {}), {} problems from seed {}, {} s",
@@ -181,10 +230,48 @@ fn measure(peers: &Path, bench: &Bench) -> Result<bool, Box<dyn std::error::Erro
     Ok(true)
 }
 
-fn record(path: &Path, target: Target, summary: &Summary) -> std::io::Result<()> {
+fn peer(peers: &Path, target: Target) -> Result<Peer, Box<dyn std::error::Error>> {
+    Ok(Peer::start(&peers.join(format!("peer-{target}")), Duration::from_secs(10))?)
+}
+
+fn sample(peers: &Path, wanted: &Sample) -> Result<bool, Box<dyn std::error::Error>> {
+    let mut peer = peer(peers, wanted.release)?;
+    let mut file = BufWriter::new(File::create(&wanted.file)?);
+    let seeds = (wanted.seed, wanted.count);
+    let written = record::sample(wanted.release, &mut peer, seeds, wanted.copies, &mut file)?;
+    println!("{written} problems");
+    file.flush()?;
+    Ok(true)
+}
+
+fn again(peers: &Path, wanted: &Again) -> Result<bool, Box<dyn std::error::Error>> {
+    let mut peer = peer(peers, wanted.release)?;
+    let mut file = BufWriter::new(File::create(&wanted.file)?);
+    let lines = std::fs::read_to_string(&wanted.from)?;
+    let differing = record::again(wanted.release, &mut peer, &lines, &mut file)?;
+    file.flush()?;
+    for difference in &differing {
+        println!("{difference}");
+    }
+    Ok(differing.is_empty())
+}
+
+fn check(wanted: &Check) -> Result<bool, Box<dyn std::error::Error>> {
+    let mut all_agree = true;
+    for line in std::fs::read_to_string(&wanted.file)?.lines() {
+        let (problem, comparison) = record::check(line, wanted.release)?;
+        if comparison != Comparison::Agreed {
+            all_agree = false;
+            println!("{}: {comparison}", problem.name);
+        }
+    }
+    Ok(all_agree)
+}
+
+fn add_to(path: &Path, target: Target, summary: &Summary) -> std::io::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
     for found in &summary.found {
-        writeln!(file, "{}", run::record(&found.problem, target, &found.theirs))?;
+        writeln!(file, "{}", record::line(&found.problem, target, &found.theirs))?;
     }
     Ok(())
 }

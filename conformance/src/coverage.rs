@@ -374,6 +374,15 @@ impl Coverage {
         }
     }
 
+    /// Whether the problem uses a feature or a pair of features that came at most so many times.
+    pub fn brings_rare(&self, problem: &Problem, copies: u64) -> bool {
+        let facts = Facts::of(problem);
+        let used: Vec<usize> = (0..TRAITS.len()).filter(|&index| (TRAITS[index].used)(&facts)).collect();
+        used.iter()
+            .enumerate()
+            .any(|(position, &one)| used[position..].iter().any(|&other| self.pairs[one][other] < copies))
+    }
+
     fn traits(&self) -> Vec<usize> {
         (0..TRAITS.len()).filter(|&index| (TRAITS[index].exists)(self.target)).collect()
     }

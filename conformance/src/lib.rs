@@ -6,6 +6,7 @@
 //! - [`reference`] answers problems plainly, [`shrink`] makes a problem small.
 //! - [`peer`] runs the real allocator, [`compare`] compares its answers with ours, [`run`] does that many times with a
 //!   [`mix`] of problems that [`fit`] a [`release`], and [`coverage`] counts what the problems used.
+//! - [`record`] keeps answers for tests that need no Go, [`read`] reads them.
 //! - [`bench`] times both sides.
 
 pub mod bench;
@@ -18,6 +19,8 @@ pub mod mix;
 pub mod peer;
 pub mod problem;
 pub mod random;
+pub mod read;
+pub mod record;
 pub mod reference;
 mod reference_pools;
 pub mod release;

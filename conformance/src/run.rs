@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::compare::{Comparison, compare};
 use crate::coverage::Coverage;
@@ -180,20 +180,6 @@ fn describe(theirs: &PeerAnswer) -> String {
         Ending::Panic => "panic".to_owned(),
         Ending::Unreadable => "unreadable".to_owned(),
     }
-}
-
-/// A problem with upstream's answer, in the format of recorded problems.
-pub fn record(problem: &Problem, target: Target, theirs: &PeerAnswer) -> Value {
-    let mut line = json::problem(problem);
-    line["release"] = json!(target.version);
-    line["channel"] = json!(theirs.channel);
-    line["results"] = if theirs.ending == Ending::Allocated { json!(theirs.results) } else { Value::Null };
-    line["steps"] = json!(theirs.steps);
-    if let Some(error) = &theirs.error {
-        line["error"] = json!(error);
-        line["expectError"] = json!(theirs.ending == Ending::Error);
-    }
-    line
 }
 
 impl Summary {
