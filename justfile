@@ -42,3 +42,11 @@ fuzz TARGET SECONDS='60':
 # run the benchmarks
 bench *ARGS:
     cargo bench --workspace {{ARGS}}
+
+# the long checks: COUNT random problems of every release against Kubernetes' own allocator (needs Go)
+long COUNT='20000' SEED='1':
+    conformance/long {{COUNT}} {{SEED}}
+
+# times of our allocator and of Kubernetes' own, in turn (needs Go)
+bench-upstream *ARGS:
+    conformance/bench {{ARGS}}
