@@ -1,5 +1,7 @@
 //! Properties of the random problems themselves.
 
+use drayage_allocator::Outcome;
+use drayage_conformance::coverage::Coverage;
 use drayage_conformance::release::TARGETS;
 use drayage_conformance::{json, mix, read};
 
@@ -37,5 +39,24 @@ fn problems_need_no_feature_that_the_release_lacks() {
                 assert!(!on.as_bool().unwrap_or(true) || known["features"][name] == true, "{target}: {name}");
             }
         }
+    }
+}
+
+/// A million problems have every pair of features a thousand times; here are few, so that less is asked.
+#[test]
+fn random_problems_cover_every_feature_and_many_have_a_solution() {
+    for target in TARGETS.into_iter().filter(|target| target.name != "1.37") {
+        let mut coverage = Coverage::new(target);
+        let (mut solved, count) = (0, 800);
+        for seed in 0..count {
+            let problem = mix::problem(seed, target);
+            coverage.add(&problem);
+            let outcome = problem.solve_as(target.profile()).outcome;
+            solved += u64::from(matches!(outcome, Outcome::Allocated(_)));
+        }
+        let missing: Vec<_> =
+            coverage.below(1).into_iter().filter(|(names, _)| !names.contains(" + ")).collect();
+        assert!(missing.is_empty(), "{target}: {missing:?}");
+        assert!(solved * 10 > count * 3, "{target}: {solved} of {count} have a solution");
     }
 }
