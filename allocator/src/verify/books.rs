@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::objects::{Device, DeviceCapacity, DeviceId, PoolId, Quantity, ResourceClaim, ResourceSlice};
-use crate::profile::CounterBooks;
+use crate::objects::{
+    AllocationMode, CounterSet, Device, DeviceCapacity, DeviceId, PoolId, Quantity, ResourceClaim,
+    ResourceSlice,
+};
+use crate::profile::{CounterBooks, SecondCapacityCheck, ShareEntries, TaintEffects};
 
 use super::claim::{Ask, Pick};
 use super::reach::Pool;
@@ -19,8 +22,8 @@ pub(crate) struct Books<'c, 'a> {
     marks: BTreeMap<DeviceId, BTreeSet<usize>>,
     shared: BTreeMap<DeviceId, Amounts>,
     share_ids: BTreeSet<&'c str>,
-    /// Consumption by pool, then counter set and counter.
-    counters: BTreeMap<PoolId, BTreeMap<(&'a str, &'a str), Quantity>>,
+    /// Consumption by pool, and by slice where each slice has its own counters, then counter set and counter.
+    counters: BTreeMap<(PoolId, Option<&'a str>), BTreeMap<(&'a str, &'a str), Quantity>>,
     claims: usize,
 }
 
@@ -75,7 +78,8 @@ impl<'c, 'a> Books<'c, 'a> {
         if features.device_taints {
             let tolerated = |index: &usize| {
                 let Some(taint) = device.taints.get(*index) else { return true };
-                !["NoSchedule", "NoExecute"].contains(&taint.effect.as_str())
+                let any = self.question.profile.taint_effects == TaintEffects::Any;
+                (!any && !["NoSchedule", "NoExecute"].contains(&taint.effect.as_str()))
                     || pick.ask.tolerations.iter().any(|toleration| {
                         let key = toleration.key.is_empty() || toleration.key == taint.key;
                         let effect = toleration.effect.is_empty() || toleration.effect == taint.effect;
@@ -90,16 +94,27 @@ impl<'c, 'a> Books<'c, 'a> {
                 (0..device.taints.len()).find(|index| !tolerated(index)).map(|index| Rule::Taint { index }),
             );
         }
+        // Until when a device counts as shared, and what of its counters stays charged, the answer does not tell.
+        let by_amounts = self.question.profile.share_entries == ShareEntries::UntilEmpty;
+        let ignored = self.question.profile.share_entries == ShareEntries::Ignored;
         let charged = shareable
-            && (self.question.state.consumed_capacity(&id).is_some() || self.shared.contains_key(&id));
+            && !ignored
+            && (by_amounts
+                || self.question.state.consumed_capacity(&id).is_some()
+                || self.shared.contains_key(&id));
         if !device.consumes_counters.is_empty() && !charged {
             if features.partitionable_devices {
-                self.take_counters(&id.pool, device);
+                let by_slice = self.question.profile.counter_books == CounterBooks::Slice;
+                let slice = by_slice.then_some(pick.reached.slice.name.as_str());
+                self.take_counters(&id.pool, slice, device);
             } else {
                 broken.push(Rule::FeatureOff);
             }
         }
-        if features.consumable_capacity {
+        // A request for all devices may be given what is not there, as another device is looked at.
+        let unchecked = self.question.profile.second_capacity_check == SecondCapacityCheck::DeviceAtOrdinal
+            && *pick.ask.mode == AllocationMode::All;
+        if features.consumable_capacity && !unchecked {
             let held = self.question.state.consumed_capacity(&id);
             if let Some(capacity) = short_capacity(&pick.ask, device, held, self.shared.get(&id)) {
                 broken.push(Rule::Capacity { capacity });
@@ -135,8 +150,8 @@ impl<'c, 'a> Books<'c, 'a> {
         broken
     }
 
-    fn take_counters(&mut self, pool: &PoolId, device: &'a Device) {
-        let totals = self.counters.entry(pool.clone()).or_default();
+    fn take_counters(&mut self, pool: &PoolId, slice: Option<&'a str>, device: &'a Device) {
+        let totals = self.counters.entry((pool.clone(), slice)).or_default();
         for taken in &device.consumes_counters {
             for (counter, amount) in &taken.counters {
                 let total = totals.entry((&taken.counter_set, counter)).or_default();
@@ -150,17 +165,22 @@ impl<'c, 'a> Books<'c, 'a> {
     /// Checks the counters of every pool from which the answer takes some: all of them, whether or not a
     /// device of the answer consumes just that counter.
     pub(crate) fn close(self, found: &mut Vec<Violation>) {
-        for (id, totals) in &self.counters {
+        for ((id, slice), totals) in &self.counters {
             let by_name = self.question.profile.counter_books == CounterBooks::PoolName;
             if by_name && self.pools.iter().any(|pool| pool.id.pool == id.pool && pool.id != *id) {
                 // The walk decides whose counters count; the answer does not tell.
                 continue;
             }
             let Some(pool) = self.pools.iter().find(|pool| pool.id == *id) else { continue };
-            for (set_name, set) in &pool.counter_sets {
+            let of_slice = pool.reachable.iter().find(|reachable| Some(reachable.name.as_str()) == *slice);
+            let counter_sets: BTreeMap<&str, &CounterSet> = match of_slice {
+                Some(slice) => slice.shared_counters.iter().map(|set| (set.name.as_str(), set)).collect(),
+                None => pool.counter_sets.clone(),
+            };
+            for (set_name, set) in &counter_sets {
                 for (counter, full) in &set.counters {
                     let mut sum = totals.get(&(*set_name, counter.as_str())).cloned().unwrap_or_default();
-                    for amount in self.held_amounts(pool, set_name, counter) {
+                    for amount in self.held_amounts(pool, *slice, set_name, counter) {
                         sum = sum.checked_add(amount).unwrap_or(sum);
                     }
                     if sum > *full {
@@ -178,16 +198,31 @@ impl<'c, 'a> Books<'c, 'a> {
     }
 
     /// What devices held by other claims take from one counter.
-    fn held_amounts<'p>(&self, pool: &'p Pool<'a>, set: &str, counter: &str) -> Vec<&'p Quantity> {
+    fn held_amounts<'p>(
+        &self,
+        pool: &'p Pool<'a>,
+        slice: Option<&str>,
+        set: &str,
+        counter: &str,
+    ) -> Vec<&'p Quantity> {
         let mut amounts = Vec::new();
         let slices: Vec<&&'a ResourceSlice> = pool.reachable.iter().chain(&pool.elsewhere).collect();
         for device in slices
             .into_iter()
-            .filter(|slice| slice.shared_counters.is_empty())
+            .filter(|other| match slice {
+                Some(name) => other.name == name,
+                None => other.shared_counters.is_empty(),
+            })
             .flat_map(|slice| &slice.devices)
         {
             let id = DeviceId { pool: pool.id.clone(), device: device.name.clone() };
-            if self.question.state.is_allocated(&id) {
+            let state = self.question.state;
+            let held = if self.question.profile.held_shares_take_counters {
+                state.is_allocated(&id)
+            } else {
+                state.holds_device(&id)
+            };
+            if held {
                 let of_set = device.consumes_counters.iter().filter(|taken| taken.counter_set == set);
                 amounts.extend(of_set.filter_map(|taken| taken.counters.get(counter)));
             }

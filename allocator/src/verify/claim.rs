@@ -7,7 +7,9 @@ use crate::objects::{
     DeviceRequestAllocationResult, DeviceSelector, DeviceToleration, Quantity, ResourceClaim,
 };
 
-use crate::profile::DistinctMemory;
+use crate::profile::{
+    AllInAlternatives, AllSelection, CapacityOff, DistinctMemory, DistinctValues, Enumeration,
+};
 
 use super::programs::Programs;
 use super::reach::{Pool, Reached, device_selects_node};
@@ -126,10 +128,16 @@ impl<'c, 'a> Claim<'c, 'a> {
         for pair in picks.windows(2) {
             let [before, after] = pair else { continue };
             let place = |pick: &Pick<'_, '_>| (pick.ask.request, pick.reached.position);
-            if before.ask.request == after.ask.request && before.ask.alternative != after.ask.alternative {
+            let same_request = before.ask.request == after.ask.request;
+            if same_request
+                && before.ask.alternative != after.ask.alternative
+                && !self.changes_alternative(before.ask.request)
+            {
                 found.push(self.of_pick(after, Rule::MixedAlternatives));
             }
-            if place(before) >= place(after) {
+            // Where permutations are tried, any order may be the first that works.
+            let any_order = same_request && self.question.profile.enumeration == Enumeration::Permutations;
+            if place(before) >= place(after) && !any_order {
                 found.push(self.of_pick(after, Rule::Order));
             }
         }
@@ -137,7 +145,7 @@ impl<'c, 'a> Claim<'c, 'a> {
             self.check_request(index, &picks, found);
         }
         for pick in &picks {
-            if let Err(rule) = self.selectable(&pick.ask, &pick.reached) {
+            if let Err(rule) = self.selectable(&self.selecting(&pick.ask), &pick.reached) {
                 found.push(self.of_pick(pick, rule));
             }
         }
@@ -152,6 +160,9 @@ impl<'c, 'a> Claim<'c, 'a> {
         let forms = asks(self.object, index);
         if let Some(what) = forms.iter().find_map(|ask| self.fault(ask)) {
             found.push(self.violation(None, None, Rule::ClaimInvalid { what }));
+            return;
+        }
+        if self.changes_alternative(index) {
             return;
         }
         // Without a device any alternative that wants none may have been chosen.
@@ -177,12 +188,39 @@ impl<'c, 'a> Claim<'c, 'a> {
         }
     }
 
+    /// Whether the devices of a request may belong to several alternatives, because after the first device of an
+    /// alternative for all devices the profile goes on with the first alternative.
+    fn changes_alternative(&self, request: usize) -> bool {
+        let later = asks(self.object, request).into_iter().skip(1);
+        self.question.profile.all_in_alternatives == AllInAlternatives::FirstAlternative
+            && later.into_iter().any(|ask| *ask.mode == AllocationMode::All)
+    }
+
+    /// The form of a request whose selectors decide for another.
+    fn selecting(&self, ask: &Ask<'a>) -> Ask<'a> {
+        let forms = asks(self.object, ask.request);
+        match forms.as_slice() {
+            [first, second, ..]
+                if self.question.profile.all_selection == AllSelection::OfFirst
+                    && *first.mode == AllocationMode::All
+                    && *ask.mode == AllocationMode::All
+                    && second.alternative == ask.alternative =>
+            {
+                *first
+            }
+            _ => *ask,
+        }
+    }
+
     /// Why upstream would refuse to look for devices at all.
     fn fault(&self, ask: &Ask<'_>) -> Option<&'static str> {
         let features = &self.question.features;
         if ask.alternative.is_some() && !features.prioritized_list {
             Some("alternatives while prioritized lists are off")
-        } else if ask.capacity.is_some() && !features.consumable_capacity {
+        } else if ask.capacity.is_some()
+            && !features.consumable_capacity
+            && self.question.profile.capacity_off != CapacityOff::Ignored
+        {
             Some("a capacity request while consumable capacity is off")
         } else if ask.admin_access.is_some() && !features.admin_access {
             Some("admin access while the feature is off")
@@ -199,7 +237,7 @@ impl<'c, 'a> Claim<'c, 'a> {
 
     /// With `All`: a device that is missing, or nothing to take, or a pool that must not be there.
     fn all_left_out(&self, ask: &Ask<'a>, own: &[&Pick<'c, 'a>], found: &mut Vec<Violation>) -> Option<Rule> {
-        if self.pools.iter().any(|pool| pool.unusable.is_some()) {
+        if self.pools.iter().any(|pool| pool.unusable.is_some() || pool.lacks_slices) {
             return Some(Rule::AllWithUnusablePool);
         }
         if own.is_empty() {
@@ -211,7 +249,9 @@ impl<'c, 'a> Claim<'c, 'a> {
             let may_be_left_out = self.question.features.consumable_capacity
                 && self.question.profile.all_leaves_out_full_devices
                 && books::short_capacity(ask, reached.device, held, None).is_some();
-            if !may_be_left_out && !taken.contains(&reached.position) && self.selectable(ask, reached).is_ok()
+            if !may_be_left_out
+                && !taken.contains(&reached.position)
+                && self.selectable(&self.selecting(ask), reached).is_ok()
             {
                 found.push(self.violation(Some(&ask.result_name()), Some(id.clone()), Rule::AllLeftOut));
             }
@@ -251,8 +291,12 @@ impl<'c, 'a> Claim<'c, 'a> {
         let lists = self.question.features.list_type_attributes;
         let (attribute, is_match) = match (&constraint.match_attribute, &constraint.distinct_attribute) {
             (Some(attribute), _) => (attribute, true),
-            (None, Some(attribute)) => (attribute, false),
-            (None, None) => {
+            (None, Some(attribute))
+                if self.question.profile.distinct_values != DistinctValues::Unsupported =>
+            {
+                (attribute, false)
+            }
+            (None, _) => {
                 found.push(self.violation(None, None, Rule::ClaimInvalid { what: "an empty constraint" }));
                 return;
             }
@@ -294,7 +338,11 @@ impl<'c, 'a> Claim<'c, 'a> {
                         covered.get(at + 1).is_none_or(|(next, _)| next.ask.request != other.ask.request);
                     let compared = self.question.profile.distinct_memory == DistinctMemory::EveryDevice
                         || (last_of_request && other.ask.request != pick.ask.request);
-                    compared && !values(value, lists).is_disjoint(&values(seen, lists))
+                    let equal = match self.question.profile.distinct_values {
+                        DistinctValues::Places => pick.reached.position == other.reached.position,
+                        _ => !values(value, lists).is_disjoint(&values(seen, lists)),
+                    };
+                    compared && equal
                 });
                 if conflict {
                     found.push(self.of_pick(pick, rule()));

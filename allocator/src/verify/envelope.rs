@@ -7,6 +7,8 @@ use crate::objects::{
     NodeSelectorRequirement, NodeSelectorTerm, ResourceClaim,
 };
 
+use crate::profile::NodePin;
+
 use super::claim::{Ask, Pick, asks};
 use super::{Question, Rule, Violation};
 
@@ -24,9 +26,11 @@ pub(super) fn check(
         let binding = question.features.device_binding_and_status;
         let expected_conditions = if binding { &device.binding_conditions } else { &None };
         let expected_failures = if binding { &device.binding_failure_conditions } else { &None };
+        let expected_tolerations =
+            if question.profile.tolerations_in_results { pick.ask.tolerations } else { &[] };
         let copies = [
             ("adminAccess", pick.result.admin_access == pick.ask.is_admin().then_some(true)),
-            ("tolerations", pick.result.tolerations == pick.ask.tolerations),
+            ("tolerations", pick.result.tolerations == expected_tolerations),
             ("bindingConditions", pick.result.binding_conditions == *expected_conditions),
             ("bindingFailureConditions", pick.result.binding_failure_conditions == *expected_failures),
         ];
@@ -126,11 +130,16 @@ fn node_selector(
         } else {
             (&slice.node_name, &slice.node_selector)
         };
-        if node_name.is_some() || device.binds_to_node {
+        let (pinned, name) = match (question.profile.node_pin, node_name) {
+            (NodePin::NameInSlice, Some(name)) => (true, name),
+            (NodePin::NameInSlice, None) => (false, &question.node.name),
+            (NodePin::TriedNode, _) => (node_name.is_some() || device.binds_to_node, &question.node.name),
+        };
+        if pinned {
             let this_node = NodeSelectorRequirement {
                 key: "metadata.name".to_owned(),
                 operator: "In".to_owned(),
-                values: vec![question.node.name.clone()],
+                values: vec![name.clone()],
             };
             let term = NodeSelectorTerm { match_fields: vec![this_node], ..NodeSelectorTerm::default() };
             return Ok(Some(NodeSelector { terms: vec![term] }));

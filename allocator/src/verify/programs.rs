@@ -12,7 +12,11 @@ use super::reach::Reached;
 
 /// Programs by expression; `None` for one that does not compile.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Programs(BTreeMap<String, Option<Program>>);
+pub(crate) struct Programs {
+    by_expression: BTreeMap<String, Option<Program>>,
+    /// Whether selectors see no device as shareable, as the profile has it.
+    hide_sharing: bool,
+}
 
 impl Programs {
     /// Compiles every selector of the question's claims and of the classes they use.
@@ -25,15 +29,17 @@ impl Programs {
     /// Adds what the question's claims and classes select by and is not there yet. Release and features must be
     /// those of the questions before.
     pub(crate) fn add(&mut self, question: &Question<'_>) {
+        self.hide_sharing = !question.profile.selectors_see_sharing;
         let mut compiler = None;
         for claim in question.claims {
             for ask in (0..claim.requests.len()).flat_map(|index| asks(claim, index)) {
                 let class = question.classes.iter().find(|class| class.name == ask.class);
                 let of_class = class.into_iter().flat_map(|class| &class.selectors);
                 for expression in of_class.chain(ask.selectors).filter_map(|selector| selector.cel.as_ref()) {
-                    if !self.0.contains_key(expression) {
+                    if !self.by_expression.contains_key(expression) {
                         let compiler = compiler.get_or_insert_with(|| compiler_for(question));
-                        self.0.insert(expression.clone(), compiler.compile_selector(expression).ok());
+                        self.by_expression
+                            .insert(expression.clone(), compiler.compile_selector(expression).ok());
                     }
                 }
             }
@@ -42,18 +48,19 @@ impl Programs {
 
     /// Adds an expression, if it is not there yet. Whether it compiles.
     pub(crate) fn compile(&mut self, expression: &str, question: &Question<'_>) -> bool {
-        if let Some(known) = self.0.get(expression) {
+        self.hide_sharing = !question.profile.selectors_see_sharing;
+        if let Some(known) = self.by_expression.get(expression) {
             return known.is_some();
         }
         let program = compiler_for(question).compile_selector(expression).ok();
         let compiles = program.is_some();
-        self.0.insert(expression.to_owned(), program);
+        self.by_expression.insert(expression.to_owned(), program);
         compiles
     }
 
     /// The program of an expression that was added and compiles.
     pub(crate) fn program(&self, expression: &str) -> Option<&Program> {
-        self.0.get(expression)?.as_ref()
+        self.by_expression.get(expression)?.as_ref()
     }
 
     /// Whether the selector holds for the device; `None` where it fails.
@@ -66,7 +73,7 @@ impl Programs {
         let program = self.program(expression)?;
         let device = reached.device;
         let capacity = device.capacity.iter().map(|(name, capacity)| (name.as_str(), &capacity.value));
-        let shareable = device.allow_multiple_allocations == Some(true);
+        let shareable = !self.hide_sharing && device.allow_multiple_allocations == Some(true);
         let input = drayage_cel::Device::new(&reached.slice.driver, &device.attributes, capacity, shareable);
         program.matches(&input).ok()
     }

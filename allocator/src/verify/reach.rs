@@ -8,7 +8,9 @@ use crate::objects::{
 };
 
 use super::Question;
-use crate::profile::CounterSlices;
+use crate::profile::{
+    BindingLast, CounterSlices, IncompletePools, PoolChecks, PoolOrder, Profile, SliceOrder,
+};
 
 /// A pool as the node sees it.
 pub(crate) struct Pool<'a> {
@@ -22,6 +24,8 @@ pub(crate) struct Pool<'a> {
     /// All other slices of the generation with devices: their devices count for counters only.
     pub(crate) elsewhere: Vec<&'a ResourceSlice>,
     pub(crate) counter_sets: BTreeMap<&'a str, &'a CounterSet>,
+    /// Whether slices are missing although devices may be taken.
+    pub(crate) lacks_slices: bool,
 }
 
 /// Why nothing may be taken from a pool.
@@ -68,6 +72,7 @@ pub(crate) fn device_selects_node(reached: &Reached<'_>, node: &Node) -> Option<
 /// The pools of the node in search order. `None`: a node selector on the way is broken, no answer can be right.
 pub(crate) fn pools<'a>(question: &Question<'a>) -> Option<Vec<Pool<'a>>> {
     let partitionable = question.features.partitionable_devices;
+    let profile = question.profile;
     let mut groups: BTreeMap<PoolId, Vec<&'a ResourceSlice>> = BTreeMap::new();
     // Slices of one node come before all others: where slices disagree on their number, the first counts.
     let everywhere = |slice: &ResourceSlice| {
@@ -76,14 +81,25 @@ pub(crate) fn pools<'a>(question: &Question<'a>) -> Option<Vec<Pool<'a>>> {
     let local = |slice: &&ResourceSlice| {
         slice.node_name.as_ref().is_some_and(|name| !name.is_empty()) && !everywhere(slice)
     };
-    let others = question.slices.iter().copied().filter(|slice| !local(slice));
-    for slice in question.slices.iter().copied().filter(local).chain(others) {
-        let has_counters = !slice.shared_counters.is_empty();
+    let mut slices = question.slices.to_vec();
+    if profile.slice_order == SliceOrder::ByName {
+        slices.sort_by_key(|slice| !local(slice));
+    }
+    if profile.binding_last == BindingLast::PoolsAndSlices {
+        slices.sort_by_key(|slice| has_binding_conditions(slice) && !everywhere(slice));
+    }
+    let mut arrivals: Vec<PoolId> = Vec::new();
+    for slice in slices {
+        let has_counters =
+            !slice.shared_counters.is_empty() && profile.counter_slices != CounterSlices::Plain;
         if !partitionable && (slice.per_device_node_selection.is_some() || has_counters) {
             continue;
         }
         if !everywhere(slice) && !slice_selects(question.node, slice)? {
             continue;
+        }
+        if !groups.contains_key(&slice.pool_id()) {
+            arrivals.push(slice.pool_id());
         }
         let group = groups.entry(slice.pool_id()).or_default();
         match group.first().map(|first| first.pool.generation.cmp(&slice.pool.generation)) {
@@ -92,19 +108,30 @@ pub(crate) fn pools<'a>(question: &Question<'a>) -> Option<Vec<Pool<'a>>> {
             Some(std::cmp::Ordering::Equal) | None => group.push(slice),
         }
     }
+    if profile.pool_order == PoolOrder::ByName {
+        arrivals.sort();
+    }
     let mut pools: Vec<Pool<'a>> =
-        groups.iter().filter_map(|(id, group)| pool(question, id, group.clone())).collect();
-    // Groups come sorted by driver and pool; pools with binding conditions go last as a whole.
-    pools.sort_by_key(|pool| {
-        pool.reachable
-            .iter()
-            .any(|slice| slice.devices.iter().any(|device| device.binding_conditions.is_some()))
-    });
+        arrivals.iter().filter_map(|id| pool(question, id, groups.get(id)?.clone())).collect();
+    // Pools with binding conditions go last as a whole.
+    if profile.binding_last != BindingLast::Nothing {
+        pools.sort_by_key(|pool| pool.reachable.iter().any(|slice| has_binding_conditions(slice)));
+    }
     Some(pools)
+}
+
+fn has_binding_conditions(slice: &ResourceSlice) -> bool {
+    slice.devices.iter().any(|device| device.binding_conditions.is_some())
+}
+
+/// Whether the slice is no more than a holder of counters.
+fn is_holder(profile: &Profile, slice: &ResourceSlice) -> bool {
+    profile.counter_slices != CounterSlices::Plain && !slice.shared_counters.is_empty()
 }
 
 fn pool<'a>(question: &Question<'a>, id: &PoolId, mut group: Vec<&'a ResourceSlice>) -> Option<Pool<'a>> {
     let first = group.first()?;
+    let profile = question.profile;
     let (generation, announced) = (first.pool.generation, first.pool.resource_slice_count);
     let of_pool = || {
         question
@@ -120,8 +147,12 @@ fn pool<'a>(question: &Question<'a>, id: &PoolId, mut group: Vec<&'a ResourceSli
         withheld: Vec::new(),
         elsewhere: Vec::new(),
         counter_sets: BTreeMap::new(),
+        lacks_slices: false,
     };
-    if i64::try_from(group.len()) != Ok(announced) {
+    let looks_complete = i64::try_from(group.len()) == Ok(announced);
+    if profile.incomplete_pools == IncompletePools::Searched {
+        pool.lacks_slices = !looks_complete;
+    } else if !looks_complete {
         if of_pool().any(|slice| slice.pool.generation > generation) {
             return None;
         }
@@ -129,14 +160,16 @@ fn pool<'a>(question: &Question<'a>, id: &PoolId, mut group: Vec<&'a ResourceSli
         if i64::try_from(whole.len()) != Ok(announced) {
             pool.unusable = Some(Unusable::Incomplete { found: whole.len(), announced });
             group.sort_by(|a, b| a.name.cmp(&b.name));
-            pool.withheld.extend(group.iter().filter(|slice| slice.shared_counters.is_empty()));
+            pool.withheld.extend(group.iter().filter(|slice| !is_holder(profile, slice)));
             return Some(pool);
         }
         let names: BTreeSet<&str> = group.iter().map(|slice| slice.name.as_str()).collect();
         pool.elsewhere = whole.into_iter().filter(|slice| !names.contains(slice.name.as_str())).collect();
     }
-    group.sort_by(|a, b| a.name.cmp(&b.name));
-    pool.reachable.extend(group.iter().filter(|slice| slice.shared_counters.is_empty()));
+    if profile.slice_order == SliceOrder::ByName {
+        group.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    pool.reachable.extend(group.iter().filter(|slice| !is_holder(profile, slice)));
     if let Some(reason) = invalid(question, &group, &mut pool) {
         pool.unusable = Some(Unusable::Invalid { reason });
         pool.withheld = std::mem::take(&mut pool.reachable);
@@ -152,7 +185,8 @@ fn invalid<'a>(question: &Question<'a>, group: &[&'a ResourceSlice], pool: &mut 
             return Some(format!("duplicate device name {}", device.name));
         }
     }
-    if !question.features.partitionable_devices {
+    let only_names = question.profile.pool_checks == PoolChecks::Devices;
+    if only_names || !question.features.partitionable_devices {
         return None;
     }
     for set in group.iter().chain(&pool.elsewhere).flat_map(|slice| &slice.shared_counters) {
