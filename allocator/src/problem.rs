@@ -14,7 +14,7 @@ use crate::objects::{
     AllocationMode, DeviceClass, DeviceRequest, DeviceSelector, DeviceSubRequest, DeviceToleration,
     ExactDeviceRequest, ResourceClaim,
 };
-use crate::profile::{AllSelection, CapacityOff, ClaimLimit, DistinctValues, Profile};
+use crate::profile::{AllSelection, AllWithBrokenPool, CapacityOff, ClaimLimit, DistinctValues, Profile};
 use crate::selectors::{SelectorError, Selectors, Verdict, VerdictColumn};
 
 /// The most devices one claim's allocation result can hold.
@@ -401,7 +401,7 @@ fn choose<'a>(
         AllocationMode::All => {
             let devices = match known {
                 Some(devices) => devices,
-                None => all_devices(setting, claim, &choice)?,
+                None => all_devices(setting, claim, &choice).or_else(|error| unusable(setting, error))?,
             };
             selected = Some(devices.clone());
             let devices: Vec<u32> =
@@ -414,6 +414,15 @@ fn choose<'a>(
         }
     }
     Ok((choice, selected))
+}
+
+/// No devices, where the profile lets a request for all devices fail because of a broken pool.
+fn unusable(setting: &Setting<'_>, error: AllocationError) -> Result<Vec<u32>, AllocationError> {
+    let broken = matches!(error.kind(), ErrorKind::PoolIncomplete | ErrorKind::PoolInvalid);
+    match setting.profile.all_with_broken_pool {
+        AllWithBrokenPool::FailsRequest if broken => Ok(Vec::new()),
+        AllWithBrokenPool::FailsRequest | AllWithBrokenPool::Fatal => Err(error),
+    }
 }
 
 /// The devices that a request for all devices selects. Any incomplete or invalid pool of the node is an error, whatever

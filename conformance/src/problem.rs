@@ -78,13 +78,18 @@ impl Problem {
         self.ask(&mut self.allocator(profile))
     }
 
-    /// What the allocator's verifier has against results.
+    /// What the allocator's verifier has against results, with the profile of 1.36.3.
     pub fn verify(&self, results: &[AllocationResult]) -> Result<(), Vec<Violation>> {
+        self.verify_as(&Profile::V1_36_3.pinned(), results)
+    }
+
+    /// What the allocator's verifier has against results.
+    pub fn verify_as(&self, profile: &Profile, results: &[AllocationResult]) -> Result<(), Vec<Violation>> {
         let claims: Vec<&ResourceClaim> = self.claims.iter().collect();
         let state = self.state();
         let slices: Vec<&ResourceSlice> = self.slices.iter().collect();
         let question = Question {
-            profile: &Profile::V1_36_3.pinned(),
+            profile,
             features: self.features,
             node: &self.node,
             slices: &slices,

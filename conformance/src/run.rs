@@ -60,6 +60,8 @@ pub struct Summary {
     pub channels: BTreeMap<String, u64>,
     /// Problems where our answer was one that upstream gives, but not its first: it leaves something to chance.
     pub asked_again: u64,
+    /// Seeds of problems where the allocator's verifier refuses the answer, with what it says.
+    pub refused: BTreeMap<u64, String>,
     /// Features that the problems used.
     pub coverage: Coverage,
     /// Differences, at most as many as the plan shows.
@@ -74,6 +76,7 @@ pub fn run(plan: &Plan, peer: &Path, mut progress: impl FnMut(u64)) -> Result<Su
         endings: BTreeMap::new(),
         channels: BTreeMap::new(),
         asked_again: 0,
+        refused: BTreeMap::new(),
         coverage: Coverage::new(plan.target),
         found: Vec::new(),
     };
@@ -92,6 +95,11 @@ pub fn run(plan: &Plan, peer: &Path, mut progress: impl FnMut(u64)) -> Result<Su
             summary.coverage.add(&problem);
             *summary.endings.entry(describe(&theirs)).or_default() += 1;
             *summary.channels.entry(theirs.channel.clone()).or_default() += 1;
+            if let Outcome::Allocated(results) = &ours.outcome
+                && let Err(violations) = problem.verify_as(&plan.target.profile(), results)
+            {
+                summary.refused.insert(seed, format!("{violations:?}"));
+            }
             let mut comparison = compare(&ours, &theirs);
             if matches!(comparison, Comparison::Differs(_))
                 && differs(plan.target, &mut peer, &problem)?.is_none()
@@ -205,6 +213,10 @@ impl Summary {
             &mut [("all".to_owned(), total), ("agreed only when asked again".to_owned(), self.asked_again)]
                 .into_iter(),
         );
+        let refused = self.refused.iter().map(|(seed, text)| (format!("seed {seed}: {text}"), 1));
+        section("refused by our own verifier", &mut refused.take(5));
+        let refused = u64::try_from(self.refused.len()).unwrap_or(u64::MAX);
+        section("", &mut std::iter::once(("all refused".to_owned(), refused)));
         section("upstream's answers", &mut self.endings.iter().map(|(name, count)| (name.clone(), *count)));
         section(
             "upstream's implementation",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use drayage_allocator::Features;
+use drayage_allocator::{Features, Profile, ProfileName};
 use drayage_cel::Release;
 
 /// One release's setting of a gate.
@@ -78,6 +78,7 @@ const KNOWN: [Known; 33] = [
 /// The gates' values for one simulation: the defaults of a release with the user's overrides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeatureGates {
+    profile: ProfileName,
     release: Release,
     values: BTreeMap<&'static str, bool>,
     overridden: BTreeMap<&'static str, bool>,
@@ -86,6 +87,12 @@ pub struct FeatureGates {
 impl FeatureGates {
     /// The defaults of a release's newest patch.
     pub fn for_release(release: Release) -> Self {
+        Self::for_profile(Profile::for_release(release).name)
+    }
+
+    /// The defaults of the release that a profile belongs to.
+    pub fn for_profile(profile: ProfileName) -> Self {
+        let release = profile.release();
         let values = KNOWN
             .iter()
             .filter_map(|known| match setting(known, release) {
@@ -94,13 +101,18 @@ impl FeatureGates {
                 On | Locked => Some((known.name, true)),
             })
             .collect();
-        Self { release, values, overridden: BTreeMap::new() }
+        Self { profile, release, values, overridden: BTreeMap::new() }
     }
 
     /// The defaults of a release with the overrides of `text`, which is written as for the flag
     /// `--feature-gates` of Kubernetes: `Name=true,Other=false`. Blanks around names and values are ignored.
     pub fn parse(release: Release, text: &str) -> Result<Self, GateError> {
-        let mut gates = Self::for_release(release);
+        Self::parse_for(Profile::for_release(release).name, text)
+    }
+
+    /// The defaults of the release that a profile belongs to, with the overrides of `text`.
+    pub fn parse_for(profile: ProfileName, text: &str) -> Result<Self, GateError> {
+        let mut gates = Self::for_profile(profile);
         for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
             let (name, value) = entry
                 .split_once('=')
@@ -169,6 +181,11 @@ impl FeatureGates {
             derived_attributes: self.enabled("DRADerivedAttributes"),
             compatibility_groups: self.enabled("DRADeviceCompatibilityGroups"),
         }
+    }
+
+    /// The profile that the allocator follows.
+    pub fn profile(&self) -> ProfileName {
+        self.profile
     }
 
     /// The release whose defaults these are.

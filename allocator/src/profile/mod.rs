@@ -18,9 +18,9 @@ use crate::features::Features;
 
 use switches::SwitchValue;
 pub use switches::{
-    AllInAlternatives, AllSelection, BindingLast, CapacityOff, ClaimLimit, CounterBooks, CounterSlices,
-    DistinctMemory, DistinctValues, Enumeration, IncompletePools, InvalidPools, NodePin, OverLimit,
-    PoolChecks, PoolOrder, SecondCapacityCheck, ShareEntries, SliceOrder, TaintEffects, Undo,
+    AllInAlternatives, AllSelection, AllWithBrokenPool, BindingLast, CapacityOff, ClaimLimit, CounterBooks,
+    CounterSlices, DistinctMemory, DistinctValues, Enumeration, IncompletePools, InvalidPools, NodePin,
+    OverLimit, PoolChecks, PoolOrder, SecondCapacityCheck, ShareEntries, SliceOrder, TaintEffects, Undo,
 };
 pub use table::{OtherImplementation, Table};
 
@@ -103,7 +103,7 @@ switches! {
     /// What is undone when a device is refused or given up.
     undo: Undo, faults: ["in part"], upstream: [140_431, 140_436];
     /// Until when a device counts as shared, so that its counters are not charged again.
-    share_entries: ShareEntries, faults: ["never", "until no capacity is consumed"], upstream: [140_433];
+    share_entries: ShareEntries, faults: ["never", "until no capacity is consumed", "until the last share is gone"], upstream: [140_433];
     /// Of which device capacity is checked again before it is taken.
     second_capacity_check: SecondCapacityCheck, faults: ["another device"], upstream: [];
     /// In which orders the devices of a request are tried.
@@ -116,6 +116,8 @@ switches! {
     all_selection: AllSelection, faults: ["that of the first"], upstream: [];
     /// Whether a request for all devices leaves out devices without enough free capacity, instead of failing.
     all_leaves_out_full_devices: bool, faults: ["yes"], upstream: [140_769];
+    /// What an incomplete or invalid pool means for a request for all devices.
+    all_with_broken_pool: AllWithBrokenPool, faults: ["fatal error"], upstream: [141_829, 141_898];
     /// Which taints keep away those who do not tolerate them.
     taint_effects: TaintEffects, faults: ["any"], upstream: [];
     /// What a `distinctAttribute` constraint compares.

@@ -3,10 +3,10 @@
 use drayage_cel::Release;
 
 use super::{
-    AllInAlternatives, AllSelection, BindingLast, CapacityOff, ClaimLimit, CounterBooks, CounterSlices,
-    DistinctMemory, DistinctValues, Enumeration, Implementation, IncompletePools, InvalidPools, NodePin,
-    OverLimit, PoolChecks, PoolOrder, Profile, ProfileName, SecondCapacityCheck, ShareEntries, SliceOrder,
-    TaintEffects, Undo,
+    AllInAlternatives, AllSelection, AllWithBrokenPool, BindingLast, CapacityOff, ClaimLimit, CounterBooks,
+    CounterSlices, DistinctMemory, DistinctValues, Enumeration, Implementation, IncompletePools,
+    InvalidPools, NodePin, OverLimit, PoolChecks, PoolOrder, Profile, ProfileName, SecondCapacityCheck,
+    ShareEntries, SliceOrder, TaintEffects, Undo,
 };
 use crate::features::Features;
 
@@ -115,6 +115,7 @@ const fn v1_34(implementation: Implementation) -> Profile {
         all_in_alternatives: AllInAlternatives::FirstAlternative,
         all_selection: AllSelection::OfFirst,
         all_leaves_out_full_devices: true,
+        all_with_broken_pool: AllWithBrokenPool::Fatal,
         taint_effects: TaintEffects::Any,
         distinct_values: DistinctValues::Unsupported,
         distinct_memory: DistinctMemory::LatestOfRequest,
@@ -232,4 +233,9 @@ const fn v1_37(implementation: Implementation) -> Profile {
     }
 }
 
-const FIXED: Profile = Profile { name: ProfileName::Fixed, ..v1_37(Implementation::Experimental) };
+const FIXED: Profile = Profile {
+    name: ProfileName::Fixed,
+    share_entries: ShareEntries::UntilLastOfAnyone,
+    all_with_broken_pool: AllWithBrokenPool::FailsRequest,
+    ..v1_37(Implementation::Experimental)
+};

@@ -86,6 +86,16 @@ switch_values! {
 }
 
 switch_values! {
+    /// What an incomplete or invalid pool means for a request for all devices, whatever the pool's driver.
+    AllWithBrokenPool {
+        /// An error for all nodes.
+        Fatal => "fatal error",
+        /// The request cannot be satisfied on this node; an alternative may.
+        FailsRequest => "fails on the node",
+    }
+}
+
+switch_values! {
     /// What makes a pool invalid.
     PoolChecks {
         /// A device name that occurs twice, also in an incomplete pool.
@@ -143,8 +153,11 @@ switch_values! {
         /// Until nothing is consumed of its capacity any more, which also forgets shares of amount zero. A device
         /// without capacities counts as shared for ever once it was tried.
         UntilEmpty => "until no capacity is consumed",
-        /// Until its last share is given up.
+        /// Until its last share is given up. Shares that other claims hold count only where the device has
+        /// capacities.
         UntilLast => "until the last share is gone",
+        /// Until its last share is given up, whoever holds it.
+        UntilLastOfAnyone => "until nobody's share is left",
     }
 }
 

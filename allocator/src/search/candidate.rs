@@ -118,6 +118,16 @@ impl<'s> Chosen<'s> {
         held_capacity(self.held.as_deref(), position)
     }
 
+    /// Whether other claims hold shares of the device, in profiles where that means its counters were charged.
+    fn is_shared_by_others(&self, position: u32) -> bool {
+        self.setting.profile.share_entries == ShareEntries::UntilLastOfAnyone
+            && self
+                .held
+                .as_ref()
+                .and_then(|held| held.get(position))
+                .is_some_and(|books| !books.shares.is_empty())
+    }
+
     /// The claims that use the device exclusively in this search.
     pub(crate) fn marks(&self, position: u32) -> &[u32] {
         self.marks.get(&position).map_or(&[], SmallVec::as_slice)
@@ -212,7 +222,9 @@ impl<'s> Chosen<'s> {
         // A device that is shared already was charged with its counters by the first share.
         let charged = shareable
             && self.setting.profile.share_entries != ShareEntries::Ignored
-            && (self.shares.contains_key(&position) || self.held_capacity(position).is_some());
+            && (self.shares.contains_key(&position)
+                || self.held_capacity(position).is_some()
+                || self.is_shared_by_others(position));
         let takes_counters = !charged && !device.consumes_counters.is_empty();
         if takes_counters {
             self.take_counters(position).map_err(Refusal::Counters)?;
@@ -364,7 +376,7 @@ impl<'s> Chosen<'s> {
             }
         }
         let gone = match self.setting.profile.share_entries {
-            ShareEntries::UntilLast => share.count == 0,
+            ShareEntries::UntilLast | ShareEntries::UntilLastOfAnyone => share.count == 0,
             ShareEntries::UntilEmpty | ShareEntries::Ignored => {
                 !amounts.is_empty() && share.consumed.values().all(|amount| amount.sign() == 0)
             }

@@ -100,6 +100,7 @@ impl<'c, 'a> Books<'c, 'a> {
         let charged = shareable
             && !ignored
             && (by_amounts
+                || self.is_shared_by_others(&id)
                 || self.question.state.consumed_capacity(&id).is_some()
                 || self.shared.contains_key(&id));
         if !device.consumes_counters.is_empty() && !charged {
@@ -122,6 +123,14 @@ impl<'c, 'a> Books<'c, 'a> {
         }
         broken.extend(self.add_share(shareable, id, pick));
         broken
+    }
+
+    /// Whether other claims hold shares of the device, in profiles where that means its counters were charged.
+    fn is_shared_by_others(&self, id: &DeviceId) -> bool {
+        let state = self.question.state;
+        self.question.profile.share_entries == ShareEntries::UntilLastOfAnyone
+            && state.is_allocated(id)
+            && !state.holds_device(id)
     }
 
     fn add_share(&mut self, shareable: bool, id: DeviceId, pick: &Pick<'c, 'a>) -> Vec<Rule> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
-use drayage_cel::Release;
+use drayage_allocator::ProfileName;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -48,15 +48,20 @@ pub(crate) enum Sub {
     /// Turn public traces into Kubernetes objects
     #[command(subcommand)]
     Import(Import),
+    Profiles(Profiles),
     Completions(Completions),
 }
 
 /// Which Kubernetes is meant.
 #[derive(Debug, Args)]
 pub(crate) struct Kubernetes {
-    /// Kubernetes release whose behaviour and feature-gate defaults apply
+    /// Kubernetes release whose behaviour and feature-gate defaults apply: 1.34, 1.35, 1.36 or 1.37
+    ///
+    /// Each was compared with Kubernetes' own allocator of its newest patch: 1.34.13, 1.35.10, 1.36.6 and 1.37.2.
+    /// The patch 1.36.3 has a behaviour of its own; every other patch means the newest of its release. `fixed` is
+    /// 1.37 without the faults that are known of it. `dray profiles` prints the differences.
     #[arg(long = "k8s", value_name = "RELEASE", default_value = "1.36")]
-    pub(crate) release: Release,
+    pub(crate) profile: ProfileName,
     /// Feature gates that differ from the release's defaults, as NAME=true or NAME=false
     #[arg(long, value_name = "GATES", value_delimiter = ',')]
     pub(crate) feature_gates: Vec<String>,
@@ -298,6 +303,24 @@ pub(crate) enum ImportFormat {
     #[default]
     Yaml,
     /// One List
+    Json,
+}
+
+/// Print in what the allocators of the Kubernetes releases differ.
+#[derive(Debug, Args)]
+pub(crate) struct Profiles {
+    /// How the table is printed
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: ProfilesOutput,
+}
+
+/// Forms of the table of profiles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfilesOutput {
+    /// Markdown
+    #[default]
+    Text,
+    /// One JSON object
     Json,
 }
 

@@ -8,7 +8,7 @@ use super::failure::{Complaint, Failure};
 
 /// The release's gates with the user's overrides.
 pub(crate) fn gates(typed: &Kubernetes) -> Result<FeatureGates, Failure> {
-    FeatureGates::parse(typed.release, &typed.feature_gates.join(","))
+    FeatureGates::parse_for(typed.profile, &typed.feature_gates.join(","))
         .map_err(|error| Failure::input(Complaint::new(error.to_string())))
 }
 

@@ -16,6 +16,7 @@ mod import;
 mod kubernetes;
 mod objects;
 mod output;
+mod profiles;
 mod simulate;
 mod source;
 mod terminal;
@@ -57,6 +58,7 @@ fn run(subcommand: Sub, terminal: &Terminal) -> Result<Exit, Failure> {
         Sub::Allocate(typed) => allocate::run(&typed, terminal),
         Sub::Cel(typed) => cel::run(typed, terminal),
         Sub::Import(typed) => import::run(&typed, terminal),
+        Sub::Profiles(typed) => profiles::run(&typed, terminal),
         Sub::Completions(typed) => completions::run(&typed, terminal),
     }
 }

@@ -135,7 +135,7 @@ impl<'a> Simulation<'a> {
             slices,
             objects.classes.iter().map(|class| class.spec.clone()),
             &node_names,
-            Profile::for_release(gates.release()),
+            Profile::named(gates.profile()),
             features,
             options.step_budget,
         );

@@ -22,7 +22,7 @@ use super::terminal::{self, Terminal};
 pub(crate) fn run(typed: &Allocate, terminal: &Terminal) -> Result<Exit, Failure> {
     let budget = typed.step_budget.unwrap_or(DEFAULT_STEP_BUDGET);
     if let Some(path) = &typed.problems {
-        return problems::run(path, Profile::for_release(typed.kubernetes.release), budget, terminal);
+        return problems::run(path, Profile::named(typed.kubernetes.profile), budget, terminal);
     }
     let Some(node) = &typed.node else {
         return Err(Failure::input(
