@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use drayage_allocator::Outcome;
 use serde_json::Value;
 
 use crate::compare::{Comparison, compare};

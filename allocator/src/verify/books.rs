@@ -12,6 +12,8 @@ use super::claim::{Ask, Pick};
 use super::reach::Pool;
 use super::{Question, Rule, Violation};
 
+/// Amounts by counter set and counter.
+type CounterTotals<'a> = BTreeMap<(&'a str, &'a str), Quantity>;
 type Amounts = BTreeMap<String, Quantity>;
 
 /// The books of one verification.
@@ -22,8 +24,8 @@ pub(crate) struct Books<'c, 'a> {
     marks: BTreeMap<DeviceId, BTreeSet<usize>>,
     shared: BTreeMap<DeviceId, Amounts>,
     share_ids: BTreeSet<&'c str>,
-    /// Consumption by pool, and by slice where each slice has its own counters, then counter set and counter.
-    counters: BTreeMap<(PoolId, Option<&'a str>), BTreeMap<(&'a str, &'a str), Quantity>>,
+    /// Consumption by pool, and by slice where each slice has its own counters.
+    counters: BTreeMap<(PoolId, Option<&'a str>), CounterTotals<'a>>,
     claims: usize,
 }
 
