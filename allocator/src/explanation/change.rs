@@ -103,6 +103,21 @@ pub enum Change {
 }
 
 impl Change {
+    /// A stable name of the kind, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Tolerate { .. } => "tolerate",
+            Self::DropTerm { .. } => "drop-term",
+            Self::DropConstraint { .. } => "drop-constraint",
+            Self::LowerCount { .. } => "lower-count",
+            Self::LowerCapacity { .. } => "lower-capacity",
+            Self::Free { .. } => "free",
+            Self::CompletePool { .. } => "complete-pool",
+            Self::EnableGate { .. } => "enable-gate",
+            Self::DropRequest { .. } => "drop-request",
+        }
+    }
+
     /// What it costs compared with other changes: a rough order, cheap first.
     pub fn cost(&self) -> u8 {
         match self {

@@ -96,6 +96,8 @@ impl Default for Effort {
 pub struct Explanation {
     /// The node.
     pub node: String,
+    /// Full names of the claims, in order.
+    pub claims: Vec<String>,
     /// Steps of the search that gave the answer.
     pub steps: u64,
     /// The answer, explained.
@@ -177,7 +179,8 @@ pub fn explain(allocator: &mut Allocator, asked: &Asked<'_>) -> Explanation {
         Outcome::Error(found) => Explained::Error(error::explain_error(allocator, asked, &found)),
         Outcome::Undecided => Explained::Undecided(error::undecided(allocator, asked, answer.steps)),
     };
-    Explanation { node: asked.node.name.clone(), steps: answer.steps, outcome }
+    let claims = asked.claims.iter().map(|claim| claim.full_name()).collect();
+    Explanation { node: asked.node.name.clone(), claims, steps: answer.steps, outcome }
 }
 
 fn no_solution(allocator: &mut Allocator, asked: &Asked<'_>) -> Option<NoSolution> {

@@ -103,6 +103,9 @@ pub(crate) struct Simulate {
     /// How the answer is printed
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: SimulateOutput,
+    /// Explain pods without devices on a node in full, with what would help
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// Search steps for the claims of one pod on one node before the answer is undecided
     #[arg(long, value_name = "STEPS")]
     pub(crate) step_budget: Option<u64>,
@@ -132,6 +135,9 @@ pub(crate) enum SimulateOutput {
 Example: the claims of one pod on one node
   dray allocate -f cluster.yaml --node gpu-0 --pod ml/train-0
 
+Example: why there are no devices
+  dray allocate -f cluster.yaml --node gpu-0 --pod ml/train-0 --explain
+
 Example: recorded problems
   dray allocate --problems problems.jsonl --k8s 1.36",
     group(clap::ArgGroup::new("input").required(true).args(["filename", "problems"]))
@@ -154,11 +160,34 @@ pub(crate) struct Allocate {
     /// How the answer is printed
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: ObjectOutput,
+    /// Print why the answer is what it is, and what would change it, instead of the results
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "text",
+        conflicts_with_all = ["problems", "output"]
+    )]
+    pub(crate) explain: Option<ExplainOutput>,
     #[command(flatten)]
     pub(crate) kubernetes: Kubernetes,
     /// Search steps before the answer is undecided
     #[arg(long, value_name = "STEPS")]
     pub(crate) step_budget: Option<u64>,
+}
+
+/// How explanations are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExplainOutput {
+    /// Sentences
+    #[default]
+    Text,
+    /// One JSON object
+    Json,
+    /// A graph for Graphviz
+    Dot,
 }
 
 /// How objects are printed.

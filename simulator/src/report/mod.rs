@@ -4,6 +4,8 @@
 //! these types by the command; nothing here prints.
 
 mod allocate;
+mod explanation;
+mod from_explanation;
 mod pod;
 
 use std::collections::BTreeMap;
@@ -11,9 +13,15 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 pub use allocate::{AllocateReport, ProblemAnswer, ProblemError, ProblemOutcome};
+pub use explanation::{
+    AmountReport, ChangeReport, ClosestReport, CoreReport, ExplainedClaim, ExplainedError, ExplainedForm,
+    ExplainedRequest, ExplanationReport, FactDetail, FactReport, FormReport, GivenReport, HolderReport,
+    MissingReport, NearestMissReport, NeededReport, ReadReport, RefusedReport, RequestReference,
+    SelectorCaseReport, ShortageReport, SuggestionReport, TreeFactReport, UndecidedReport, ValueCountReport,
+};
 pub use pod::{
-    ClaimReport, DeviceFailure, DeviceReport, ErrorReport, Nearest, PodOutcome, PodReport, Reason,
-    RefusalCount,
+    ClaimReport, DeviceFailure, DeviceReport, ErrorReport, Nearest, NodeExplanation, PodOutcome, PodReport,
+    Reason, RefusalCount,
 };
 
 /// `apiVersion` of every report.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::ExplanationReport;
+
 /// What became of one pod.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,6 +31,13 @@ pub struct PodReport {
     /// Why no node could take it: how many nodes were refused for which reason, most nodes first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Reason>,
+    /// On request: full explanations for nodes without devices, each for the nearest of the nodes that fail alike,
+    /// most nodes first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub explanations: Vec<NodeExplanation>,
+    /// An earlier pod with the same demands whose explanations hold for this one too, as `namespace/name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explained_like: Option<String>,
     /// The error that ended the pod's scheduling cycle, for [`PodOutcome::Error`] and [`PodOutcome::Undecided`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorReport>,
@@ -179,6 +188,20 @@ pub struct RefusalCount {
     pub message: String,
     /// Number of devices.
     pub devices: usize,
+}
+
+/// An explanation for one node that stands for others.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeExplanation {
+    /// How many nodes fail alike.
+    pub nodes: usize,
+    /// The explanation as text for people. It is not part of the serialised report.
+    #[serde(skip)]
+    pub text: String,
+    /// The explanation.
+    #[serde(flatten)]
+    pub explanation: ExplanationReport,
 }
 
 /// An error that ended a scheduling cycle.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use drayage_allocator::explanation::Holder;
 use drayage_allocator::objects::{AllocationResult, DeviceConstraint, DeviceRequest, ResourceClaim};
 use drayage_cluster::objects::{Claim, Pod};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -178,6 +179,12 @@ impl ClaimBook {
     /// All allocations.
     pub(crate) fn allocations(&self) -> impl Iterator<Item = &AllocationResult> {
         self.entries.iter().filter_map(|entry| entry.allocation.as_ref())
+    }
+
+    /// All claims that hold devices, by name.
+    pub(crate) fn holders(&self) -> Vec<Holder<'_>> {
+        let holding = self.entries.iter().filter_map(|entry| Some((entry, entry.allocation.as_ref()?)));
+        holding.map(|(entry, result)| Holder { claim: entry.spec.full_name(), result }).collect()
     }
 
     /// Sets what a claim holds.

@@ -10,6 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::claims::{ClaimBook, ClaimId, MOST_CONSUMERS, PodClaim};
 use super::devices::{Devices, Verdict};
+use super::explain::ExplainedInFull;
 use super::extended::ResourceClasses;
 use super::node::{NodeState, PodNeeds};
 use super::options::{Observer, Options, SimulateError};
@@ -56,6 +57,7 @@ pub(crate) struct Attempt {
     pub(crate) reasons: Vec<Reason>,
     pub(crate) error: Option<ErrorReport>,
     pub(crate) notes: Vec<String>,
+    pub(crate) explained: ExplainedInFull,
 }
 
 /// A claim of a pod after the attempt.
@@ -84,6 +86,7 @@ impl Attempt {
             reasons: Vec::new(),
             error: None,
             notes: Vec::new(),
+            explained: ExplainedInFull::default(),
         }
     }
 
@@ -455,9 +458,14 @@ impl<'a> Simulation<'a> {
             states.get(at).map(|state| state.name().to_owned()).unwrap_or_default()
         });
         let nodes = self.tally.nodes_without_devices();
+        let mut explained = ExplainedInFull::default();
         if self.options.explain && !nodes.is_empty() {
             let (states, names) = (&self.states, &self.names);
             let failures = plan.explain(pod, nodes, states, &mut self.claims, &mut self.devices, names);
+            if self.options.explain_in_full {
+                explained =
+                    plan.explain_in_full(pod, &failures, states, &mut self.claims, &mut self.devices, names);
+            }
             // Nodes with and without invalid pools have reasons of their own; the failures say which is which.
             if let Some(reason) =
                 reasons.iter_mut().find(|reason| Refusal::is_lack_of_devices(&reason.reason))
@@ -465,7 +473,7 @@ impl<'a> Simulation<'a> {
                 reason.devices = failures;
             }
         }
-        Attempt { message: Some(message), reasons, ..Attempt::new(PodOutcome::Unschedulable) }
+        Attempt { message: Some(message), reasons, explained, ..Attempt::new(PodOutcome::Unschedulable) }
     }
 
     /// Deallocates one claim of the pod that is allocated for other nodes and that no other pod uses, the first

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use drayage_allocator::explanation::{self, Asked, Effort, Explanation, Holder};
 use drayage_allocator::objects::{AllocationResult, DeviceClass, Node, ResourceClaim, ResourceSlice};
 use drayage_allocator::{AllocatedState, Allocator, Answer, Features, Inventory, Outcome, Profile, diagnose};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -53,6 +54,8 @@ pub(crate) struct Devices {
     remembered: Vec<Box<[Cell]>>,
     /// Failures found, by shape and node.
     explained: FxHashMap<(ShapeId, usize), Explained>,
+    /// The pod whose full explanation stands for a shape and node, and the count of changes it is true for.
+    explained_in_full: FxHashMap<(ShapeId, usize), (u32, String)>,
     /// Ask anew each time, to compare.
     #[cfg(test)]
     pub(crate) forgetful: bool,
@@ -118,6 +121,7 @@ impl Devices {
             shapes: FxHashMap::default(),
             remembered: Vec::new(),
             explained: FxHashMap::default(),
+            explained_in_full: FxHashMap::default(),
             #[cfg(test)]
             forgetful: false,
         }
@@ -257,6 +261,30 @@ impl Devices {
         }
     }
 
+    /// The pod whose full explanation for a shape and node still holds. If there is none, this pod is from now on.
+    pub(crate) fn explained_for(&mut self, shape: ShapeId, at: usize, pod: &str) -> Option<String> {
+        let changes = self.changes(at);
+        match self.explained_in_full.get(&(shape, at)) {
+            Some((when, other)) if *when == changes => Some(other.clone()),
+            _ => {
+                self.explained_in_full.insert((shape, at), (changes, pod.to_owned()));
+                None
+            }
+        }
+    }
+
+    /// Explains the answer for claims on a node. `holders` are the claims that hold something.
+    pub(crate) fn explain(
+        &mut self,
+        node: &Node,
+        claims: &[&ResourceClaim],
+        holders: &[Holder<'_>],
+    ) -> Explanation {
+        let (budget, effort) = (self.budget, Effort::default());
+        let asked = Asked { state: &self.state, node, claims, holders, budget, effort };
+        explanation::explain(&mut self.allocator, &asked)
+    }
+
     /// Records that a claim holds its devices.
     pub(crate) fn hold(&mut self, result: &AllocationResult) {
         for id in result.results.iter().filter_map(|device| device.share_id.clone()) {
@@ -274,6 +302,7 @@ impl Devices {
             cells.fill(Cell::Unknown);
         }
         self.explained.clear();
+        self.explained_in_full.clear();
     }
 
     fn note_change(&mut self, result: &AllocationResult) {

@@ -7,7 +7,17 @@ use drayage_allocator::Diagnosis;
 use drayage_allocator::diagnosis::{Attempt, Needed, Refusal, UnusablePool, UnusablePoolState};
 use drayage_allocator::objects::ResourceClaim;
 
-use crate::report::{DeviceFailure, RefusalCount};
+use crate::report::{DeviceFailure, NodeExplanation, RefusalCount};
+
+/// Full explanations for a pod, or the pod whose explanations hold for it too.
+#[derive(Debug, Default)]
+pub(crate) struct ExplainedInFull {
+    pub(crate) explanations: Vec<NodeExplanation>,
+    pub(crate) like: Option<String>,
+}
+
+/// How many groups of nodes that fail alike are explained in full.
+pub(crate) const NODES_EXPLAINED: usize = 3;
 
 /// What failed on one node. Claims are placeholders, so that it holds for every pod with the same demands.
 #[derive(Clone, Debug, PartialEq, Eq)]

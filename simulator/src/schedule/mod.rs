@@ -34,4 +34,4 @@ pub use options::{DEFAULT_STEP_BUDGET, Observer, Options, SimulateError};
 pub use prepare::Prepared;
 pub use problem::run_problem;
 pub use run::simulate;
-pub use single::{ClaimSelection, allocate_on_node};
+pub use single::{ClaimSelection, allocate_on_node, explain_on_node};

@@ -19,12 +19,20 @@ pub struct Options {
     /// Whether to say for every pod without a node which devices were refused and why. Costs time for each
     /// distinct failure.
     pub explain: bool,
+    /// Whether to add full explanations for some of the nodes without devices: cores of facts, and changes that
+    /// would help, each tried. Costs a few searches for each.
+    pub explain_in_full: bool,
 }
 
 impl Options {
     /// The defaults for a release.
     pub fn for_release(release: Release) -> Self {
-        Self { gates: FeatureGates::for_release(release), step_budget: DEFAULT_STEP_BUDGET, explain: true }
+        Self {
+            gates: FeatureGates::for_release(release),
+            step_budget: DEFAULT_STEP_BUDGET,
+            explain: true,
+            explain_in_full: false,
+        }
     }
 }
 

@@ -7,13 +7,13 @@ use drayage_cluster::objects::Pod;
 
 use super::claims::{ClaimBook, ClaimId, PodClaim};
 use super::devices::{Devices, ShapeId, Verdict};
-use super::explain::Merged;
+use super::explain::{ExplainedInFull, Merged, NODES_EXPLAINED};
 use super::extended::{self, ResourceClasses};
 use super::node::NodeState;
 use super::resources::{Amounts, ResourceId, ResourceNames, may_be_backed_by_devices};
 use super::selector;
 use super::tally::Refusal;
-use crate::report::DeviceFailure;
+use crate::report::{DeviceFailure, ExplanationReport, NodeExplanation};
 
 /// A pod's need for devices.
 #[derive(Debug)]
@@ -218,6 +218,49 @@ impl DevicePlan {
         merged.into_failures(&claims, |at| {
             states.get(at).map(|node| node.name().to_owned()).unwrap_or_default()
         })
+    }
+
+    /// Explains in full why there are no devices, on the nearest node of each of the largest groups of nodes that
+    /// fail alike.
+    pub(crate) fn explain_in_full(
+        &mut self,
+        pod: &Pod,
+        failures: &[DeviceFailure],
+        states: &[NodeState],
+        book: &mut ClaimBook,
+        devices: &mut Devices,
+        names: &ResourceNames,
+    ) -> ExplainedInFull {
+        let mut explained = ExplainedInFull::default();
+        let mut done: Vec<usize> = Vec::new();
+        for failure in failures {
+            let Some(at) = states.iter().position(|state| state.name() == failure.nearest_node) else {
+                continue;
+            };
+            if done.contains(&at) || done.len() == NODES_EXPLAINED {
+                continue;
+            }
+            done.push(at);
+            let Some(node) = states.get(at) else { continue };
+            let variant = self.variant(pod, node, book, devices, names).ok().flatten();
+            let variant = variant.and_then(|at| self.extended.as_ref()?.variants.get(at));
+            let shape = match variant {
+                Some(variant) => variant.shape,
+                None => *self.shape.get_or_insert_with(|| devices.shape(&self.demands)),
+            };
+            if let Some(other) = devices.explained_for(shape, at, &pod.metadata.full_name()) {
+                explained.like = Some(other);
+                continue;
+            }
+            let claims = claims_to_allocate(&self.to_allocate, variant, book);
+            let explanation = devices.explain(&node.for_allocator, &claims, &book.holders());
+            explained.explanations.push(NodeExplanation {
+                nodes: failure.nodes,
+                text: explanation.to_string(),
+                explanation: ExplanationReport::from(&explanation),
+            });
+        }
+        explained
     }
 
     /// The claim for extended resources that devices must provide on the node, if any.

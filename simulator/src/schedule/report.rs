@@ -44,6 +44,8 @@ pub(crate) fn running(simulation: &Simulation<'_>, pod: &Pod) -> PodReport {
         claims,
         message: None,
         reasons: Vec::new(),
+        explanations: Vec::new(),
+        explained_like: None,
         error: None,
         notes,
     }
@@ -69,6 +71,8 @@ pub(crate) fn attempted(simulation: &Simulation<'_>, pod: &Pod, attempt: Attempt
         claims,
         message: attempt.message,
         reasons: attempt.reasons,
+        explanations: attempt.explained.explanations,
+        explained_like: attempt.explained.like,
         error: attempt.error,
         notes: attempt.notes,
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use drayage_allocator::Outcome;
+use drayage_allocator::explanation::Explanation;
 use drayage_allocator::objects::ResourceClaim;
 use drayage_cluster::Snapshot;
 
@@ -71,6 +72,36 @@ pub fn allocate_on_node(
     };
     allocate(&mut simulation, at, &chosen, &mut report);
     Ok(report)
+}
+
+/// As [`allocate_on_node`], but explains the answer. The error is about claims that cannot be looked at.
+pub fn explain_on_node(
+    prepared: &Prepared,
+    node: &str,
+    selection: &ClaimSelection,
+    options: &Options,
+) -> Result<Result<Explanation, ErrorReport>, SimulateError> {
+    let mut simulation = Simulation::new(&prepared.snapshot, options);
+    let missing = || SimulateError::NodeMissing { name: node.to_owned() };
+    let at = simulation.states.iter().position(|state| state.name() == node).ok_or_else(missing)?;
+    let chosen = match choose(&mut simulation, &prepared.snapshot, at, selection, options)? {
+        Ok(chosen) => chosen,
+        Err(message) => {
+            let (kind, node) = ("claim".to_owned(), Some(node.to_owned()));
+            return Ok(Err(ErrorReport { kind, message, node }));
+        }
+    };
+    let mut seen = BTreeSet::new();
+    let claims = chosen.claims.iter().filter(|(_, id)| seen.insert(*id));
+    let entries = claims.filter_map(|(_, id)| simulation.claims.get(*id));
+    let claims: Vec<&ResourceClaim> = entries
+        .filter(|entry| entry.allocation.is_none())
+        .map(|entry| &entry.spec)
+        .chain(&chosen.extended)
+        .collect();
+    let holders = simulation.claims.holders();
+    let state = simulation.states.get(at).ok_or_else(missing)?;
+    Ok(Ok(simulation.devices.explain(&state.for_allocator, &claims, &holders)))
 }
 
 /// The claims to look at.

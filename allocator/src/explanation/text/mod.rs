@@ -46,6 +46,11 @@ impl Explanation {
         facts::sentence(fact, &Names::new(self))
     }
 
+    /// A change that this explanation suggests, in words.
+    pub fn change(&self, change: &Change) -> String {
+        change_text(change, &Names::new(self))
+    }
+
     /// The answer in one sentence.
     pub fn headline(&self) -> String {
         match &self.outcome {

@@ -1,6 +1,7 @@
 //! `dray allocate`: devices for some claims on one node.
 
 mod answer;
+mod explain;
 mod problems;
 
 use drayage_allocator::Profile;
@@ -35,8 +36,14 @@ pub(crate) fn run(typed: &Allocate, terminal: &Terminal) -> Result<Exit, Failure
     let compiler = Compiler::new(kubernetes::cel_environment(&gates, ExpressionStage::Stored));
     let prepared = objects::prepare(snapshot, &typed.objects, &compiler)?;
 
-    let options = Options { gates, step_budget: budget, explain: true };
+    let options = Options { gates, step_budget: budget, explain: true, explain_in_full: false };
     let activity = Activity::start("allocating");
+    if let Some(format) = typed.explain {
+        let explained = schedule::explain_on_node(&prepared, node, &selection, &options)
+            .map_err(|error| refused(&error, &prepared.snapshot))?;
+        drop(activity);
+        return explain::print(&explained, format, terminal);
+    }
     let report = schedule::allocate_on_node(&prepared, node, &selection, &options)
         .map_err(|error| refused(&error, &prepared.snapshot))?;
     drop(activity);

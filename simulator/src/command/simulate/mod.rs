@@ -30,8 +30,12 @@ pub(crate) fn run(typed: &Simulate, terminal: &Terminal) -> Result<Exit, Failure
     let compiler = Compiler::new(kubernetes::cel_environment(&gates, ExpressionStage::Stored));
     let prepared = objects::prepare(snapshot, &typed.objects, &compiler)?;
 
-    let options =
-        Options { gates, step_budget: typed.step_budget.unwrap_or(DEFAULT_STEP_BUDGET), explain: true };
+    let options = Options {
+        gates,
+        step_budget: typed.step_budget.unwrap_or(DEFAULT_STEP_BUDGET),
+        explain: true,
+        explain_in_full: typed.explain,
+    };
     let activity = Activity::start("scheduling");
     // Ctrl-C ends the process by itself, so nobody sets this.
     let cancel = AtomicBool::new(false);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use drayage_simulator::report::{DeviceFailure, ErrorReport, PodOutcome, PodReport, Reason};
+use drayage_simulator::report::{DeviceFailure, ErrorReport, NodeExplanation, PodOutcome, PodReport, Reason};
 
 use super::table::claim_name;
 use crate::command::text::{count, printable_line};
@@ -100,6 +100,19 @@ pub(crate) fn failure_lines(
     if refusals.len() > SHOWN_REFUSALS {
         let more: usize = refusals.iter().skip(SHOWN_REFUSALS).map(|refusal| refusal.devices).sum();
         let _ = writeln!(text, "{:indent$}{more:>numbers$} devices: other causes", "");
+    }
+}
+
+/// A full explanation, indented.
+pub(crate) fn explanation(explained: &NodeExplanation, text: &mut String) {
+    let node = printable_line(&explained.explanation.node);
+    let _ = match explained.nodes {
+        1 => writeln!(text, "\n  node {node}"),
+        nodes => writeln!(text, "\n  node {node}, for {} that fail alike", count(nodes, "node")),
+    };
+    for line in explained.text.lines() {
+        let line = printable_line(line);
+        let _ = if line.is_empty() { writeln!(text) } else { writeln!(text, "    {line}") };
     }
 }
 

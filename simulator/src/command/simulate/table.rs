@@ -128,6 +128,9 @@ fn explanations(report: &SimulationReport, text: &mut String) {
         };
         let name = printable_line(&format!("{}/{}", first.namespace, first.name));
         let _ = write!(text, "\npod {name}{others}: {verdict}\n{reasons}");
+        for explanation in pods.iter().flat_map(|pod| &pod.explanations) {
+            reasons::explanation(explanation, text);
+        }
     }
 }
 

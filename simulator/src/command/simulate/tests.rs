@@ -20,6 +20,8 @@ fn pod(name: &str, outcome: PodOutcome) -> PodReport {
         node: None,
         claims: Vec::new(),
         message: None,
+        explanations: Vec::new(),
+        explained_like: None,
         reasons: Vec::new(),
         error: None,
         notes: Vec::new(),
