@@ -232,6 +232,7 @@ fn nearest(
         }
     }
     let mut best: Option<(usize, usize, &[FactNumber])> = None;
+    let mut least = (usize::MAX, true);
     let first = missing.first().and_then(|(demand, _)| model.demands.get(*demand));
     for ask in first.into_iter().flat_map(|row| row.asks.clone()) {
         for (device, refusals) in model.refusals.get(ask).into_iter().flatten().enumerate() {
@@ -240,7 +241,10 @@ fn nearest(
                     && model.asks.get(taken.ask).map(|row| row.demand)
                         == model.asks.get(ask).map(|row| row.demand)
             });
-            if !is_given && best.is_none_or(|(_, _, fewest)| refusals.len() < fewest.len()) {
+            // Of devices with equally many facts against them, one that nobody has is closer.
+            let rank = (refusals.len(), given.iter().any(|taken| taken.device == device));
+            if !is_given && (best.is_none() || rank < least) {
+                least = rank;
                 best = Some((ask, device, refusals));
             }
         }

@@ -283,7 +283,7 @@ fn counter(fact: &CounterFact, names: &Names) -> String {
         let _ = write!(text, ", and a device takes at least {least}");
     }
     if !fact.holders.is_empty() {
-        let _ = write!(text, "; the rest is taken by {}", held(&fact.holders, names));
+        let _ = write!(text, "; the rest is held, {}", held(&fact.holders, names));
     }
     text
 }

@@ -108,6 +108,12 @@ fn no_solution(f: &mut fmt::Formatter<'_>, node: &str, no: &NoSolution, names: &
     for fact in &no.core.facts {
         writeln!(f, "- {}", facts::sentence(fact, names))?;
     }
+    if no.core.facts.iter().all(|fact| matches!(fact, Fact::Demand(_))) {
+        match no.devices {
+            0 => writeln!(f, "- the node sees no devices")?,
+            devices => writeln!(f, "- the node sees no more than {}", count(devices, "device"))?,
+        }
+    }
     writeln!(f)?;
     writeln!(f, "the node sees {}", count(no.devices, "device"))?;
     for claim in &no.claims {
@@ -177,7 +183,7 @@ fn nearest(f: &mut fmt::Formatter<'_>, no: &NoSolution, names: &Names) -> fmt::R
     if nearest.given.is_empty() {
         writeln!(f, "- {}", some(&missing, GROUPS))?;
     } else {
-        writeln!(f, "- with {}, {}", given(&nearest.given, names), some(&missing, GROUPS))?;
+        writeln!(f, "- {}, and {}", given(&nearest.given, names), some(&missing, GROUPS))?;
     }
     if let Some(closest) = &nearest.closest {
         let facts: Vec<String> = closest
@@ -189,20 +195,21 @@ fn nearest(f: &mut fmt::Formatter<'_>, no: &NoSolution, names: &Names) -> fmt::R
         let device = names.device(&closest.device);
         let name = &closest.request.request;
         if facts.is_empty() {
-            writeln!(f, "- {device} fits request `{name}` alone, and not together with these")?;
+            let these = if nearest.given.is_empty() {
+                "by itself, and not under the rules for the claim as a whole"
+            } else {
+                "alone, and not together with these"
+            };
+            writeln!(f, "- {device} fits request `{name}` {these}")?;
         } else {
-            let number = count(facts.len(), "thing");
-            writeln!(
-                f,
-                "- {device} comes closest to request `{name}`, with {number} against it: it is {}",
-                some(&facts, GROUPS)
-            )?;
+            let against = facts.join("; ");
+            writeln!(f, "- {device} comes closest to request `{name}`; it is {against}")?;
         }
     }
     Ok(())
 }
 
-/// `` `gpu-0` and `gpu-1` for `gpu` ``
+/// `` `gpu` gets `gpu-0` and `gpu-1` ``
 fn given(devices: &[Given], names: &Names) -> String {
     let mut by_request: Vec<(&RequestName, Vec<&crate::objects::DeviceId>)> = Vec::new();
     for one in devices {
@@ -213,7 +220,7 @@ fn given(devices: &[Given], names: &Names) -> String {
     }
     let parts: Vec<String> = by_request
         .iter()
-        .map(|(name, devices)| format!("{} for `{}`", names.devices(devices.iter().copied()), name.request))
+        .map(|(name, devices)| format!("`{}` gets {}", name.request, names.devices(devices.iter().copied())))
         .collect();
     some(&parts, GROUPS)
 }
@@ -223,7 +230,7 @@ fn suggestion_line(suggestion: &Suggestion, names: &Names) -> String {
     let then = if suggestion.devices.is_empty() {
         "then nothing is missing".to_owned()
     } else {
-        format!("then there are {}", given(&suggestion.devices, names))
+        format!("then {}", given(&suggestion.devices, names))
     };
     format!("{}: {then}", changes.join(", and "))
 }
