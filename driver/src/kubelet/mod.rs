@@ -1,0 +1,3 @@
+//! What the kubelet talks to.
+
+pub mod transport;

@@ -1,0 +1,5 @@
+//! Parts of a kubelet plugin for Dynamic Resource Allocation (DRA).
+//!
+//! - [`kubelet`]: the sockets that the kubelet talks to.
+
+pub mod kubelet;
