@@ -2,4 +2,5 @@
 //!
 //! - [`kubelet`]: the sockets that the kubelet talks to.
 
+mod checksum;
 pub mod kubelet;
