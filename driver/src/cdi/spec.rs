@@ -10,7 +10,9 @@ pub enum CdiError {
     #[error("CDI kind `{0}` is not `vendor/class` of letters, digits, `_`, `-` and `.`")]
     Kind(String),
     /// A device name with characters that CDI does not allow.
-    #[error("CDI device name `{0}` has to begin and end with a letter or digit and may have `_`, `-`, `.` and `:`")]
+    #[error(
+        "CDI device name `{0}` has to begin and end with a letter or digit and may have `_`, `-`, `.` and `:`"
+    )]
     DeviceName(String),
     /// Two devices of one name.
     #[error("CDI device `{0}` is there twice")]
@@ -129,7 +131,8 @@ impl ContainerEdits {
     }
 
     fn validate(&self) -> Result<(), CdiError> {
-        let wrong = |field, value: &str, reason| Err(CdiError::Edit { field, value: value.to_owned(), reason });
+        let wrong =
+            |field, value: &str, reason| Err(CdiError::Edit { field, value: value.to_owned(), reason });
         for variable in self.env.iter().chain(self.hooks.iter().flat_map(|hook| &hook.env)) {
             if variable.split_once('=').is_none_or(|(name, _)| name.is_empty()) || variable.contains('\0') {
                 return wrong("env", variable, "has to be `NAME=VALUE`");
@@ -147,7 +150,11 @@ impl ContainerEdits {
         }
         for mount in &self.mounts {
             if mount.host_path.is_empty() || mount.container_path.is_empty() {
-                return wrong("mount", &mount.container_path, "needs a path on the host and one in the container");
+                return wrong(
+                    "mount",
+                    &mount.container_path,
+                    "needs a path on the host and one in the container",
+                );
             }
         }
         for hook in &self.hooks {

@@ -85,6 +85,7 @@ pub(crate) struct Prepared {
     pub(crate) error: String,
 }
 
+#[expect(clippy::struct_field_names, reason = "the names of the protocol")]
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(crate) struct Device {
     #[prost(string, repeated, tag = "1")]
@@ -152,9 +153,8 @@ pub(crate) enum Release {
 impl Release {
     pub(crate) const ALL: [Self; 5] = [Self::V1_32, Self::V1_33, Self::V1_34, Self::V1_36, Self::V1_37];
 
-    pub(crate) fn registration_authority(self) -> Authority {
-        Authority::EncodedPath
-    }
+    /// The same for every release.
+    pub(crate) const REGISTRATION_AUTHORITY: Authority = Authority::EncodedPath;
 
     pub(crate) fn data_authority(self) -> Authority {
         if self <= Self::V1_33 { Authority::EncodedPath } else { Authority::Localhost }
@@ -173,13 +173,12 @@ impl Release {
     pub(crate) fn choose_health(self, versions: &[String]) -> Option<&'static str> {
         let named = |wanted: &str| versions.iter().any(|version| version == wanted);
         match self {
-            Self::V1_32 | Self::V1_33 => None,
             Self::V1_34 | Self::V1_36 => Some("/v1alpha1.DRAResourceHealth/NodeWatchResources"),
             Self::V1_37 if named("v1.DRAResourceHealth") => Some("/v1.DRAResourceHealth/NodeWatchResources"),
             Self::V1_37 if named("v1alpha1.DRAResourceHealth") => {
                 Some("/v1alpha1.DRAResourceHealth/NodeWatchResources")
             }
-            Self::V1_37 => None,
+            Self::V1_32 | Self::V1_33 | Self::V1_37 => None,
         }
     }
 }

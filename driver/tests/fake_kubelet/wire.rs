@@ -234,7 +234,7 @@ async fn read<R: AsyncRead + Unpin>(mut reader: R, writer: Writer, streams: Stre
                 (Some(Event::Headers(fields, flags & 1 != 0)), Vec::new())
             }
             3 => {
-                let code = payload.try_into().map(u32::from_be_bytes).unwrap_or(0);
+                let code = payload.try_into().map_or(0, u32::from_be_bytes);
                 (Some(Event::Reset(code)), Vec::new())
             }
             4 if flags & 1 == 0 => (None, frame(4, 1, 0, &[])),

@@ -1,0 +1,479 @@
+//! Prepare and unprepare, and what becomes of them when the process ends anywhere in between.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::Map;
+
+use super::{
+    record::{ClaimRecord, HeldDevice, State},
+    recovery::RecoverySource,
+};
+use crate::{
+    cdi::{self, CdiDirectory, ContainerEdits, Spec},
+    files::{FileSystem, remove_durably, remove_temporaries, write_atomically},
+    kubelet::{ClaimReference, Failure, PreparedDevice, service::is_uid},
+};
+
+const ENDING: &str = ".claim";
+const QUARANTINE: &str = "quarantine";
+
+/// One device of the claim's allocation, of this driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllocatedDevice {
+    /// Request as the allocation names it, with the alternative after a slash.
+    pub request: String,
+    /// Pool of the device.
+    pub pool: String,
+    /// Name of the device.
+    pub device: String,
+    /// Share, for a device that allows several allocations.
+    pub share_id: Option<String>,
+    /// Admin access takes nothing away from others.
+    pub admin_access: bool,
+}
+
+/// What the node has to do for devices besides remembering who holds them. Every function may be called again for the
+/// same claim, also after it was interrupted.
+pub trait Devices: Send + Sync {
+    /// Changes that containers with this device need; none means that it needs no CDI device. The same device of the
+    /// same claim has to get the same edits for its whole life.
+    ///
+    /// # Errors
+    ///
+    /// The device does not exist or cannot be used as the claim wants.
+    fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure>;
+
+    /// Configures the devices for the claim.
+    ///
+    /// # Errors
+    ///
+    /// The devices are not ready.
+    fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure>;
+
+    /// Undoes [`Devices::start`]; succeeds where nothing was done. Nobody else gets the devices before it succeeds.
+    /// Without devices: what the claim holds is not known, if anything, and a device that knows it by itself should be
+    /// given up.
+    ///
+    /// # Errors
+    ///
+    /// The devices cannot be given to others.
+    fn stop(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure>;
+}
+
+/// What a claim is to get, computed from its allocation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Devices that it holds.
+    pub holds: Vec<HeldDevice>,
+    /// The answer to the kubelet.
+    pub answer: Vec<PreparedDevice>,
+    /// Content of its CDI file, empty if it needs none.
+    pub cdi: String,
+}
+
+/// Where the records and CDI files are.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// Directory of the records; only this driver uses it, and only one process at a time.
+    pub directory: PathBuf,
+    /// The CDI files.
+    pub cdi: CdiDirectory,
+    /// The kernel's boot ID: devices of another boot are configured again.
+    pub boot_id: String,
+}
+
+/// Something that was found at start and that a person should hear of. None keeps the driver from starting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// UID of the claim that it is about.
+    pub uid: String,
+    /// What was found and what was done.
+    pub message: String,
+}
+
+/// The records cannot be kept at all.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the state directory `{}`: {error}", .path.display())]
+pub struct OpenError {
+    path: PathBuf,
+    error: io::Error,
+}
+
+/// The name of a claim's CDI device: its UID, the number of the device in the claim, the name of the device.
+pub fn claim_device_name(uid: &str, number: usize, device: &str) -> String {
+    format!("{uid}-{number}-{device}")
+}
+
+#[derive(Default)]
+struct Table {
+    records: BTreeMap<String, ClaimRecord>,
+    /// Claims whose record is lost and of which nothing says what they hold.
+    unknown: BTreeMap<String, ClaimReference>,
+}
+
+/// The claims of this node. Operations on different claims may run at the same time; those on one claim must not.
+pub struct Claims<F, D> {
+    files: F,
+    devices: D,
+    configuration: Configuration,
+    table: Mutex<Table>,
+}
+
+impl<F, D> std::fmt::Debug for Claims<F, D> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Claims").field("configuration", &self.configuration).finish_non_exhaustive()
+    }
+}
+
+impl<F: FileSystem, D: Devices> Claims<F, D> {
+    /// Reads the records, puts aside those that are damaged, rebuilds them and lost ones from `sources`, and writes
+    /// CDI files that are missing or differ. Returns what was found besides.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be made or listed. No content of any file is an error.
+    pub fn open(
+        files: F,
+        devices: D,
+        configuration: Configuration,
+        sources: &[&dyn RecoverySource],
+    ) -> Result<(Self, Vec<Problem>), OpenError> {
+        let directory = configuration.directory.clone();
+        // A full disk may refuse to make a directory that is there.
+        let made = files.create_directory(&directory);
+        remove_temporaries(&files, &directory, "");
+        configuration.cdi.remove_temporaries(&files);
+        let mut names = files
+            .list(&directory)
+            .map_err(|error| OpenError { path: directory.clone(), error: made.err().unwrap_or(error) })?;
+        names.sort();
+        let mut table = Table::default();
+        let mut problems = Vec::new();
+        for name in names {
+            let Some(uid) = name.strip_suffix(ENDING).filter(|uid| is_uid(uid)) else { continue };
+            let problem = match files.read(&directory.join(&name)) {
+                Ok(content) => match ClaimRecord::decode(&content) {
+                    Ok(record) if record.claim.uid == uid => {
+                        table.records.insert(uid.to_owned(), record);
+                        continue;
+                    }
+                    Ok(record) => format!("the record is that of claim `{}`", record.claim.uid),
+                    Err(error) => error.to_string(),
+                },
+                Err(error) => format!("the record cannot be read: {error}"),
+            };
+            let fate = match quarantine(&files, &directory, &name) {
+                Ok(()) => "it was put aside".to_owned(),
+                Err(error) => format!("it cannot be put aside: {error}"),
+            };
+            problems.push(Problem { uid: uid.to_owned(), message: format!("{problem}; {fate}") });
+            let claim = ClaimReference { namespace: String::new(), name: String::new(), uid: uid.to_owned() };
+            table.unknown.insert(uid.to_owned(), claim);
+        }
+        let claims = Self { files, devices, configuration, table: Mutex::new(table) };
+        claims.recover(sources, &mut problems);
+        claims.write_cdi_files(&mut problems);
+        Ok((claims, problems))
+    }
+
+    /// Makes records of what the sources know and we do not.
+    fn recover(&self, sources: &[&dyn RecoverySource], problems: &mut Vec<Problem>) {
+        for found in sources.iter().flat_map(|source| source.claims()) {
+            let uid = found.claim.uid.clone();
+            let mut table = self.lock();
+            if table.records.contains_key(&uid) || !is_uid(&uid) {
+                continue;
+            }
+            let Some(holds) = found.holds else {
+                table.unknown.entry(uid).or_insert(found.claim);
+                continue;
+            };
+            // With the kubelet's answer the claim is prepared, but for its CDI file; else it is begun anew.
+            let state = if found.answer.is_some() { State::Prepared } else { State::Preparing };
+            let record = ClaimRecord {
+                claim: found.claim,
+                state,
+                holds,
+                answer: found.answer.unwrap_or_default(),
+                cdi: None,
+                boot_id: String::new(),
+                other: Map::new(),
+            };
+            table.unknown.remove(&uid);
+            table.records.insert(uid.clone(), record.clone());
+            drop(table);
+            let mut message = "the record was lost and has been rebuilt".to_owned();
+            if let Err(error) = self.write(&record) {
+                message = format!("{message}, but cannot be written: {error}");
+            }
+            problems.push(Problem { uid, message });
+        }
+        for uid in self.lock().unknown.keys() {
+            let message = "nothing says which devices the claim holds; no device is given to other claims until it \
+                           is unprepared";
+            problems.push(Problem { uid: uid.clone(), message: message.to_owned() });
+        }
+    }
+
+    fn write_cdi_files(&self, problems: &mut Vec<Problem>) {
+        let records: Vec<ClaimRecord> = self.lock().records.values().cloned().collect();
+        for record in records.iter().filter(|record| record.state == State::Prepared) {
+            if let Err(error) = self.write_cdi(&record.claim.uid, record.cdi.as_deref().unwrap_or_default()) {
+                let message = format!("its CDI file cannot be written: {error}");
+                problems.push(Problem { uid: record.claim.uid.clone(), message });
+            }
+        }
+    }
+
+    /// Makes the devices of a claim usable. `allocation` is asked only for a claim that is not prepared yet: a prepared
+    /// one needs no API server.
+    ///
+    /// # Errors
+    ///
+    /// A device that another claim still holds, and failures of disks, are transient.
+    pub fn prepare(
+        &self,
+        claim: &ClaimReference,
+        allocation: impl FnOnce() -> Result<Vec<AllocatedDevice>, Failure>,
+    ) -> Result<Vec<PreparedDevice>, Failure> {
+        let before = self.lock().records.get(&claim.uid).cloned();
+        if let Some(record) = before.as_ref().filter(|record| record.state == State::Prepared) {
+            return self.replay(record.clone(), allocation);
+        }
+        let plan = self.plan(claim, &allocation()?)?;
+        if let Some(record) = before {
+            // What was begun for other devices is settled first. For the same devices starting again is enough, and
+            // better: of a claim whose record was rebuilt from its CDI file the containers may run.
+            let same = record.holds.len() == plan.holds.len()
+                && record.holds.iter().zip(&plan.holds).all(|(held, wanted)| held.device == wanted.device);
+            if record.state == State::Unpreparing || !same {
+                self.devices.stop(&record.claim, &record.holds)?;
+            }
+        }
+        let mut record = ClaimRecord {
+            claim: claim.clone(),
+            state: State::Preparing,
+            holds: plan.holds,
+            answer: Vec::new(),
+            cdi: Some(plan.cdi),
+            boot_id: self.configuration.boot_id.clone(),
+            other: Map::new(),
+        };
+        self.reserve(&record)?;
+        self.write(&record).map_err(|error| transient("record of the claim", &error))?;
+        self.devices.start(claim, &record.holds)?;
+        self.write_cdi(&claim.uid, record.cdi.as_deref().unwrap_or_default())
+            .map_err(|error| transient("CDI file of the claim", &error))?;
+        record.state = State::Prepared;
+        record.answer = plan.answer;
+        self.write(&record).map_err(|error| transient("record of the claim", &error))?;
+        let answer = record.answer.clone();
+        self.lock().records.insert(claim.uid.clone(), record);
+        Ok(answer)
+    }
+
+    /// The answer of a prepared claim, after everything it relies on has been verified.
+    fn replay(
+        &self,
+        mut record: ClaimRecord,
+        allocation: impl FnOnce() -> Result<Vec<AllocatedDevice>, Failure>,
+    ) -> Result<Vec<PreparedDevice>, Failure> {
+        let mut changed = false;
+        if record.cdi.is_none() {
+            // Rebuilt from the kubelet's checkpoint, which has the names but not what they mean.
+            let plan = self.plan(&record.claim, &allocation()?)?;
+            record.cdi = Some(plan.cdi);
+            // Nor does it tell admin access.
+            record.holds = plan.holds;
+            changed = true;
+        }
+        if record.boot_id != self.configuration.boot_id {
+            self.devices.start(&record.claim, &record.holds)?;
+            record.boot_id.clone_from(&self.configuration.boot_id);
+            changed = true;
+        }
+        self.write_cdi(&record.claim.uid, record.cdi.as_deref().unwrap_or_default())
+            .map_err(|error| transient("CDI file of the claim", &error))?;
+        if changed {
+            self.write(&record).map_err(|error| transient("record of the claim", &error))?;
+            self.lock().records.insert(record.claim.uid.clone(), record.clone());
+        }
+        Ok(record.answer)
+    }
+
+    /// Gives up everything that a claim holds. Succeeds for a claim that nobody knows.
+    ///
+    /// # Errors
+    ///
+    /// The devices cannot be stopped, or the files cannot be removed. The claim holds its devices until a later call
+    /// succeeds.
+    pub fn unprepare(&self, claim: &ClaimReference) -> Result<(), Failure> {
+        let uid = &*claim.uid;
+        if !is_uid(uid) {
+            // Never prepared: such a UID is refused there.
+            return Ok(());
+        }
+        let known = {
+            let mut table = self.lock();
+            let record = table.records.get_mut(uid);
+            record.map(|record| {
+                let marked = std::mem::replace(&mut record.state, State::Unpreparing) != State::Unpreparing;
+                (record.clone(), marked)
+            })
+        };
+        if let Some((record, marked)) = &known {
+            // Without the mark a prepare after a crash would replay an answer whose devices are stopped. A disk that
+            // refuses must not keep the pod from going, though: nobody prepares a claim of a pod that is gone.
+            if *marked {
+                let _ = self.write(record);
+            }
+            self.devices.stop(&record.claim, &record.holds)?;
+        } else {
+            // Its record may be lost. Only the devices themselves can tell.
+            self.devices.stop(claim, &[])?;
+        }
+        self.configuration
+            .cdi
+            .remove(&self.files, uid)
+            .map_err(|error| transient("CDI file of the claim", &error))?;
+        remove_durably(&self.files, &self.configuration.directory, &format!("{uid}{ENDING}"))
+            .map_err(|error| transient("record of the claim", &error))?;
+        let mut table = self.lock();
+        table.records.remove(uid);
+        table.unknown.remove(uid);
+        Ok(())
+    }
+
+    /// Unprepares every claim that `allocated` does not accept: claims that vanished while nobody looked, which the
+    /// kubelet will never mention again. Must only be called with what an API server has really said. Returns the
+    /// claims that could not be unprepared.
+    pub fn collect(&self, allocated: impl Fn(&ClaimReference) -> bool) -> Vec<(ClaimReference, Failure)> {
+        let gone = {
+            let table = self.lock();
+            let known = table.records.values().map(|record| &record.claim).chain(table.unknown.values());
+            known.filter(|claim| !allocated(claim)).cloned().collect::<Vec<_>>()
+        };
+        gone.into_iter()
+            .filter_map(|claim| self.unprepare(&claim).err().map(|error| (claim, error)))
+            .collect()
+    }
+
+    /// The records as they are now, by UID.
+    pub fn records(&self) -> Vec<ClaimRecord> {
+        self.lock().records.values().cloned().collect()
+    }
+
+    /// Claims of which nothing says what they hold.
+    pub fn unknown(&self) -> Vec<ClaimReference> {
+        self.lock().unknown.values().cloned().collect()
+    }
+
+    /// Takes the devices of a claim, or names the claim that has one of them.
+    fn reserve(&self, record: &ClaimRecord) -> Result<(), Failure> {
+        let mut table = self.lock();
+        let others = table.records.values().filter(|other| other.claim.uid != record.claim.uid);
+        for other in others {
+            for wanted in &record.holds {
+                if other.holds.iter().any(|held| held.excludes(wanted)) {
+                    return Err(Failure::Transient(format!(
+                        "device `{}` of pool `{}` is still held by claim `{}/{}` (UID `{}`)",
+                        wanted.device,
+                        wanted.pool.as_deref().unwrap_or_default(),
+                        other.claim.namespace,
+                        other.claim.name,
+                        other.claim.uid,
+                    )));
+                }
+            }
+        }
+        let exclusive = record.holds.iter().any(|held| !held.admin_access);
+        if let Some(lost) = table.unknown.keys().find(|uid| exclusive && **uid != record.claim.uid) {
+            return Err(Failure::Transient(format!(
+                "the record of the claim with UID `{lost}` is lost, and until that claim is unprepared its devices \
+                 are unknown"
+            )));
+        }
+        table.unknown.remove(&record.claim.uid);
+        table.records.insert(record.claim.uid.clone(), record.clone());
+        Ok(())
+    }
+
+    /// What a claim with this allocation gets: a function of its arguments and of [`Devices::edits`].
+    fn plan(&self, claim: &ClaimReference, allocation: &[AllocatedDevice]) -> Result<Plan, Failure> {
+        if !is_uid(&claim.uid) {
+            return Err(Failure::Permanent(format!(
+                "claim `{}/{}` has a malformed UID",
+                claim.namespace, claim.name
+            )));
+        }
+        let kind = self.configuration.cdi.kind();
+        let mut plan = Plan { holds: Vec::new(), answer: Vec::new(), cdi: String::new() };
+        let mut cdi_devices = Vec::new();
+        for (number, device) in allocation.iter().enumerate() {
+            let edits = self.devices.edits(claim, device)?;
+            let mut cdi_device_ids = Vec::new();
+            if !edits.is_empty() {
+                let name = claim_device_name(&claim.uid, number, &device.device);
+                cdi_device_ids.push(format!("{kind}={name}"));
+                cdi_devices.push(cdi::Device { name, container_edits: edits });
+            }
+            // The kubelet knows requests only, not their alternatives.
+            let request = device.request.split_once('/').map_or(&*device.request, |(request, _)| request);
+            plan.answer.push(PreparedDevice {
+                request_names: vec![request.to_owned()],
+                pool_name: device.pool.clone(),
+                device_name: device.device.clone(),
+                cdi_device_ids,
+                share_id: device.share_id.clone(),
+                other: Map::new(),
+            });
+            plan.holds.push(HeldDevice {
+                pool: Some(device.pool.clone()),
+                device: device.device.clone(),
+                share_id: device.share_id.clone(),
+                admin_access: device.admin_access,
+                other: Map::new(),
+            });
+        }
+        if !cdi_devices.is_empty() {
+            let spec = Spec::new(kind, cdi_devices).map_err(|error| Failure::Permanent(error.to_string()))?;
+            plan.cdi = spec.to_json();
+        }
+        Ok(plan)
+    }
+
+    fn write(&self, record: &ClaimRecord) -> io::Result<()> {
+        let name = format!("{}{ENDING}", record.claim.uid);
+        write_atomically(&self.files, &self.configuration.directory, &name, &record.encode())
+    }
+
+    fn write_cdi(&self, uid: &str, content: &str) -> io::Result<()> {
+        if content.is_empty() {
+            return Ok(());
+        }
+        self.configuration.cdi.ensure(&self.files, uid, content).map(drop)
+    }
+
+    /// Every change of the table is one call, so that a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn transient(what: &str, error: &io::Error) -> Failure {
+    Failure::Transient(format!("the {what} cannot be written or removed: {error}"))
+}
+
+/// Moves a file out of the way, under a name that is free.
+fn quarantine<F: FileSystem>(files: &F, directory: &Path, name: &str) -> io::Result<()> {
+    let aside = directory.join(QUARANTINE);
+    files.create_directory(&aside)?;
+    let taken = files.list(&aside)?;
+    let free = (0..=taken.len()).map(|number| format!("{name}.{number}")).find(|name| !taken.contains(name));
+    files.rename(&directory.join(name), &aside.join(free.unwrap_or_default()))
+}

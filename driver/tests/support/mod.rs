@@ -1,0 +1,6 @@
+//! What tests of the state machine share.
+
+#![allow(dead_code, reason = "every test file that includes this uses a part of it")]
+
+pub(crate) mod disk;
+pub(crate) mod runtime;
