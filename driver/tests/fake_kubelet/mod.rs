@@ -1,7 +1,7 @@
 //! A kubelet as far as plugins see one: its dialling, deadlines, choice of versions, cache and retries.
 //!
-//! Facts are those of the notes in the repository's driver documentation and of the kubelet's sources 1.32 to 1.37;
-//! the messages are written down a second time here, so that a wrong field number in the driver shows.
+//! Facts are from the kubelet's sources 1.32 to 1.37 and from measurements on real kubelets. The messages are written
+//! down a second time here, so that a wrong field number in the driver shows.
 
 #![allow(dead_code, reason = "every test file that includes this uses a part of it")]
 
