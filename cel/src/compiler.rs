@@ -8,7 +8,7 @@ use crate::environment::Environment;
 use crate::estimate;
 use crate::frontend;
 use crate::program::{Inner, Program, plan, references};
-use crate::registry::Registry;
+use crate::registry::{Registry, Signature};
 use crate::types::Type;
 
 /// Compiles expressions for one environment. Cheap to clone.
@@ -55,10 +55,15 @@ impl Compiler {
         )
     }
 
-    /// Compiles an expression of any type.
-    #[cfg(test)]
-    pub(crate) fn compile_any(&self, expression: &str) -> Result<Program, CompileError> {
+    /// Compiles an expression of any type, as no field of the API takes it: for tools and tests.
+    pub fn compile_value(&self, expression: &str) -> Result<Program, CompileError> {
         self.compile(expression, |_| true, String::new)
+    }
+
+    /// Every overload of every function of the environment, by the name of the function. Operators have cel-go's
+    /// internal names, such as `_==_`.
+    pub fn signatures(&self) -> impl Iterator<Item = Signature<'_>> {
+        self.registry.signatures()
     }
 
     fn compile(

@@ -11,6 +11,7 @@ use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
 const MIN: i64 = -62_135_596_800;
 /// The last second of the year 9999.
 const MAX: i64 = 253_402_300_799;
+const SECONDS_OF_400_YEARS: i64 = 146_097 * 86_400;
 const NANOSECONDS: i128 = 1_000_000_000;
 
 /// A moment and the offset from UTC it was written with. Comparison is by the moment alone.
@@ -21,6 +22,14 @@ pub struct Timestamp {
     seconds: i64,
     nanoseconds: u32,
     offset: i32,
+}
+
+/// Date and time of day somewhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Local {
+    /// All but the year.
+    pub(crate) civil: DateTime,
+    pub(crate) year: i64,
 }
 
 impl Timestamp {
@@ -54,25 +63,47 @@ impl Timestamp {
         i64::try_from(self.total_nanoseconds() - other.total_nanoseconds()).ok()
     }
 
+    /// Whether both are the same moment at the same offset.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self == other && self.offset == other.offset
+    }
+
     /// Whether this is the start of the year 1 in UTC, which Go calls zero.
     pub(crate) fn is_zero(self) -> bool {
         self.seconds == MIN && self.nanoseconds == 0
     }
 
     /// Date and time of day at an offset from UTC in seconds.
-    fn at_offset(self, offset: i32) -> Option<DateTime> {
-        let local = SignedDuration::new(self.seconds + i64::from(offset), self.nanoseconds.try_into().ok()?);
-        DateTime::constant(1970, 1, 1, 0, 0, 0, 0).checked_add(local).ok()
+    fn at_offset(self, offset: i32) -> Option<Local> {
+        let seconds = self.seconds.checked_add(offset.into())?;
+        // The end of the year 9999 is in the year 10000 elsewhere. The calendar repeats every 400 years.
+        let beyond = seconds > MAX;
+        let within = if beyond { seconds - SECONDS_OF_400_YEARS } else { seconds };
+        let local = SignedDuration::new(within, self.nanoseconds.try_into().ok()?);
+        let civil = DateTime::constant(1970, 1, 1, 0, 0, 0, 0).checked_add(local).ok()?;
+        Some(Local { civil, year: i64::from(civil.year()) + if beyond { 400 } else { 0 } })
     }
 
     /// Date and time of day in a zone: a name of the IANA database, or an offset such as `-07:30` or `2:00`.
-    /// The empty name is UTC.
-    pub(crate) fn in_zone(self, zone: &str) -> Option<DateTime> {
+    /// The empty name is UTC. `strict`: minutes of an offset are from 0 to 59.
+    pub(crate) fn in_zone(self, zone: &str, strict: bool) -> Option<Local> {
         let offset = match zone.split_once(':') {
             None if zone.is_empty() || zone == "UTC" => 0,
-            None => self.offset_in(&TimeZoneDatabase::bundled().get(zone).ok()?).seconds(),
+            // The zone of the machine, which is UTC for us.
+            None if zone == "Local" => 0,
+            None => {
+                let found = TimeZoneDatabase::bundled().get(zone).ok()?;
+                // Go is strict about upper and lower case.
+                if found.iana_name() != Some(zone) {
+                    return None;
+                }
+                self.offset_in(&found).seconds()
+            }
             Some((hours, minutes)) => {
                 let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
+                if strict && !(0..60).contains(&minutes) {
+                    return None;
+                }
                 let minutes = if zone.starts_with('-') { minutes.checked_neg()? } else { minutes };
                 hours.checked_mul(60)?.checked_add(minutes)?.checked_mul(60)?
             }
@@ -149,12 +180,12 @@ impl fmt::Display for Timestamp {
         write!(
             f,
             "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
-            local.year(),
-            local.month(),
-            local.day(),
-            local.hour(),
-            local.minute(),
-            local.second()
+            local.year,
+            local.civil.month(),
+            local.civil.day(),
+            local.civil.hour(),
+            local.civil.minute(),
+            local.civil.second()
         )?;
         if self.nanoseconds > 0 {
             let digits = format!("{:09}", self.nanoseconds);

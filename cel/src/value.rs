@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::error::EvaluationError;
 use crate::quantity::Quantity;
+use crate::rewrapped::error_of;
 use crate::semantic_version::SemanticVersion;
 use crate::timestamp::Timestamp;
 use crate::types::{Type, names};
@@ -132,6 +133,7 @@ impl Key {
             Value::Bool(b) => Self::Bool(*b),
             Value::Int(i) => Self::Int(*i),
             Value::Uint(u) => i64::try_from(*u).map_or(Self::Uint(*u), Self::Int),
+            Value::Double(d) if d.is_nan() => return None,
             Value::Double(d) => crate::number::double_to_key(*d).unwrap_or(Self::Double(d.to_bits())),
             Value::Null => Self::Null,
             Value::String(s) => Self::String(Arc::clone(s)),
@@ -146,6 +148,8 @@ impl Key {
 pub struct Map {
     /// The value of the key as written, kept because `1u` and `1` find each other but print differently.
     entries: BTreeMap<Key, (Value, Value)>,
+    /// Entries under keys of other types, in the order of their insertion.
+    others: Vec<(Value, Value)>,
     weight: u64,
     default_empty: bool,
 }
@@ -173,38 +177,63 @@ impl Map {
         Self { default_empty: true, ..Self::default() }
     }
 
-    /// Sets an entry. An error for a key that is no bool, number, string or null, and where the map gets heavier
-    /// than [`List::new`] allows.
+    /// Sets an entry. An error for a key of a type that upstream cannot hash (it ends with a fault then), and where
+    /// the map gets heavier than [`List::new`] allows.
     pub fn insert(&mut self, key: Value, value: Value) -> Result<(), EvaluationError> {
-        let found = Key::find(&key)
-            .ok_or_else(|| EvaluationError::other(format!("unsupported key type: {}", key.type_name())))?;
+        let format = matches!(&key, Value::Object(object) if object.type_name() == names::FORMAT);
+        if format || matches!(key, Value::Bytes(_) | Value::Semver(_)) {
+            return Err(EvaluationError::other(format!("unsupported key type: {}", key.type_name())));
+        }
         let weight = self.weight.saturating_add(key.weight()).saturating_add(value.weight());
         if weight > MAX_WEIGHT {
             return Err(EvaluationError::TooLarge);
         }
         self.weight = weight;
-        self.entries.insert(found, (key, value));
+        if let Some(found) = Key::find(&key) {
+            self.entries.insert(found, (key, value));
+            return Ok(());
+        }
+        match self.others.iter_mut().find(|(known, _)| known.is_same_key(&key)) {
+            Some(entry) => entry.1 = value,
+            None => self.others.push((key, value)),
+        }
         Ok(())
+    }
+
+    /// Takes an entry away, if there is one.
+    pub(crate) fn remove(&mut self, key: &Value) {
+        let removed = if let Some(key) = Key::find(key) {
+            self.entries.remove(&key)
+        } else {
+            let at = self.others.iter().position(|(known, _)| known.is_same_key(key));
+            at.map(|at| self.others.remove(at))
+        };
+        if let Some((key, value)) = removed {
+            self.weight = self.weight.saturating_sub(key.weight().saturating_add(value.weight()));
+        }
     }
 
     /// The number of entries.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + self.others.len()
     }
 
     /// Whether there is no entry.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.others.is_empty()
     }
 
     /// Whether there is an entry with this key.
     pub fn contains(&self, key: &Value) -> bool {
-        Key::find(key).is_some_and(|key| self.entries.contains_key(&key))
+        self.get(key).is_some()
     }
 
     /// The value under a key that is really there.
     pub fn get(&self, key: &Value) -> Option<&Value> {
-        Key::find(key).and_then(|key| self.entries.get(&key)).map(|(_, value)| value)
+        match Key::find(key) {
+            Some(key) => self.get_key(&key),
+            None => self.others.iter().find(|(known, _)| known.is_same_key(key)).map(|(_, value)| value),
+        }
     }
 
     /// The same by the key itself.
@@ -221,9 +250,9 @@ impl Map {
         }
     }
 
-    /// Keys and values, in the order of the keys.
+    /// Keys and values, in the order of the keys, those of other types than scalars last.
     pub fn iter(&self) -> impl Iterator<Item = (KeyRef<'_>, &Value)> {
-        self.entries.values().map(|(key, value)| (KeyRef(key), value))
+        self.entries.values().chain(&self.others).map(|(key, value)| (KeyRef(key), value))
     }
 }
 
@@ -338,6 +367,28 @@ impl Value {
         }
     }
 
+    /// Whether two values that are no scalars are one key of a map: upstream hashes some by what they are and others
+    /// by where they are, so that `quantity("1")` is never found under another `quantity("1")`.
+    fn is_same_key(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Duration(a), Self::Duration(b)) => a == b,
+            (Self::Timestamp(a), Self::Timestamp(b)) => a.is_same(b),
+            (Self::Type(a), Self::Type(b)) => a.runtime_name() == b.runtime_name(),
+            (Self::Optional(None), Self::Optional(None)) => true,
+            (Self::Optional(Some(a)), Self::Optional(Some(b))) => Arc::ptr_eq(a, b),
+            (Self::Quantity(a), Self::Quantity(b)) | (Self::QuantitySum(a), Self::QuantitySum(b)) => {
+                Arc::ptr_eq(a, b)
+            }
+            (Self::List(a), Self::List(b)) => Arc::ptr_eq(a, b),
+            (Self::Map(a), Self::Map(b)) => Arc::ptr_eq(a, b),
+            (Self::Object(a), Self::Object(b)) if a.type_name() == names::URL => {
+                std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b))
+            }
+            (Self::Object(a), _) => a.equals(other) == Ok(true),
+            _ => false,
+        }
+    }
+
     /// CEL's `==` on two values, as cel-go has it: numbers compare across types, values of different types
     /// are unequal, and Kubernetes' own types refuse to be compared with anything else.
     pub fn equals(&self, other: &Self) -> Result<bool, EvaluationError> {
@@ -370,8 +421,15 @@ impl Value {
             },
             (Self::Quantity(a) | Self::QuantitySum(a), Self::Quantity(b)) => a == b,
             (Self::Semver(a), Self::Semver(b)) => a.precedence(b).is_eq(),
-            (Self::Object(object), other) => object.equals(other)?,
-            (Self::Quantity(_) | Self::QuantitySum(_) | Self::Semver(_), _) => return Err(no_overload()),
+            (Self::Object(object), other) => {
+                if let Some(error) = error_of(other) {
+                    return Err(error);
+                }
+                object.equals(other)?
+            }
+            (Self::Quantity(_) | Self::QuantitySum(_) | Self::Semver(_), _) => {
+                return Err(error_of(other).unwrap_or_else(no_overload));
+            }
             _ => false,
         })
     }

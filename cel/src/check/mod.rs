@@ -122,7 +122,7 @@ impl Checker<'_> {
             self.set_type(node, type_);
             return true;
         }
-        if let Some(type_) = Registry::named_type(name) {
+        if let Some(type_) = self.registry.named_type(name) {
             self.tree.replace(node, Kind::Ident(name.to_owned()));
             self.references[node.index()] = Some(Reference::Type(type_.clone()));
             self.set_type(node, Type::type_of(type_));
@@ -371,7 +371,7 @@ impl Checker<'_> {
         if self.find_variable(name).is_some() {
             self.report(node, format!("'{name}' is not a type"));
             self.set_type(node, Type::Error);
-        } else if Registry::named_type(name).is_some() {
+        } else if self.registry.named_type(name).is_some() {
             self.report(node, format!("'{name}' is not a message type"));
             self.set_type(node, Type::Error);
         } else {

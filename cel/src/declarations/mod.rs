@@ -14,27 +14,49 @@ pub(crate) use size::{REGEX_LENGTH, STRING_TRAVERSAL, SizeEstimate, scale};
 
 /// The releases in which something exists, by their minor version.
 ///
-/// Stored expressions see what exists in the release itself. New expressions see what was introduced up to the
-/// release before, because the API server must be able to roll back by one.
+/// Of the libraries, stored expressions see what exists in the release itself. New expressions see what was
+/// introduced up to the release before, because the API server must be able to roll back by one. What cel-go itself
+/// does is that of the release for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
     /// The minor version of the first release; 0 for what was always there.
     pub introduced: u32,
     /// The minor version of the first release without it.
     pub removed: Option<u32>,
+    /// Whether cel-go's own release decides, whatever the stage of the expression.
+    pub engine: bool,
 }
+
+/// The minor version of the first release with cel-go 0.29; those before have 0.26.
+pub(crate) const CEL_0_29: u32 = 37;
 
 impl Window {
     /// In every release.
-    pub(crate) const ALWAYS: Self = Self { introduced: 0, removed: None };
+    pub(crate) const ALWAYS: Self = Self { introduced: 0, removed: None, engine: false };
 
     /// From this minor version on.
     pub(crate) const fn since(minor: u32) -> Self {
-        Self { introduced: minor, removed: None }
+        Self { introduced: minor, removed: None, engine: false }
     }
 
-    /// Whether it exists at this minor version.
-    pub(crate) fn contains(self, minor: u32) -> bool {
+    /// Up to this release, whatever the stage.
+    pub(crate) const fn up_to_release(minor: u32) -> Self {
+        Self { introduced: 0, removed: Some(minor + 1), engine: true }
+    }
+
+    /// With cel-go 0.26.
+    pub(crate) const fn before_0_29() -> Self {
+        Self { introduced: 0, removed: Some(CEL_0_29), engine: true }
+    }
+
+    /// With cel-go 0.29.
+    pub(crate) const fn since_0_29() -> Self {
+        Self { introduced: CEL_0_29, removed: None, engine: true }
+    }
+
+    /// Whether it exists where the libraries are of one minor version and cel-go is that of another.
+    pub(crate) fn contains(self, library: u32, engine: u32) -> bool {
+        let minor = if self.engine { engine } else { library };
         self.introduced <= minor && self.removed.is_none_or(|removed| minor < removed)
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn expand(
         ("all", Some(range), [v, w, body]) => at.all(range, &[*v, *w], *body)?,
         ("exists", Some(range), [v, body]) => at.exists(range, &[*v], *body)?,
         ("exists", Some(range), [v, w, body]) => at.exists(range, &[*v, *w], *body)?,
-        ("exists_one" | "existsOne", Some(range), [v, body]) => at.exists_one(range, &[*v], *body)?,
+        ("exists_one", Some(range), [v, body]) => at.exists_one(range, &[*v], *body)?,
         ("existsOne" | "exists_one", Some(range), [v, w, body]) => at.exists_one(range, &[*v, *w], *body)?,
         ("map", Some(range), [v, body]) => at.collect(range, &[*v], None, *body)?,
         ("map", Some(range), [v, filter, body]) => at.collect(range, &[*v], Some(*filter), *body)?,

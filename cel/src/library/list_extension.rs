@@ -8,7 +8,8 @@ use super::arguments::{int, list};
 use super::costs::{actual_size, scale_down, size};
 use super::lists::{COMPARABLE, compare, is_comparable};
 use crate::declarations::{
-    CallEstimate, CostEstimate, Evaluate, Function, Operand, Overload, STRING_TRAVERSAL, SizeEstimate, Window,
+    CallCost, CallEstimate, CostEstimate, Evaluate, Function, Operand, Overload, STRING_TRAVERSAL,
+    SizeEstimate, Window,
 };
 use crate::error::EvaluationError;
 use crate::types::Type;
@@ -23,7 +24,6 @@ pub(super) fn functions() -> Vec<Function> {
     let function = |name, overloads| Function::new(name, Window::since(34), overloads);
     let element = || Type::Parameter("T");
     let items = || Type::list(element());
-    let dynamic = || Type::list(Type::Dyn);
     vec![
         function(
             "slice",
@@ -32,21 +32,14 @@ pub(super) fn functions() -> Vec<Function> {
                     .costing(estimate_slice, cost_of_result),
             ],
         ),
-        function(
-            "flatten",
-            vec![
-                Overload::member("list_flatten", vec![Type::list(items())], items(), flatten)
-                    .costing(estimate_flatten, cost_of_flatten)
-                    .unguarded(),
-                Overload::member("list_flatten_int", vec![dynamic(), Type::Int], dynamic(), flatten)
-                    .costing(estimate_flatten, cost_of_flatten)
-                    .unguarded(),
-            ],
-        ),
+        // The first one that exists counts.
+        Function::new("flatten", Window::since_0_29(), flattening(cost_of_flatten)),
+        function("flatten", flattening(wrapping_cost_of_flatten)),
         function("sort", sorting("sort")),
         function("@sortByAssociatedKeys", sorting("sortByAssociatedKeys")),
-        Function::new("lists.range", Window { introduced: 34, removed: Some(37) }, ranges(range)),
-        Function::new("lists.range", Window::since(37), ranges(range_of_size)),
+        // The first one that exists counts.
+        Function::new("lists.range", Window::since_0_29(), ranges(range_of_size)),
+        Function::new("lists.range", Window::since(34), ranges(range)),
         function(
             "reverse",
             vec![
@@ -67,6 +60,17 @@ pub(super) fn functions() -> Vec<Function> {
 fn ranges(evaluate: Evaluate) -> Vec<Overload> {
     let overload = Overload::global("lists_range", vec![Type::Int], Type::list(Type::Int), evaluate);
     vec![overload.costing(estimate_range, cost_of_result)]
+}
+
+fn flattening(cost: CallCost) -> Vec<Overload> {
+    let items = || Type::list(Type::Parameter("T"));
+    let dynamic = || Type::list(Type::Dyn);
+    [
+        Overload::member("list_flatten", vec![Type::list(items())], items(), flatten),
+        Overload::member("list_flatten_int", vec![dynamic(), Type::Int], dynamic(), flatten),
+    ]
+    .map(|overload| overload.costing(estimate_flatten, cost).unguarded())
+    .to_vec()
 }
 
 /// The overloads of `sort` or `@sortByAssociatedKeys`, one for each type that has an order.
@@ -102,6 +106,8 @@ fn sorting(name: &'static str) -> Vec<Overload> {
         } else {
             Overload::member(id, vec![keys.clone()], keys, sort)
         };
+        // One implementation for all of them, which looks at the elements itself.
+        let overload = overload.unguarded();
         match (by_keys, text) {
             (false, false) => overload.costing(estimate_sort, cost_of_first),
             (false, true) => overload.costing(estimate_sort_texts, cost_of_first),
@@ -232,7 +238,7 @@ fn distinct(values: &[Value]) -> Answer {
     }
     let mut seen: Vec<Value> = vec![];
     for item in items.iter() {
-        if !seen.contains(item) {
+        if !seen.iter().any(|other| item.equals(other) == Ok(true)) {
             seen.push(item.clone());
         }
     }
@@ -303,13 +309,20 @@ fn cost_of_result(_: &[Value], result: &Value) -> u64 {
     cost(1.0, result.cost_size())
 }
 
-fn cost_of_flatten(values: &[Value], _: &Value) -> u64 {
+/// Up to cel-go 0.26 the cost of a call with a negative depth, which fails, wraps around.
+fn wrapping_cost_of_flatten(values: &[Value], result: &Value) -> u64 {
     match values.get(1) {
-        // The call fails, and upstream's cost wraps around.
         Some(Value::Int(depth)) if *depth < 0 => {
             let size = actual_size(values, 0);
             (1 + NEW_LIST).wrapping_sub(depth.unsigned_abs().wrapping_mul(size))
         }
+        _ => cost_of_flatten(values, result),
+    }
+}
+
+fn cost_of_flatten(values: &[Value], _: &Value) -> u64 {
+    match values.get(1) {
+        Some(Value::Int(depth)) if *depth < 0 => cost(1.0, actual_size(values, 0)),
         #[expect(clippy::cast_precision_loss, reason = "computed in doubles upstream")]
         Some(Value::Int(depth)) => cost(*depth as f64, actual_size(values, 0)),
         _ => cost(1.0, actual_size(values, 0)),

@@ -9,7 +9,8 @@ use super::arguments::{object, string};
 use super::costs::{actual_size, size};
 use super::url;
 use crate::declarations::{
-    CallEstimate, Function, Operand, Overload, REGEX_LENGTH, STRING_TRAVERSAL, Window, cost_one, scale,
+    CallEstimate, Evaluate, Function, Operand, Overload, REGEX_LENGTH, STRING_TRAVERSAL, Window, cost_one,
+    scale,
 };
 use crate::error::EvaluationError;
 use crate::types::{Type, names};
@@ -87,12 +88,14 @@ formats! {
 pub(super) fn functions() -> Vec<Function> {
     let function = |name, overload| Function::new(name, Window::since(31), vec![overload]);
     let messages = Type::optional(Type::list(Type::String));
+    let validation = |evaluate: Evaluate| {
+        Overload::member("format-validate", vec![FORMAT, Type::String], messages.clone(), evaluate)
+            .costing_by_name(estimate_validate, cost_of_validate)
+    };
     let mut all = vec![
-        function(
-            "validate",
-            Overload::member("format-validate", vec![FORMAT, Type::String], messages, validate)
-                .costing_by_name(estimate_validate, cost_of_validate),
-        ),
+        // The first one that exists counts.
+        Function::new("validate", Window::up_to_release(34), vec![validation(validate_in_1_34)]),
+        function("validate", validation(validate)),
         function(
             "format.named",
             Overload::global("format-named", vec![Type::String], Type::optional(FORMAT), find)
@@ -119,8 +122,18 @@ fn find(values: &[Value]) -> Answer {
 }
 
 fn validate(values: &[Value]) -> Answer {
+    messages(values, str::to_owned)
+}
+
+/// 1.34 spoke of qualified names where later releases speak of label keys.
+fn validate_in_1_34(values: &[Value]) -> Answer {
+    messages(values, |message| message.replace("a valid label key", "a qualified name"))
+}
+
+fn messages(values: &[Value], wording: fn(&str) -> String) -> Answer {
     let format: &&'static Format = object(values, 0)?;
     let messages = (format.validate)(string(values, 1)?);
+    let messages: Vec<String> = messages.iter().map(|message| wording(message)).collect();
     Ok(if messages.is_empty() { Value::NONE } else { Value::some(Value::strings(messages)?) })
 }
 

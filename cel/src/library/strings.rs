@@ -116,12 +116,12 @@ fn searches() -> Vec<Function> {
             searching("string_last_index_of_string_int", true, evaluate),
         ]
     };
-    let before = Window { introduced: 29, removed: Some(37) };
+    // The first one that exists counts.
     vec![
-        Function::new("indexOf", before, first(index_of)),
-        Function::new("lastIndexOf", before, last(last_index_of)),
-        Function::new("indexOf", Window::since(37), first(|values| within(values, index_of))),
-        Function::new("lastIndexOf", Window::since(37), last(|values| within(values, last_index_of))),
+        Function::new("indexOf", Window::since_0_29(), first(|values| within(values, index_of))),
+        Function::new("lastIndexOf", Window::since_0_29(), last(|values| within(values, last_index_of))),
+        Function::new("indexOf", Window::since(29), first(index_of)),
+        Function::new("lastIndexOf", Window::since(29), last(last_index_of)),
     ]
 }
 

@@ -91,7 +91,7 @@ fn to_json(value: &Value) -> Json {
 fn differences(compiler: &Compiler, device: &Device, recorded: &Json) -> Vec<String> {
     let expression = recorded["expression"].as_str().expect("an expression");
     let outcome = recorded["outcome"].as_str().expect("an outcome");
-    let program = match compiler.compile_any(expression) {
+    let program = match compiler.compile_value(expression) {
         Ok(program) => program,
         Err(_) if outcome == "compile-error" => return vec![],
         Err(error) => return vec![format!("does not compile: {error}")],
@@ -161,11 +161,11 @@ fn recorded_answers_of_kubernetes_1_37_agree() {
 fn wide_scientific_format_does_not_panic() {
     let compiler = Compiler::new(Environment::default());
     for (width, size) in [(65_535, Some(65_535)), (65_536, Some(65_536)), (1_000_000, Some(1_000_000))] {
-        let program = compiler.compile_any(&format!(r#""%.{width}e".format([0.1]).size()"#));
+        let program = compiler.compile_value(&format!(r#""%.{width}e".format([0.1]).size()"#));
         let value = program.expect("a format that compiles").evaluate(&device(false)).value;
         assert_eq!(value.ok(), size.map(Value::Int), "{width}");
     }
-    let huge = compiler.compile_any(r#""%.9223372036854775807e".format([0.1]).size()"#);
+    let huge = compiler.compile_value(r#""%.9223372036854775807e".format([0.1]).size()"#);
     assert!(huge.expect("a format that compiles").evaluate(&device(false)).value.is_err());
 }
 
@@ -177,7 +177,7 @@ fn work_beyond_the_cost_is_bounded() {
         r#"lists.range(90000).all(x, "aaaa".find("\\pL{30}" + string(x)) == "")"#,
         r#"lists.range(90000).all(x, "%.1000000e".format([0.1]).size() > 5)"#,
     ] {
-        let program = compiler.compile_any(expression).expect("it compiles");
+        let program = compiler.compile_value(expression).expect("it compiles");
         let value = program.evaluate(&device(false)).value;
         assert_eq!(value.err(), Some(crate::EvaluationError::TooLarge), "{expression}");
     }

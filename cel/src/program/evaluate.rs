@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::steps::{AttributeId, Base, By, Call, Element, Fold, Qualifier, Slot, Step, StepId, Steps};
 use crate::error::EvaluationError;
-use crate::go_regex::GoRegex;
+use crate::rewrapped::{rewrapped, usable};
 use crate::standard;
 use crate::value::{Key, List, MAX_WEIGHT, Map, Value};
 
@@ -70,7 +70,8 @@ impl<'a> Evaluator<'a> {
     }
 
     fn charge(&mut self, cost: u64) -> Result<(), EvaluationError> {
-        self.cost = self.cost.saturating_add(cost);
+        // Upstream's sum wraps around: the price of `flatten` with a negative depth is close to the largest number.
+        self.cost = self.cost.wrapping_add(cost);
         if self.cost > self.limit { Err(EvaluationError::CostLimitExceeded) } else { Ok(()) }
     }
 
@@ -132,7 +133,9 @@ impl<'a> Evaluator<'a> {
             }
             Step::Otherwise { optional, otherwise, unwrap } => match self.evaluate(*optional)? {
                 Value::Optional(None) => self.evaluate(*otherwise),
-                Value::Optional(Some(value)) if *unwrap => Ok(value.as_ref().clone()),
+                Value::Optional(Some(value)) if *unwrap => usable(value.as_ref().clone()),
+                other @ Value::Optional(_) => Ok(other),
+                _ if self.steps.cel_0_29 => Err(EvaluationError::no_such_overload("")),
                 other => Ok(other),
             },
             Step::List(elements) => self.list(elements),
@@ -197,7 +200,7 @@ impl<'a> Evaluator<'a> {
         self.spend(
             values.iter().fold(1_u64, |sum, value| sum.saturating_add(value.weight())).min(MAX_WEIGHT),
         )?;
-        self.spend(search_work(call, &values))?;
+        self.spend(call.search_work(&values))?;
         let result = call.apply(&values);
         self.charge((call.cost)(&values, result.as_ref().unwrap_or(&Value::Null)))?;
         if let Ok(value) = &result {
@@ -250,8 +253,9 @@ impl<'a> Evaluator<'a> {
         for (key, element) in entries {
             let key = self.evaluate(*key)?;
             let value = self.evaluate(element.step)?;
-            if let Some(value) = included(value, element.optional, "entry")? {
-                map.insert(key, value)?;
+            match included(value, element.optional, "entry")? {
+                Some(value) => map.insert(key, value)?,
+                None => map.remove(&key),
             }
         }
         Ok(Value::Map(Arc::new(map)))
@@ -414,8 +418,8 @@ impl<'a> Evaluator<'a> {
                 };
             }
         };
-        if attribute.qualifiers.is_empty() {
-            return Ok(current.into_owned());
+        if attribute.qualifiers.is_empty() && !matches!(current.get(), Value::Optional(_)) {
+            return usable(current.into_owned());
         }
         self.apply(current, &attribute.qualifiers)
     }
@@ -427,7 +431,8 @@ impl<'a> Evaluator<'a> {
                 None => return Ok(Value::NONE),
                 Some(value) => {
                     optional = true;
-                    Current::Owned(value.as_ref().clone())
+                    let value = value.as_ref().clone();
+                    Current::Owned(if self.steps.cel_0_29 { value } else { rewrapped(value) })
                 }
             },
             other => other,
@@ -475,7 +480,7 @@ impl<'a> Evaluator<'a> {
             }
         }
         let value = current.into_owned();
-        Ok(if optional { Value::some(value) } else { value })
+        if optional { Ok(Value::some(value)) } else { usable(value) }
     }
 
     /// The key of a qualifier; where there is none the qualifier still costs, unless it is optional.
@@ -513,18 +518,6 @@ fn inserted(map: Value, entries: impl IntoIterator<Item = (Value, Value)>) -> Ev
     Ok(Value::Map(map))
 }
 
-/// The work of a search with a regular expression, which may be out of all proportion to its cost.
-fn search_work(call: &Call, values: &[Value]) -> u64 {
-    if !matches!(call.function, "find" | "findAll" | "matches") {
-        return 0;
-    }
-    match (values, &call.pattern) {
-        ([Value::String(text), ..], Some(pattern)) => pattern.search_work(text),
-        ([Value::String(text), Value::String(pattern), ..], None) => GoRegex::work(pattern, text),
-        _ => 0,
-    }
-}
-
 /// Selects or indexes; none where a map has no such key or the value has no keys at all.
 /// `known`: the key in the form in which maps have it, where that is known beforehand.
 fn qualified<'v>(
@@ -532,6 +525,9 @@ fn qualified<'v>(
     key: &Value,
     known: Option<&Key>,
 ) -> Result<Option<Current<'v>>, EvaluationError> {
+    if !is_qualifier(key) {
+        return Err(EvaluationError::other(format!("invalid qualifier type: {}", key.type_name())));
+    }
     match current {
         Current::Borrowed(Value::Map(map)) => {
             Ok(match known.map_or_else(|| map.get(key), |key| map.get_key(key)) {
@@ -546,6 +542,11 @@ fn qualified<'v>(
         }
         _ => Ok(None),
     }
+}
+
+/// Whether a value may select or index.
+fn is_qualifier(key: &Value) -> bool {
+    matches!(key, Value::String(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) | Value::Bool(_))
 }
 
 fn element<'l>(list: &'l List, key: &Value) -> Result<&'l Value, EvaluationError> {

@@ -1,5 +1,6 @@
 //! Compiled expressions.
 
+mod derived;
 mod evaluate;
 mod plan;
 mod references;

@@ -9,6 +9,7 @@ use crate::check::{Checked, Reference};
 use crate::compile_error::CompileError;
 use crate::declarations::{CallCost, cost_one};
 use crate::error::EvaluationError;
+use crate::go_regex::GoRegex;
 use crate::library;
 use crate::registry::{Declared, Registry};
 use crate::standard;
@@ -29,8 +30,17 @@ pub(crate) fn plan(
     checked: &Checked,
     registry: &Registry,
 ) -> Result<(Steps, StepId), CompileError> {
-    let mut planner =
-        Planner { source, tree, checked, registry, steps: Steps::default(), scopes: Vec::new(), depth: 0 };
+    let mut planner = Planner {
+        source,
+        tree,
+        checked,
+        registry,
+        steps: Steps::default(),
+        scopes: Vec::new(),
+        depth: 0,
+        folds: true,
+    };
+    planner.steps.cel_0_29 = registry.has_cel_0_29();
     let root = planner.node(root)?;
     Ok((planner.steps, root))
 }
@@ -43,6 +53,8 @@ struct Planner<'a> {
     steps: Steps,
     scopes: Vec<(String, Slot)>,
     depth: usize,
+    /// Whether calls of constants are made beforehand.
+    folds: bool,
 }
 
 impl Planner<'_> {
@@ -67,6 +79,7 @@ impl Planner<'_> {
         match tree.kind(node) {
             Kind::Literal(value) => Ok(self.steps.push(Step::Constant(value.clone()))),
             Kind::Ident(name) => {
+                self.no_type(node)?;
                 let base = match self.slot(name) {
                     Some(slot) => Base::Variable(slot),
                     None => Base::Device,
@@ -92,6 +105,16 @@ impl Planner<'_> {
             Kind::Map { entries } => self.map(node, entries),
             Kind::Message { .. } => Err(self.error(node, "messages are not supported")),
             Kind::Comprehension(comprehension) => self.comprehension(comprehension),
+        }
+    }
+
+    /// cel-go takes a variable that holds a type for the name of one.
+    fn no_type(&self, node: NodeId) -> Result<(), CompileError> {
+        match (self.tree.kind(node), &self.checked.types[node.index()]) {
+            (Kind::Ident(name), Type::Type(_)) => {
+                Err(self.error(node, format!("reference to undefined type: {name}")))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -235,9 +258,10 @@ impl Planner<'_> {
             _ => None,
         };
         let candidates = candidates(declared, only.map(|overload| overload.id), arguments.len());
-        // Choosing between overloads at run time, and a constant expression for a search, both turn a call into
+        // More than two operands, `format`, choosing between overloads at run time, and a constant expression for a search, both turn a call into
         // one of the general kind upstream.
         let stops_early = arguments.len() > 2
+            || *function == "format"
             || only.is_none()
                 && candidates.iter().all(|candidate| candidate.guarded)
                 // One implementation for all of its overloads.
@@ -245,7 +269,10 @@ impl Planner<'_> {
             || matches!(*function, "find" | "findAll")
                 && arguments.get(1).is_some_and(|&pattern| self.steps.constant(pattern).is_some());
         let call = Call { function: declared.name, arguments, candidates, pattern, stops_early, cost };
-        let Some(values) = constants else { return Ok(self.steps.push(Step::Call(Box::new(call)))) };
+        let folds = self.folds || standard::is_conversion(call.function);
+        let Some(values) = constants.filter(|_| folds) else {
+            return Ok(self.steps.push(Step::Call(Box::new(call))));
+        };
         let result = call.apply(&values);
         if standard::is_conversion(call.function) {
             return match result {
@@ -280,7 +307,11 @@ impl Planner<'_> {
     fn map(&mut self, node: NodeId, entries: &[Entry<NodeId>]) -> Planned {
         let mut planned = Vec::with_capacity(entries.len());
         for entry in entries {
-            let key = self.node(entry.key)?;
+            // A key may be found by where it is only: each turn of a loop makes its own.
+            let folds = std::mem::replace(&mut self.folds, false);
+            let key = self.node(entry.key);
+            self.folds = folds;
+            let key = key?;
             planned.push((key, Element { step: self.node(entry.value)?, optional: entry.optional }));
         }
         let constants: Option<Vec<(Value, Value)>> = planned
@@ -308,7 +339,12 @@ impl Planner<'_> {
         self.scopes.push((comprehension.accumulator.clone(), accumulator));
         let condition = self.node(comprehension.condition)?;
         // The step of `cel.bind` is never taken.
-        let step = if self.tree.is_bind(comprehension) { condition } else { self.node(comprehension.step)? };
+        let step = if self.tree.is_bind(comprehension) {
+            self.no_type(comprehension.step)?;
+            condition
+        } else {
+            self.node(comprehension.step)?
+        };
         // The result does not see the iteration variables.
         self.scopes.truncate(outer);
         self.scopes.push((comprehension.accumulator.clone(), accumulator));
@@ -383,6 +419,18 @@ impl Call {
         match self.candidates.iter().find(takes) {
             Some(candidate) => (candidate.evaluate)(values),
             None => Err(EvaluationError::no_such_overload(self.function)),
+        }
+    }
+
+    /// The work of a search with a regular expression, which may be out of all proportion to its cost.
+    pub(super) fn search_work(&self, values: &[Value]) -> u64 {
+        if !matches!(self.function, "find" | "findAll" | "matches") {
+            return 0;
+        }
+        match (values, &self.pattern) {
+            ([Value::String(text), ..], Some(pattern)) => pattern.search_work(text),
+            ([Value::String(text), Value::String(pattern), ..], None) => GoRegex::work(pattern, text),
+            _ => 0,
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Slot(pub(super) u32);
 
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
+    /// Whether cel-go is at least 0.29.
+    pub(super) cel_0_29: bool,
     pub(super) list: Vec<Step>,
     pub(super) attributes: Vec<Attribute>,
     /// For each variable how it starts: accumulators compute their first value when first looked at.

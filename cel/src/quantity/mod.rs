@@ -197,8 +197,15 @@ impl Quantity {
         Some(Self { amount, format, text: None })
     }
 
-    /// The exact difference; format and `None` as for [`Quantity::checked_add`].
+    /// The difference; format and `None` as for [`Quantity::checked_add`]. Exact but for upstream's fault with -2^63,
+    /// which has no positive counterpart and is added instead where the sum fits.
     pub fn checked_sub(&self, other: &Self) -> Option<Self> {
+        if let Amount::Integer { value: i64::MIN, exponent } = other.amount
+            && let Amount::Integer { value, exponent: own } = self.amount
+            && add_integers((value, own), (i64::MIN, exponent)).is_some()
+        {
+            return self.checked_add(other);
+        }
         self.checked_add(&other.negated())
     }
 

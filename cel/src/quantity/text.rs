@@ -15,6 +15,10 @@ pub(super) fn canonical(amount: &Amount, format: QuantityFormat) -> String {
     if format == QuantityFormat::BinarySI
         && let Some(whole) = binary_digits(&decimal)
     {
+        // Upstream finds no factors in the one number that has no positive counterpart.
+        if matches!(amount, Amount::Integer { value: i64::MIN, exponent: 0 }) {
+            return digits_text(&whole);
+        }
         let (digits, steps) = whole.without_factors(1024);
         let suffix = usize::try_from(steps).ok().and_then(|steps| BINARY_SUFFIXES.get(steps));
         return digits_text(&digits) + suffix.copied().unwrap_or_default();

@@ -1,48 +1,81 @@
 //! Parts of timestamps and durations.
 
-use jiff::civil::DateTime;
-
 use crate::declarations::{Evaluate, Function, Overload, Window};
 use crate::error::EvaluationError;
+use crate::timestamp::Local;
 use crate::types::Type;
 use crate::value::Value;
 
 type Evaluated = Result<Value, EvaluationError>;
 
 pub(super) fn functions() -> Vec<Function> {
+    let mut all = parts::<false>(Window::before_0_29());
+    all.extend(parts::<true>(Window::since_0_29()));
+    all
+}
+
+/// `STRICT`: whether the minutes of an offset must be below 60.
+fn parts<const STRICT: bool>(window: Window) -> Vec<Function> {
     let date = |name, utc, zoned, evaluate: Evaluate| {
-        Function::new(name, Window::ALWAYS, overloads(utc, zoned, None, evaluate))
+        Function::new(name, window, overloads(utc, zoned, None, evaluate))
     };
     let time = |name, utc, zoned, duration, evaluate: Evaluate| {
-        Function::new(name, Window::ALWAYS, overloads(utc, zoned, Some(duration), evaluate))
+        Function::new(name, window, overloads(utc, zoned, Some(duration), evaluate))
     };
     vec![
-        date("getFullYear", "timestamp_to_year", "timestamp_to_year_with_tz", full_year),
-        date("getMonth", "timestamp_to_month", "timestamp_to_month_with_tz", month),
-        date("getDayOfYear", "timestamp_to_day_of_year", "timestamp_to_day_of_year_with_tz", day_of_year),
-        date("getDayOfMonth", "timestamp_to_day_of_month", "timestamp_to_day_of_month_with_tz", day_of_month),
+        date("getFullYear", "timestamp_to_year", "timestamp_to_year_with_tz", full_year::<STRICT>),
+        date("getMonth", "timestamp_to_month", "timestamp_to_month_with_tz", month::<STRICT>),
+        date(
+            "getDayOfYear",
+            "timestamp_to_day_of_year",
+            "timestamp_to_day_of_year_with_tz",
+            day_of_year::<STRICT>,
+        ),
+        date(
+            "getDayOfMonth",
+            "timestamp_to_day_of_month",
+            "timestamp_to_day_of_month_with_tz",
+            day_of_month::<STRICT>,
+        ),
         date(
             "getDate",
             "timestamp_to_day_of_month_1_based",
             "timestamp_to_day_of_month_1_based_with_tz",
-            date_of_month,
+            date_of_month::<STRICT>,
         ),
-        date("getDayOfWeek", "timestamp_to_day_of_week", "timestamp_to_day_of_week_with_tz", day_of_week),
-        time("getHours", "timestamp_to_hours", "timestamp_to_hours_with_tz", "duration_to_hours", hours),
+        date(
+            "getDayOfWeek",
+            "timestamp_to_day_of_week",
+            "timestamp_to_day_of_week_with_tz",
+            day_of_week::<STRICT>,
+        ),
+        time(
+            "getHours",
+            "timestamp_to_hours",
+            "timestamp_to_hours_with_tz",
+            "duration_to_hours",
+            hours::<STRICT>,
+        ),
         time(
             "getMinutes",
             "timestamp_to_minutes",
             "timestamp_to_minutes_with_tz",
             "duration_to_minutes",
-            minutes,
+            minutes::<STRICT>,
         ),
-        time("getSeconds", "timestamp_to_seconds", "timestamp_to_seconds_tz", "duration_to_seconds", seconds),
+        time(
+            "getSeconds",
+            "timestamp_to_seconds",
+            "timestamp_to_seconds_tz",
+            "duration_to_seconds",
+            seconds::<STRICT>,
+        ),
         time(
             "getMilliseconds",
             "timestamp_to_milliseconds",
             "timestamp_to_milliseconds_with_tz",
             "duration_to_milliseconds",
-            milliseconds,
+            milliseconds::<STRICT>,
         ),
     ]
 }
@@ -62,63 +95,63 @@ fn overloads(
 }
 
 /// Date and time of a timestamp in the zone of the second operand, UTC without one.
-fn zoned(values: &[Value]) -> Result<DateTime, EvaluationError> {
+fn zoned(values: &[Value], strict: bool) -> Result<Local, EvaluationError> {
     let (moment, zone) = match values {
         [Value::Timestamp(moment)] => (moment, ""),
         [Value::Timestamp(moment), Value::String(zone)] => (moment, zone.as_ref()),
         _ => return Err(EvaluationError::no_such_overload("")),
     };
-    moment.in_zone(zone).ok_or_else(|| EvaluationError::other(format!("unknown time zone {zone}")))
+    moment.in_zone(zone, strict).ok_or_else(|| EvaluationError::other(format!("unknown time zone {zone}")))
 }
 
-fn part(values: &[Value], part: fn(&DateTime) -> i64) -> Evaluated {
-    zoned(values).map(|moment| Value::Int(part(&moment)))
+fn part<const STRICT: bool>(values: &[Value], part: fn(&Local) -> i64) -> Evaluated {
+    zoned(values, STRICT).map(|moment| Value::Int(part(&moment)))
 }
 
 /// A part of a duration, cut off towards zero, or of a timestamp.
-fn part_or_duration(values: &[Value], unit: i64, of: fn(&DateTime) -> i64) -> Evaluated {
+fn part_or_duration<const STRICT: bool>(values: &[Value], unit: i64, of: fn(&Local) -> i64) -> Evaluated {
     match values {
         [Value::Duration(nanoseconds)] => Ok(Value::Int(nanoseconds / unit)),
-        _ => part(values, of),
+        _ => part::<STRICT>(values, of),
     }
 }
 
-fn full_year(values: &[Value]) -> Evaluated {
-    part(values, |moment| i64::from(moment.year()))
+fn full_year<const STRICT: bool>(values: &[Value]) -> Evaluated {
+    part::<STRICT>(values, |moment| moment.year)
 }
 
-fn month(values: &[Value]) -> Evaluated {
-    part(values, |moment| i64::from(moment.month()) - 1)
+fn month<const STRICT: bool>(values: &[Value]) -> Evaluated {
+    part::<STRICT>(values, |moment| i64::from(moment.civil.month()) - 1)
 }
 
-fn day_of_year(values: &[Value]) -> Evaluated {
-    part(values, |moment| i64::from(moment.day_of_year()) - 1)
+fn day_of_year<const STRICT: bool>(values: &[Value]) -> Evaluated {
+    part::<STRICT>(values, |moment| i64::from(moment.civil.day_of_year()) - 1)
 }
 
-fn day_of_month(values: &[Value]) -> Evaluated {
-    part(values, |moment| i64::from(moment.day()) - 1)
+fn day_of_month<const STRICT: bool>(values: &[Value]) -> Evaluated {
+    part::<STRICT>(values, |moment| i64::from(moment.civil.day()) - 1)
 }
 
-fn date_of_month(values: &[Value]) -> Evaluated {
-    part(values, |moment| i64::from(moment.day()))
+fn date_of_month<const STRICT: bool>(values: &[Value]) -> Evaluated {
+    part::<STRICT>(values, |moment| i64::from(moment.civil.day()))
 }
 
-fn day_of_week(values: &[Value]) -> Evaluated {
-    part(values, |moment| i64::from(moment.weekday().to_sunday_zero_offset()))
+fn day_of_week<const STRICT: bool>(values: &[Value]) -> Evaluated {
+    part::<STRICT>(values, |moment| i64::from(moment.civil.weekday().to_sunday_zero_offset()))
 }
 
-fn hours(values: &[Value]) -> Evaluated {
-    part_or_duration(values, 3_600_000_000_000, |moment| i64::from(moment.hour()))
+fn hours<const STRICT: bool>(values: &[Value]) -> Evaluated {
+    part_or_duration::<STRICT>(values, 3_600_000_000_000, |moment| i64::from(moment.civil.hour()))
 }
 
-fn minutes(values: &[Value]) -> Evaluated {
-    part_or_duration(values, 60_000_000_000, |moment| i64::from(moment.minute()))
+fn minutes<const STRICT: bool>(values: &[Value]) -> Evaluated {
+    part_or_duration::<STRICT>(values, 60_000_000_000, |moment| i64::from(moment.civil.minute()))
 }
 
-fn seconds(values: &[Value]) -> Evaluated {
-    part_or_duration(values, 1_000_000_000, |moment| i64::from(moment.second()))
+fn seconds<const STRICT: bool>(values: &[Value]) -> Evaluated {
+    part_or_duration::<STRICT>(values, 1_000_000_000, |moment| i64::from(moment.civil.second()))
 }
 
-fn milliseconds(values: &[Value]) -> Evaluated {
-    part_or_duration(values, 1_000_000, |moment| i64::from(moment.millisecond()))
+fn milliseconds<const STRICT: bool>(values: &[Value]) -> Evaluated {
+    part_or_duration::<STRICT>(values, 1_000_000, |moment| i64::from(moment.civil.millisecond()))
 }

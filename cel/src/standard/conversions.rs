@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{A, costs, duration, text};
+use super::{A, costs, duration, float, text};
 use crate::declarations::{Evaluate, Function, Overload, Window};
 use crate::error::EvaluationError;
 use crate::timestamp as moment;
@@ -36,11 +36,20 @@ pub(super) fn functions() -> Vec<Function> {
                 from("uint64_to_double", Uint, Double, to_double),
             ],
         ),
-        function(
+        Function::new(
             "duration",
+            Window::before_0_29(),
             vec![
                 from("duration_to_duration", Duration, Duration, to_duration),
                 from("int64_to_duration", Int, Duration, to_duration),
+                from("string_to_duration", String, Duration, to_duration),
+            ],
+        ),
+        Function::new(
+            "duration",
+            Window::since_0_29(),
+            vec![
+                from("duration_to_duration", Duration, Duration, to_duration),
                 from("string_to_duration", String, Duration, to_duration),
             ],
         ),
@@ -157,17 +166,10 @@ fn to_double(values: &[Value]) -> Evaluated {
         Value::Int(number) => Ok(Value::Double(*number as f64)),
         Value::Uint(number) => Ok(Value::Double(*number as f64)),
         Value::String(text) => {
-            parse_double(text).map(Value::Double).ok_or_else(|| impossible(value, "double"))
+            float::parse(text).map(Value::Double).ok_or_else(|| impossible(value, "double"))
         }
         _ => Err(impossible(value, "double")),
     }
-}
-
-/// As Go's `strconv.ParseFloat`, except for hexadecimal notation: a number too large for a double is refused.
-fn parse_double(text: &str) -> Option<f64> {
-    let number: f64 = text.parse().ok()?;
-    let says_infinite = text.to_ascii_lowercase().contains("inf");
-    (number.is_finite() || number.is_nan() || says_infinite).then_some(number)
 }
 
 fn to_duration(values: &[Value]) -> Evaluated {

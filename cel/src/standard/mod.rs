@@ -6,6 +6,7 @@ mod collections;
 mod conversions;
 mod costs;
 pub(crate) mod duration;
+mod float;
 mod optionals;
 mod relations;
 mod strings;

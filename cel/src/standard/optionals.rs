@@ -2,6 +2,7 @@
 
 use crate::declarations::{Function, Overload, Window};
 use crate::error::EvaluationError;
+use crate::rewrapped::usable;
 use crate::types::Type;
 use crate::value::Value;
 
@@ -110,7 +111,6 @@ fn is_zero(value: &Value) -> bool {
         Value::Bytes(bytes) => bytes.is_empty(),
         Value::List(list) => list.is_empty(),
         Value::Map(map) => map.is_empty(),
-        Value::Optional(value) => value.as_deref().is_none_or(is_zero),
         Value::Timestamp(moment) => moment.is_zero(),
         _ => false,
     }
@@ -123,7 +123,7 @@ fn none(_: &[Value]) -> Evaluated {
 
 fn value(values: &[Value]) -> Evaluated {
     match values {
-        [Value::Optional(Some(value))] => Ok(value.as_ref().clone()),
+        [Value::Optional(Some(value))] => usable(value.as_ref().clone()),
         [Value::Optional(None)] => Err(EvaluationError::other("optional.none() dereference")),
         _ => Err(no_overload()),
     }

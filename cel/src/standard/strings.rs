@@ -11,36 +11,38 @@ type Evaluated = Result<Value, EvaluationError>;
 
 pub(super) fn functions() -> Vec<Function> {
     let two = || vec![Type::String, Type::String];
-    let function = |name, overloads| Function::new(name, Window::ALWAYS, overloads);
+    let starts = |cost| {
+        let overload = Overload::member("starts_with_string", two(), Type::Bool, starts_with);
+        vec![overload.costing(costs::estimate_affix, cost)]
+    };
+    let ends = |cost| {
+        let overload = Overload::member("ends_with_string", two(), Type::Bool, ends_with);
+        vec![overload.costing(costs::estimate_affix, cost)]
+    };
+    let global = || Overload::global("matches", two(), Type::Bool, matches);
+    let member = || {
+        let overload = Overload::member("matches_string", two(), Type::Bool, matches);
+        overload.costing(costs::estimate_matches, costs::matches)
+    };
     vec![
-        function(
+        Function::new(
             "contains",
+            Window::ALWAYS,
             vec![
                 Overload::member("contains_string", two(), Type::Bool, contains)
                     .costing(costs::estimate_contains, costs::contains),
             ],
         ),
-        function(
-            "endsWith",
-            vec![
-                Overload::member("ends_with_string", two(), Type::Bool, ends_with)
-                    .costing(costs::estimate_affix, costs::first_traversed),
-            ],
-        ),
-        function(
-            "startsWith",
-            vec![
-                Overload::member("starts_with_string", two(), Type::Bool, starts_with)
-                    .costing(costs::estimate_affix, costs::first_traversed),
-            ],
-        ),
-        function(
+        Function::new("endsWith", Window::before_0_29(), ends(costs::first_traversed)),
+        Function::new("endsWith", Window::since_0_29(), ends(costs::second_traversed)),
+        Function::new("startsWith", Window::before_0_29(), starts(costs::first_traversed)),
+        Function::new("startsWith", Window::since_0_29(), starts(costs::second_traversed)),
+        // The global form was free of the cost of the expression up to cel-go 0.26.
+        Function::new("matches", Window::before_0_29(), vec![global(), member()]),
+        Function::new(
             "matches",
-            vec![
-                Overload::global("matches", two(), Type::Bool, matches),
-                Overload::member("matches_string", two(), Type::Bool, matches)
-                    .costing(costs::estimate_matches, costs::matches),
-            ],
+            Window::since_0_29(),
+            vec![global().costing(costs::estimate_matches, costs::matches), member()],
         ),
     ]
 }
