@@ -9,12 +9,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
+use drayage_cel::Release;
 use drayage_conformance::bench::{self, Measured};
 use drayage_conformance::compare::Comparison;
+use drayage_conformance::expressions::run::Options;
 use drayage_conformance::peer::Peer;
 use drayage_conformance::release::Target;
 use drayage_conformance::run::{self, Plan, Summary};
-use drayage_conformance::{json, mix, record};
+use drayage_conformance::{expressions, json, mix, record};
 
 /// Compares Drayage's allocator with the real one of a Kubernetes release.
 #[derive(Debug, Parser)]
@@ -31,6 +33,8 @@ struct Arguments {
 enum Command {
     /// Ask both sides random problems; exit code 1 if any answer differs
     Problems(Problems),
+    /// Ask both sides random CEL expressions; exit code 1 if any answer differs
+    Expressions(Expressions),
     /// Time both sides on the same problems, in turn
     Bench(Bench),
     /// Write random problems as lines, for other programs
@@ -69,6 +73,31 @@ struct Problems {
     /// Name the features and pairs that came less often than this
     #[arg(long, value_name = "COUNT")]
     least: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+struct Expressions {
+    /// Release to compare with: 1.34, 1.35, 1.36 or 1.37
+    #[arg(long)]
+    release: Release,
+    /// How many expressions
+    #[arg(long, default_value_t = 20_000)]
+    count: usize,
+    /// Names the expressions
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Both stages and all gates, instead of what a scheduler has
+    #[arg(long)]
+    all_environments: bool,
+    /// Write the small cases that differ, with upstream's answers, to this file
+    #[arg(long, value_name = "FILE")]
+    differences: Option<PathBuf>,
+    /// Write cases that agree to this file
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Record one of so many cases
+    #[arg(long, default_value_t = 100, value_name = "COUNT")]
+    every: usize,
 }
 
 #[derive(Debug, Args)]
@@ -137,6 +166,7 @@ pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.command {
         Command::Problems(problems) => compare(&arguments.peers, problems),
+        Command::Expressions(expressions) => compare_expressions(&arguments.peers, expressions),
         Command::Bench(bench) => measure(&arguments.peers, bench),
         Command::Sample(wanted) => sample(&arguments.peers, wanted),
         Command::Again(wanted) => again(&arguments.peers, wanted),
@@ -203,6 +233,23 @@ fn compare(peers: &Path, problems: &Problems) -> Result<bool, Box<dyn std::error
         }
     }
     Ok(summary.differences() == 0)
+}
+
+fn compare_expressions(peers: &Path, arguments: &Expressions) -> Result<bool, Box<dyn std::error::Error>> {
+    let options = Options {
+        release: arguments.release,
+        peer: peers.join(format!("peer-{}", arguments.release)),
+        count: arguments.count,
+        seed: arguments.seed,
+        all_environments: arguments.all_environments,
+        differences: arguments.differences.clone(),
+        record: arguments.record.clone().map(|path| (path, arguments.every.max(1))),
+    };
+    let mut output = std::io::stdout().lock();
+    let summary = expressions::run::run(&options, &mut output)?;
+    writeln!(output, "release {}, seed {}", arguments.release, arguments.seed)?;
+    summary.write(&mut output)?;
+    Ok(summary.unexplained.is_empty())
 }
 
 fn measure(peers: &Path, bench: &Bench) -> Result<bool, Box<dyn std::error::Error>> {

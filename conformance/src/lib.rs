@@ -8,10 +8,12 @@
 //!   [`mix`] of problems that [`fit`] a [`release`], and [`coverage`] counts what the problems used.
 //! - [`record`] keeps answers for tests that need no Go, [`read`] reads them.
 //! - [`bench`] times both sides.
+//! - [`expressions`] does the same for random CEL expressions.
 
 pub mod bench;
 pub mod compare;
 pub mod coverage;
+pub mod expressions;
 pub mod fit;
 pub mod generate;
 pub mod json;

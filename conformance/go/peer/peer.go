@@ -15,6 +15,7 @@ import (
 	"sort"
 	"time"
 
+	"drayage.test/peer/expressions"
 	"k8s.io/dynamic-resource-allocation/cel"
 	"k8s.io/dynamic-resource-allocation/structured"
 )
@@ -36,6 +37,13 @@ type peer struct {
 
 // Main reads problems from stdin and writes answers to stdout until stdin ends.
 func Main(release Release) {
+	if len(os.Args) > 1 && os.Args[1] == "expressions" {
+		if err := expressions.Main(os.Args[2:], os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "peer:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	timeout := flag.Duration("timeout", 10*time.Second, "time limit for each problem")
 	implementation := flag.String("implementation", "", "stable, incubating or experimental, instead of the release's own choice")
 	memory := flag.Int64("memory", 2<<30, "soft limit of memory in bytes")
