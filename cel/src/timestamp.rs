@@ -58,9 +58,12 @@ impl Timestamp {
         Self::new(seconds, u32::try_from(total.rem_euclid(NANOSECONDS)).ok()?, self.offset)
     }
 
-    /// The nanoseconds since another moment; none where an `i64` cannot hold them (292 years).
+    /// The nanoseconds since another moment; none where an `i64` cannot hold them (292 years), or, as in cel-go, those
+    /// of the whole seconds, rounded down.
     pub fn checked_since(self, other: Self) -> Option<i64> {
-        i64::try_from(self.total_nanoseconds() - other.total_nanoseconds()).ok()
+        let seconds = self.seconds.checked_sub(other.seconds)?;
+        let nanoseconds = i64::from(self.nanoseconds) - i64::from(other.nanoseconds);
+        seconds.checked_mul(1_000_000_000)?.checked_add(nanoseconds)
     }
 
     /// Whether both are the same moment at the same offset.

@@ -333,7 +333,13 @@ impl<'a> Evaluator<'a> {
                 return Err(EvaluationError::other(message));
             }
         }
-        self.evaluate(fold.result)
+        match self.evaluate(fold.result)? {
+            // A loop makes its own list, which counts where keys of maps are found by where they are.
+            Value::List(list) if list.is_empty() && fold.step != fold.condition => {
+                Ok(Value::list(Vec::new())?)
+            }
+            other => Ok(other),
+        }
     }
 
     /// One turn of a loop; false where the condition ends it. Only final errors end the evaluation here.

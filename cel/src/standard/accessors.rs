@@ -108,10 +108,18 @@ fn part<const STRICT: bool>(values: &[Value], part: fn(&Local) -> i64) -> Evalua
     zoned(values, STRICT).map(|moment| Value::Int(part(&moment)))
 }
 
-/// A part of a duration, cut off towards zero, or of a timestamp.
+/// A part of a duration, computed as a double and cut off towards zero, or of a timestamp.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "the rounding is upstream's; whole and rest are far within the range"
+)]
 fn part_or_duration<const STRICT: bool>(values: &[Value], unit: i64, of: fn(&Local) -> i64) -> Evaluated {
     match values {
-        [Value::Duration(nanoseconds)] => Ok(Value::Int(nanoseconds / unit)),
+        [Value::Duration(nanoseconds)] => {
+            let (whole, rest) = (nanoseconds / unit, nanoseconds % unit);
+            Ok(Value::Int((whole as f64 + rest as f64 / unit as f64) as i64))
+        }
         _ => part::<STRICT>(values, of),
     }
 }
@@ -153,5 +161,8 @@ fn seconds<const STRICT: bool>(values: &[Value]) -> Evaluated {
 }
 
 fn milliseconds<const STRICT: bool>(values: &[Value]) -> Evaluated {
-    part_or_duration::<STRICT>(values, 1_000_000, |moment| i64::from(moment.civil.millisecond()))
+    if let [Value::Duration(nanoseconds)] = values {
+        return Ok(Value::Int(nanoseconds / 1_000_000));
+    }
+    part::<STRICT>(values, |moment| i64::from(moment.civil.millisecond()))
 }
