@@ -6,6 +6,7 @@ use crate::explanation::fact::{
 };
 use crate::explanation::terms::terms;
 use crate::objects::{AttributeValue, DeviceId, DeviceTaint};
+use crate::profile::TaintEffects;
 use crate::verify::books::{allowed, taken};
 use crate::verify::claim::attribute_of;
 use crate::verify::reach::{Unusable, device_selects_node};
@@ -84,9 +85,10 @@ impl Judge<'_, '_, '_> {
             }
             Fact::Taint { taint, requests, devices } => {
                 let features = self.world.question.features;
+                let effects = self.world.question.profile.taint_effects;
                 holds(features.device_taints, || "taints are ignored".to_owned())?;
                 self.pairs(requests, devices, |_, ask, seen| {
-                    seen.reached.device.taints.contains(taint) && !tolerated(taint, ask.tolerations)
+                    seen.reached.device.taints.contains(taint) && !tolerated(taint, ask.tolerations, effects)
                 })
             }
             Fact::Held { requests, devices } => {
@@ -283,8 +285,13 @@ impl Judge<'_, '_, '_> {
     }
 }
 
-fn tolerated(taint: &DeviceTaint, tolerations: &[crate::objects::DeviceToleration]) -> bool {
-    let keeps_away = taint.effect == "NoSchedule" || taint.effect == "NoExecute";
+fn tolerated(
+    taint: &DeviceTaint,
+    tolerations: &[crate::objects::DeviceToleration],
+    effects: TaintEffects,
+) -> bool {
+    let keeps_away =
+        effects == TaintEffects::Any || taint.effect == "NoSchedule" || taint.effect == "NoExecute";
     !keeps_away
         || tolerations.iter().any(|toleration| {
             (toleration.key.is_empty() || toleration.key == taint.key)
