@@ -141,5 +141,63 @@ fn books(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, questions, building, books);
+/// One slice or one claim after the other in a cluster of 5,000 nodes with eight devices each, all of them held, while
+/// an allocator remembers all nodes. Both include the next question about the node.
+fn changes(criterion: &mut Criterion) {
+    const NODES: usize = 5_000;
+    let inventory = Arc::new(Inventory::new((0..NODES).map(|node| slice(node, 8)).collect()));
+    let class = DeviceClass { name: "gpu".to_owned(), ..DeviceClass::default() };
+    let mut allocator = Allocator::new(inventory, [class], Profile::V1_36, Features::default());
+    let mut state = AllocatedState::new();
+    let whole = claim(8, Some(BY_MODEL), None);
+    let mut held = Vec::new();
+    for node in 0..NODES {
+        let node = Node { name: format!("node-{node}"), ..Node::default() };
+        let answer = allocator.allocate(&state, &node, &[&whole], &mut String::new, 1_000_000);
+        let Outcome::Allocated(results) = answer.outcome else { panic!("{node:?} has eight devices") };
+        for result in &results {
+            state.insert(result, Features::default());
+        }
+        held.extend(results);
+    }
+    let node = Node { name: "node-7".to_owned(), ..Node::default() };
+    let ask = |allocator: &mut Allocator, state: &AllocatedState| {
+        black_box(allocator.allocate(state, &node, &[&whole], &mut String::new, 1_000_000))
+    };
+    let versions = [Arc::new(slice(7, 8)), Arc::new(slice(7, 9))];
+    let mut turn = 0;
+    criterion.bench_function("replace_a_slice_of_5000_nodes", |bencher| {
+        bencher.iter(|| {
+            turn += 1;
+            allocator.publish(versions[turn % 2].clone());
+            ask(&mut allocator, &state)
+        });
+    });
+    criterion.bench_function("remove_and_add_a_slice_of_5000_nodes", |bencher| {
+        bencher.iter(|| {
+            allocator.withdraw(&versions[0].name);
+            allocator.publish(versions[0].clone());
+            ask(&mut allocator, &state)
+        });
+    });
+    criterion.bench_function("free_and_take_a_claim_of_5000_nodes", |bencher| {
+        bencher.iter(|| {
+            state.remove(&held[7], Features::default());
+            ask(&mut allocator, &state);
+            state.insert(&held[7], Features::default());
+            ask(&mut allocator, &state)
+        });
+    });
+    criterion.bench_function("fork_5000_nodes_and_replace_a_slice_and_free_a_claim", |bencher| {
+        bencher.iter(|| {
+            let (mut allocator, mut state) = (allocator.clone(), state.clone());
+            allocator.publish(versions[1].clone());
+            state.remove(&held[7], Features::default());
+            ask(&mut allocator, &state);
+            (allocator, state)
+        });
+    });
+}
+
+criterion_group!(benches, questions, building, books, changes);
 criterion_main!(benches);

@@ -66,7 +66,7 @@ pub(crate) fn shortage<'a>(
 }
 
 fn consumed_amount(requested: Option<&Quantity>, capacity: &DeviceCapacity) -> Quantity {
-    let policy = capacity.request_policy.as_ref();
+    let policy = capacity.request_policy.as_deref();
     let Some(requested) = requested else {
         return policy.and_then(|policy| policy.default.as_ref()).unwrap_or(&capacity.value).clone();
     };
@@ -144,8 +144,11 @@ mod tests {
     }
 
     fn take(requested: Option<&str>, value: &str, policy: Option<CapacityRequestPolicy>) -> Option<String> {
-        let capacities =
-            [("memory".to_owned(), DeviceCapacity { value: quantity(value), request_policy: policy })].into();
+        let capacities = [(
+            "memory".to_owned(),
+            DeviceCapacity { value: quantity(value), request_policy: policy.map(Box::new) },
+        )]
+        .into();
         let requested = requested.map(|text| [("memory".to_owned(), quantity(text))].into());
         let amounts = consumption(requested.as_ref(), &capacities).ok()?;
         amounts.get("memory").map(Quantity::to_string)

@@ -257,7 +257,7 @@ fn shared_devices() {
         ..CapacityRequestPolicy::default()
     };
     let memory = devices(&mut policy)[0].capacity.get_mut("memory").expect("memory");
-    memory.request_policy = Some(rule);
+    memory.request_policy = Some(Box::new(rule));
     exact(&mut policy).capacity = Some(amounts("memory", "16Gi"));
     reads("capacity-policy", &policy);
 }

@@ -220,8 +220,10 @@ fn policy() -> impl Strategy<Value = CapacityRequestPolicy> {
 }
 
 fn capacities() -> impl Strategy<Value = std::collections::BTreeMap<String, DeviceCapacity>> {
-    let capacity = (quantity(), option::of(policy()))
-        .prop_map(|(value, request_policy)| DeviceCapacity { value, request_policy });
+    let capacity = (quantity(), option::of(policy())).prop_map(|(value, request_policy)| DeviceCapacity {
+        value,
+        request_policy: request_policy.map(Box::new),
+    });
     btree_map("[a-z]{4,8}", capacity, 0..3)
 }
 

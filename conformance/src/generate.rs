@@ -264,7 +264,7 @@ impl Generator {
         for (name, chance) in [("memory", 45), ("slots", 25)] {
             if self.random.percent(if shareable { chance + 30 } else { chance }) {
                 let value = 2 + self.random.below(9);
-                let request_policy = self.random.percent(45).then(|| self.policy(value));
+                let request_policy = self.random.percent(45).then(|| Box::new(self.policy(value)));
                 device
                     .capacity
                     .insert(name.to_owned(), DeviceCapacity { value: quantity(value), request_policy });

@@ -16,6 +16,7 @@ pub mod coverage;
 pub mod expressions;
 pub mod fit;
 pub mod generate;
+pub mod hard;
 pub mod json;
 pub mod mix;
 pub mod peer;

@@ -104,7 +104,8 @@ pub struct DeviceCapacity {
     /// The full amount.
     pub value: Quantity,
     /// How requests for a share are rounded and limited (KEP-5075).
-    pub request_policy: Option<CapacityRequestPolicy>,
+    /// In a box, since most capacities have none and it is large.
+    pub request_policy: Option<Box<CapacityRequestPolicy>>,
 }
 
 /// `CapacityRequestPolicy` (KEP-5075).

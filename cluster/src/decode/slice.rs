@@ -114,7 +114,7 @@ fn capacity(item: Item<'_, '_>, version: ResourceVersion) -> Option<DeviceCapaci
     }
     object(item, |fields| DeviceCapacity {
         value: fields.quantity("value").unwrap_or_else(zero),
-        request_policy: fields.object("requestPolicy", request_policy),
+        request_policy: fields.object("requestPolicy", request_policy).map(Box::new),
     })
 }
 

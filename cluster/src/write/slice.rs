@@ -90,7 +90,7 @@ fn quantity_json(quantity: &Quantity) -> Value {
 fn capacity_json(capacity: &DeviceCapacity) -> Value {
     let mut object = Map::new();
     object.insert("value".to_owned(), quantity_json(&capacity.value));
-    put_some(&mut object, "requestPolicy", capacity.request_policy.as_ref().map(policy_json));
+    put_some(&mut object, "requestPolicy", capacity.request_policy.as_deref().map(policy_json));
     Value::Object(object)
 }
 

@@ -1,5 +1,6 @@
 //! What was typed. Each subcommand's module turns its part into what it means.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -109,6 +110,9 @@ pub(crate) struct Simulate {
     /// Search steps for the claims of one pod on one node before the answer is undecided
     #[arg(long, value_name = "STEPS")]
     pub(crate) step_budget: Option<u64>,
+    /// Threads that look at nodes, as many as cores by default; the answer is the same for any number
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) threads: Option<NonZeroUsize>,
 }
 
 /// How `dray simulate` prints.

@@ -103,6 +103,37 @@ impl Attempt {
     }
 }
 
+/// How far several threads have looked ahead for one pod.
+///
+/// Most pods find a node among the first ones, for which threads do not pay. The longer a pod finds none, the more
+/// nodes are looked at together.
+#[derive(Debug, Default)]
+struct LookAhead {
+    /// How many nodes had no devices for the pod.
+    refused: usize,
+    blocks: u32,
+    /// Nodes before this one were looked at.
+    end: usize,
+}
+
+impl LookAhead {
+    fn is_due(&self, at: usize) -> bool {
+        let patience = if cfg!(test) { 1 } else { 16 };
+        self.refused >= patience && at >= self.end
+    }
+
+    /// How many nodes to look at next.
+    fn next(&mut self) -> usize {
+        self.blocks += 1;
+        64 << self.blocks.min(5)
+    }
+
+    /// Notes the last node that was looked at, if there was any.
+    fn reaches(&mut self, last: Option<usize>) {
+        self.end = last.map_or(usize::MAX, |last| last + 1);
+    }
+}
+
 impl<'a> Simulation<'a> {
     pub(crate) fn new(objects: &'a Snapshot, options: &'a Options) -> Self {
         let gates = &options.gates;
@@ -141,6 +172,7 @@ impl<'a> Simulation<'a> {
             Profile::named(gates.profile()),
             features,
             options.step_budget,
+            options.threads,
         );
         for allocation in claims.allocations() {
             devices.hold(allocation);
@@ -312,6 +344,7 @@ impl<'a> Simulation<'a> {
 
         self.tally.clear();
         let mut chosen: Option<(usize, Option<Vec<AllocationResult>>)> = None;
+        let mut ahead = LookAhead::default();
         for (at, refusal) in verdicts.iter().enumerate() {
             if let Some(refusal) = refusal {
                 self.tally.add(Refusal::Placement(*refusal));
@@ -341,6 +374,13 @@ impl<'a> Simulation<'a> {
             if cancel.load(Ordering::Relaxed) {
                 return Err(SimulateError::Cancelled);
             }
+            if chosen.is_none() && self.devices.looks_ahead() && ahead.is_due(at) {
+                let fits =
+                    |at: usize| verdicts.get(at).is_some_and(Option::is_none) && self.has_room(at, needs);
+                let nodes: Vec<usize> = (at..count).filter(|at| fits(*at)).take(ahead.next()).collect();
+                ahead.reaches(nodes.last().copied());
+                plan.look_ahead(pod, &nodes, &self.states, &mut self.claims, &mut self.devices, &self.names);
+            }
             match plan.verdict(pod, at, state, &mut self.claims, &mut self.devices, &self.names) {
                 DeviceVerdict::Fits(results) => {
                     chosen.get_or_insert((at, results));
@@ -348,7 +388,10 @@ impl<'a> Simulation<'a> {
                         break;
                     }
                 }
-                DeviceVerdict::Refused(refusal) => self.tally.add_device_refusal(refusal, at),
+                DeviceVerdict::Refused(refusal) => {
+                    ahead.refused += 1;
+                    self.tally.add_device_refusal(refusal, at);
+                }
                 DeviceVerdict::Failed(error) => {
                     let node = Some(state.name().to_owned());
                     let failed = Attempt::failed(error.kind().as_str(), error.to_string(), node);
@@ -373,6 +416,14 @@ impl<'a> Simulation<'a> {
             Some((at, results)) => Ok(self.commit(pod, needs, &mut plan, at, results)),
             None => Ok(self.refused(pod, &mut plan)),
         }
+    }
+
+    /// Whether ports and resources leave room on a node.
+    fn has_room(&self, at: usize, needs: &PodNeeds) -> bool {
+        self.states.get(at).is_some_and(|state| {
+            state.has_free(&needs.ports)
+                && state.resources.fits(&needs.amounts, |id| self.delegated.contains(&id))
+        })
     }
 
     /// Writes the allocation and the pod's place into the books.

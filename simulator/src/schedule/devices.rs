@@ -9,6 +9,7 @@ use drayage_allocator::{AllocatedState, Allocator, Answer, Features, Inventory, 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::explain::{self, NodeFailure};
+use super::workers::Workers;
 
 /// A verdict on some demands on one node.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,9 +57,22 @@ pub(crate) struct Devices {
     explained: FxHashMap<(ShapeId, usize), Explained>,
     /// The pod whose full explanation stands for a shape and node, and the count of changes it is true for.
     explained_in_full: FxHashMap<(ShapeId, usize), (u32, String)>,
+    /// `None` for a single thread.
+    workers: Option<Workers>,
     /// Ask anew each time, to compare.
     #[cfg(test)]
     pub(crate) forgetful: bool,
+}
+
+/// A question that is asked ahead of its turn.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) shape: ShapeId,
+    /// As for [`Devices::verdict`].
+    pub(crate) lasting: bool,
+    pub(crate) at: usize,
+    pub(crate) node: &'a Node,
+    pub(crate) claims: Vec<&'a ResourceClaim>,
 }
 
 /// Failures, and the count of changes they are true for.
@@ -89,6 +103,7 @@ impl Devices {
         profile: Profile,
         features: Features,
         budget: u64,
+        threads: usize,
     ) -> Self {
         // The order of the input must not matter.
         slices.sort_by(|left, right| left.name.cmp(&right.name));
@@ -122,6 +137,7 @@ impl Devices {
             remembered: Vec::new(),
             explained: FxHashMap::default(),
             explained_in_full: FxHashMap::default(),
+            workers: Workers::new(threads),
             #[cfg(test)]
             forgetful: false,
         }
@@ -187,45 +203,60 @@ impl Devices {
         node: &Node,
         claims: &[&ResourceClaim],
     ) -> Verdict {
-        let changes = self.changes(at);
         let verdict = self.allocate(node, claims);
+        self.remember(shape, lasting, at, &verdict);
+        verdict
+    }
+
+    /// Whether [`look_ahead`](Self::look_ahead) does anything.
+    pub(crate) fn looks_ahead(&self) -> bool {
+        #[cfg(test)]
+        if self.forgetful {
+            return false;
+        }
+        self.workers.is_some()
+    }
+
+    /// Finds verdicts on several nodes at once and remembers them. What cannot be remembered is asked again when it
+    /// is its turn, so this changes nothing but the time that takes.
+    pub(crate) fn look_ahead(&mut self, questions: &[Question<'_>]) {
+        let Some(mut workers) = self.workers.take() else { return };
+        let (state, budget) = (&self.state, self.budget);
+        let shares = Shares { last: self.shares, taken: &self.taken_shares };
+        let verdicts = workers.ask(&self.allocator, questions, |allocator, question| {
+            verdict_of(shares.ask(allocator, state, question.node, &question.claims, budget))
+        });
+        for (question, verdict) in verdicts {
+            self.remember(question.shape, question.lasting, question.at, &verdict);
+        }
+        self.workers = Some(workers);
+    }
+
+    fn remember(&mut self, shape: ShapeId, lasting: bool, at: usize, verdict: &Verdict) {
+        let changes = self.changes(at);
         let cell = match verdict {
             Verdict::Fits(_) => Cell::Fits(changes),
             Verdict::Unsatisfiable { invalid_pools } if lasting && self.lasting => {
-                Cell::Hopeless(invalid_pools)
+                Cell::Hopeless(*invalid_pools)
             }
-            Verdict::Unsatisfiable { invalid_pools } => Cell::Unsatisfiable(changes, invalid_pools),
+            Verdict::Unsatisfiable { invalid_pools } => Cell::Unsatisfiable(changes, *invalid_pools),
             // An error ends the pod's turn, so it is not met again and again.
             Verdict::Failed(_) | Verdict::Undecided => Cell::Unknown,
         };
         if let Some(remembered) = self.remembered.get_mut(shape.0).and_then(|cells| cells.get_mut(at)) {
             *remembered = cell;
         }
-        verdict
     }
 
     /// Asks the allocator for a verdict.
     pub(crate) fn allocate(&mut self, node: &Node, claims: &[&ResourceClaim]) -> Verdict {
-        match self.ask(node, claims).outcome {
-            Outcome::Allocated(results) => Verdict::Fits(Some(results)),
-            Outcome::Unsatisfiable { invalid_pools } => Verdict::Unsatisfiable { invalid_pools },
-            Outcome::Error(error) => Verdict::Failed(error),
-            Outcome::Undecided => Verdict::Undecided,
-        }
+        verdict_of(self.ask(node, claims))
     }
 
     /// Asks the allocator.
     pub(crate) fn ask(&mut self, node: &Node, claims: &[&ResourceClaim]) -> Answer {
-        let mut number = self.shares;
-        let taken = &self.taken_shares;
-        let mut next_share = || loop {
-            number += 1;
-            let id = share_id(number);
-            if !taken.contains(&id) {
-                return id;
-            }
-        };
-        self.allocator.allocate(&self.state, node, claims, &mut next_share, self.budget)
+        let shares = Shares { last: self.shares, taken: &self.taken_shares };
+        shares.ask(&mut self.allocator, &self.state, node, claims, self.budget)
     }
 
     /// Why claims of a shape find no devices on a node; nothing where that is not found within the budget.
@@ -326,6 +357,43 @@ impl Devices {
     /// Counts changes that a node can see. Both parts only grow, so that an equal sum means no change.
     fn changes(&self, at: usize) -> u32 {
         self.common_changes.wrapping_add(self.node_changes.get(at).copied().unwrap_or(0))
+    }
+}
+
+fn verdict_of(answer: Answer) -> Verdict {
+    match answer.outcome {
+        Outcome::Allocated(results) => Verdict::Fits(Some(results)),
+        Outcome::Unsatisfiable { invalid_pools } => Verdict::Unsatisfiable { invalid_pools },
+        Outcome::Error(error) => Verdict::Failed(error),
+        Outcome::Undecided => Verdict::Undecided,
+    }
+}
+
+/// The identities of shares that are given out already.
+#[derive(Clone, Copy)]
+struct Shares<'a> {
+    last: u64,
+    taken: &'a FxHashSet<String>,
+}
+
+impl Shares<'_> {
+    fn ask(
+        self,
+        allocator: &mut Allocator,
+        state: &AllocatedState,
+        node: &Node,
+        claims: &[&ResourceClaim],
+        budget: u64,
+    ) -> Answer {
+        let mut number = self.last;
+        let mut next_share = || loop {
+            number += 1;
+            let id = share_id(number);
+            if !self.taken.contains(&id) {
+                return id;
+            }
+        };
+        allocator.allocate(state, node, claims, &mut next_share, budget)
     }
 }
 

@@ -28,6 +28,7 @@ mod taints;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod workers;
 
 pub use apply::simulate_and_apply;
 pub use options::{DEFAULT_STEP_BUDGET, Observer, Options, SimulateError};

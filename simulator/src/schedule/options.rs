@@ -22,16 +22,19 @@ pub struct Options {
     /// Whether to add full explanations for some of the nodes without devices: cores of facts, and changes that
     /// would help, each tried. Costs a few searches for each.
     pub explain_in_full: bool,
+    /// How many threads look at nodes, at least one. The report is the same for any number.
+    pub threads: usize,
 }
 
 impl Options {
-    /// The defaults for a release.
+    /// The defaults for a release: one thread.
     pub fn for_release(release: Release) -> Self {
         Self {
             gates: FeatureGates::for_release(release),
             step_budget: DEFAULT_STEP_BUDGET,
             explain: true,
             explain_in_full: false,
+            threads: 1,
         }
     }
 }

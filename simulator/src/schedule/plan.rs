@@ -6,7 +6,7 @@ use drayage_allocator::{AllocationError, ValidSelector};
 use drayage_cluster::objects::Pod;
 
 use super::claims::{ClaimBook, ClaimId, PodClaim};
-use super::devices::{Devices, ShapeId, Verdict};
+use super::devices::{Devices, Question, ShapeId, Verdict};
 use super::explain::{ExplainedInFull, Merged, NODES_EXPLAINED};
 use super::extended::{self, ResourceClasses};
 use super::node::NodeState;
@@ -46,6 +46,16 @@ struct Variant {
     claim: ResourceClaim,
     lasting: bool,
     shape: ShapeId,
+}
+
+/// What must be allocated on a node.
+#[derive(Clone, Copy, Debug)]
+struct Needed {
+    shape: ShapeId,
+    /// Whether a failure stands for good.
+    lasting: bool,
+    /// Position of the extended resources' variant.
+    variant: Option<usize>,
 }
 
 /// Why no node is looked at.
@@ -160,23 +170,17 @@ impl DevicePlan {
         devices: &mut Devices,
         names: &ResourceNames,
     ) -> DeviceVerdict {
-        let variant = match self.variant(pod, node, book, devices, names) {
-            Ok(variant) => variant,
+        let needed = match self.needed(pod, node, book, devices, names) {
+            Ok(needed) => needed,
             Err(refusal) => return DeviceVerdict::Refused(refusal),
         };
         let elsewhere =
             self.bound.iter().any(|(_, nodes)| !selector::accepts_strictly(nodes, &node.for_allocator));
-        let variant = variant.and_then(|at| self.extended.as_ref()?.variants.get(at));
         let mut found = None;
-        if !self.to_allocate.is_empty() || variant.is_some() {
-            let shape = match variant {
-                Some(variant) => variant.shape,
-                None => *self.shape.get_or_insert_with(|| devices.shape(&self.demands)),
-            };
-            let verdict = devices.known_verdict(shape, at).unwrap_or_else(|| {
-                let lasting = self.lasting && variant.is_none_or(|variant| variant.lasting);
-                let claims = claims_to_allocate(&self.to_allocate, variant, book);
-                devices.verdict(shape, lasting, at, &node.for_allocator, &claims)
+        if let Some(needed) = needed {
+            let verdict = devices.known_verdict(needed.shape, at).unwrap_or_else(|| {
+                let claims = claims_to_allocate(&self.to_allocate, self.variant_at(needed.variant), book);
+                devices.verdict(needed.shape, needed.lasting, at, &node.for_allocator, &claims)
             });
             match verdict {
                 Verdict::Fits(results) => found = results,
@@ -188,6 +192,63 @@ impl DevicePlan {
             }
         }
         if elsewhere { DeviceVerdict::Refused(Refusal::ClaimElsewhere) } else { DeviceVerdict::Fits(found) }
+    }
+
+    /// Finds out about nodes on several threads, ahead of their turn.
+    pub(crate) fn look_ahead(
+        &mut self,
+        pod: &Pod,
+        nodes: &[usize],
+        states: &[NodeState],
+        book: &mut ClaimBook,
+        devices: &mut Devices,
+        names: &ResourceNames,
+    ) {
+        let mut unknown: Vec<(usize, &NodeState, Needed)> = Vec::with_capacity(nodes.len());
+        for &at in nodes {
+            let Some(state) = states.get(at) else { continue };
+            if let Ok(Some(needed)) = self.needed(pod, state, book, devices, names)
+                && devices.known_verdict(needed.shape, at).is_none()
+            {
+                unknown.push((at, state, needed));
+            }
+        }
+        let questions: Vec<Question<'_>> = unknown
+            .iter()
+            .map(|(at, state, needed)| Question {
+                shape: needed.shape,
+                lasting: needed.lasting,
+                at: *at,
+                node: &state.for_allocator,
+                claims: claims_to_allocate(&self.to_allocate, self.variant_at(needed.variant), book),
+            })
+            .collect();
+        devices.look_ahead(&questions);
+    }
+
+    /// What must be allocated on a node; `None` where that is nothing.
+    fn needed(
+        &mut self,
+        pod: &Pod,
+        node: &NodeState,
+        book: &mut ClaimBook,
+        devices: &mut Devices,
+        names: &ResourceNames,
+    ) -> Result<Option<Needed>, Refusal> {
+        let variant = self.variant(pod, node, book, devices, names)?;
+        let of_variant = self.variant_at(variant).map(|variant| (variant.shape, variant.lasting));
+        if self.to_allocate.is_empty() && of_variant.is_none() {
+            return Ok(None);
+        }
+        let (shape, lasting) = match of_variant {
+            Some((shape, lasting)) => (shape, lasting && self.lasting),
+            None => (*self.shape.get_or_insert_with(|| devices.shape(&self.demands)), self.lasting),
+        };
+        Ok(Some(Needed { shape, lasting, variant }))
+    }
+
+    fn variant_at(&self, at: Option<usize>) -> Option<&Variant> {
+        self.extended.as_ref()?.variants.get(at?)
     }
 
     /// What stands in the way of devices on the nodes, merged over nodes that fail alike.

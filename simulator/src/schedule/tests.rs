@@ -32,4 +32,14 @@ proptest! {
         let options = Options::for_release(if newest { Release::V1_37 } else { Release::V1_36 });
         prop_assert_eq!(reports(&prepared, &options, false), reports(&prepared, &options, true));
     }
+
+    #[test]
+    fn the_number_of_threads_changes_nothing(seed: u64, threads in 2_usize..=8) {
+        let text = json!({"apiVersion": "v1", "kind": "List", "items": random::cluster(seed)}).to_string();
+        let input = Input::Bytes { name: "cluster.json".to_owned(), bytes: text.into_bytes() };
+        let prepared = Prepared::new(load(&[input], LoadOptions::default()).unwrap());
+        let options = Options::for_release(Release::V1_36);
+        let several = Options { threads, ..options.clone() };
+        prop_assert_eq!(reports(&prepared, &options, false), reports(&prepared, &several, false));
+    }
 }

@@ -5,6 +5,7 @@ pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
 
 use drayage_cel::{Compiler, ExpressionStage};
@@ -30,11 +31,13 @@ pub(crate) fn run(typed: &Simulate, terminal: &Terminal) -> Result<Exit, Failure
     let compiler = Compiler::new(kubernetes::cel_environment(&gates, ExpressionStage::Stored));
     let prepared = objects::prepare(snapshot, &typed.objects, &compiler)?;
 
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let options = Options {
         gates,
         step_budget: typed.step_budget.unwrap_or(DEFAULT_STEP_BUDGET),
         explain: true,
         explain_in_full: typed.explain,
+        threads: typed.threads.map_or_else(cores, NonZeroUsize::get),
     };
     let activity = Activity::start("scheduling");
     // Ctrl-C ends the process by itself, so nobody sets this.
