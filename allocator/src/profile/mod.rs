@@ -18,9 +18,10 @@ use crate::features::Features;
 
 use switches::SwitchValue;
 pub use switches::{
-    AllInAlternatives, AllSelection, AllWithBrokenPool, BindingLast, CapacityOff, ClaimLimit, CounterBooks,
-    CounterSlices, DistinctMemory, DistinctValues, Enumeration, IncompletePools, InvalidPools, NodePin,
-    OverLimit, PoolChecks, PoolOrder, SecondCapacityCheck, ShareEntries, SliceOrder, TaintEffects, Undo,
+    AllInAlternatives, AllSelection, AllWithBrokenPool, BindingLast, CapacityFaults, CapacityOff, ClaimLimit,
+    CounterBooks, CounterSlices, DistinctMemory, DistinctValues, Enumeration, IncompletePools, InvalidPools,
+    NewFields, NodePin, OverLimit, PoolChecks, PoolOrder, SecondCapacityCheck, ShareEntries, SliceOrder,
+    SteppedAmounts, TaintEffects, Undo,
 };
 pub use table::{OtherImplementation, Table};
 
@@ -104,6 +105,10 @@ switches! {
     undo: Undo, faults: ["in part"], upstream: [140_431, 140_436];
     /// Until when a device counts as shared, so that its counters are not charged again.
     share_entries: ShareEntries, faults: ["never", "until no capacity is consumed", "until the last share is gone"], upstream: [140_433];
+    /// What comes of a capacity request that cannot be computed, or that comes to less than nothing.
+    capacity_faults: CapacityFaults, faults: ["computed all the same"], upstream: [];
+    /// The format of an amount that was rounded up to a step of a range.
+    stepped_amounts: SteppedAmounts, faults: [], upstream: [140_161];
     /// Of which device capacity is checked again before it is taken.
     second_capacity_check: SecondCapacityCheck, faults: ["another device"], upstream: [];
     /// In which orders the devices of a request are tried.
@@ -133,6 +138,10 @@ switches! {
     capacity_off: CapacityOff, faults: ["ignored"], upstream: [];
     /// Whether selectors see `device.allowMultipleAllocations`; else it is false for them.
     selectors_see_sharing: bool, faults: ["no"], upstream: [];
+    /// Whether the error of a selector names the device, with a hint where a key is missing.
+    selector_errors_name_device: bool, faults: ["no"], upstream: [];
+    /// Which of the fields that 1.37 added to slices and requests have a meaning.
+    new_fields: NewFields, faults: [], upstream: [];
     /// Whether results repeat the tolerations of their request.
     tolerations_in_results: bool, faults: ["no"], upstream: [];
     /// Whether a claim's configuration entry appears once for each request it names, instead of once.

@@ -3,10 +3,10 @@
 use drayage_cel::Release;
 
 use super::{
-    AllInAlternatives, AllSelection, AllWithBrokenPool, BindingLast, CapacityOff, ClaimLimit, CounterBooks,
-    CounterSlices, DistinctMemory, DistinctValues, Enumeration, Implementation, IncompletePools,
-    InvalidPools, NodePin, OverLimit, PoolChecks, PoolOrder, Profile, ProfileName, SecondCapacityCheck,
-    ShareEntries, SliceOrder, TaintEffects, Undo,
+    AllInAlternatives, AllSelection, AllWithBrokenPool, BindingLast, CapacityFaults, CapacityOff, ClaimLimit,
+    CounterBooks, CounterSlices, DistinctMemory, DistinctValues, Enumeration, Implementation,
+    IncompletePools, InvalidPools, NewFields, NodePin, OverLimit, PoolChecks, PoolOrder, Profile,
+    ProfileName, SecondCapacityCheck, ShareEntries, SliceOrder, SteppedAmounts, TaintEffects, Undo,
 };
 use crate::features::Features;
 
@@ -109,6 +109,8 @@ const fn v1_34(implementation: Implementation) -> Profile {
         held_shares_take_counters: false,
         undo: Undo::Partial,
         share_entries: ShareEntries::Ignored,
+        capacity_faults: CapacityFaults::Ignored,
+        stepped_amounts: SteppedAmounts::BinarySi,
         second_capacity_check: SecondCapacityCheck::SameDevice,
         enumeration: Enumeration::Permutations,
         over_limit: OverLimit::CutsBack,
@@ -123,6 +125,8 @@ const fn v1_34(implementation: Implementation) -> Profile {
         claim_limit: ClaimLimit::EachRequest,
         capacity_off: CapacityOff::Ignored,
         selectors_see_sharing: false,
+        selector_errors_name_device: false,
+        new_fields: NewFields::Unknown,
         tolerations_in_results: false,
         claim_config_per_request: true,
         clear_covering_config: false,
@@ -229,13 +233,20 @@ const fn v1_37(implementation: Implementation) -> Profile {
         claim_config_per_request: false,
         clear_covering_config: true,
         all_leaves_out_full_devices: false,
+        share_entries: ShareEntries::UntilLastOfAnyone,
+        capacity_faults: CapacityFaults::Fatal,
+        stepped_amounts: SteppedAmounts::OfStep,
+        selector_errors_name_device: true,
+        new_fields: match implementation {
+            Implementation::Stable | Implementation::Incubating => NewFields::WithoutNodeOperations,
+            Implementation::Experimental => NewFields::All,
+        },
         ..v1_36_6(implementation)
     }
 }
 
 const FIXED: Profile = Profile {
     name: ProfileName::Fixed,
-    share_entries: ShareEntries::UntilLastOfAnyone,
     all_with_broken_pool: AllWithBrokenPool::FailsRequest,
     ..v1_37(Implementation::Experimental)
 };

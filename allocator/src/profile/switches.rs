@@ -279,3 +279,37 @@ switch_values! {
         TriedNode => "the tried node",
     }
 }
+
+switch_values! {
+    /// What comes of a capacity request that cannot be computed: rounding it up to a step passes 64 bits, or the
+    /// amount is negative.
+    CapacityFaults {
+        /// Nothing: the search goes on with the low 64 bits, or with the negative amount.
+        Ignored => "computed all the same",
+        /// The search ends with an error for all nodes.
+        Fatal => "fatal error",
+    }
+}
+
+switch_values! {
+    /// The format in which a result has an amount that was rounded up to a step of a range.
+    SteppedAmounts {
+        /// With suffixes for powers of 1024.
+        BinarySi => "BinarySI",
+        /// That of the step.
+        OfStep => "as the step",
+    }
+}
+
+switch_values! {
+    /// Which of the fields that 1.37 added to slices and requests have a meaning; others are as if not there.
+    NewFields {
+        /// None.
+        Unknown => "none",
+        /// Compatibility groups (KEP-5963) and derived attributes (KEP-6080).
+        WithoutNodeOperations => "groups, derived attributes",
+        /// Also the node operations to skip: their devices need the feature and a node that declares it, and
+        /// results repeat them.
+        All => "all",
+    }
+}

@@ -97,6 +97,11 @@ impl Quantity {
         Self { amount: Amount::Integer { value, exponent: 0 }, format, text: None }
     }
 
+    /// A number of thousandths, upstream's `resource.NewMilliQuantity`.
+    pub const fn from_milli(value: i64, format: QuantityFormat) -> Self {
+        Self { amount: Amount::Integer { value, exponent: -3 }, format, text: None }
+    }
+
     /// The format this quantity writes itself in.
     pub fn format(&self) -> QuantityFormat {
         self.format
