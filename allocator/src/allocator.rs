@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::allocated::AllocatedState;
 use crate::answer::{Answer, Outcome};
+use crate::compatibility::GroupLayout;
 use crate::counters::CounterLayout;
 use crate::error::AllocationError;
 use crate::features::Features;
@@ -17,6 +18,9 @@ use crate::result;
 use crate::search::{self, Chosen, Ending};
 use crate::selectors::Selectors;
 use crate::verify::programs::Programs;
+
+/// What a node declares whose kubelet can skip operations for devices.
+const SKIPS_OPERATIONS: &str = "DRAOptionalNodeOperations";
 
 /// Answers allocation questions against one inventory and one set of classes.
 ///
@@ -50,6 +54,7 @@ struct KnownNode {
 pub(crate) struct KnownView {
     pub(crate) view: NodeView,
     pub(crate) counters: CounterLayout,
+    pub(crate) groups: GroupLayout,
 }
 
 impl Allocator {
@@ -162,9 +167,10 @@ impl Allocator {
             classes: &self.classes,
             profile: self.profile,
             features: self.features,
+            skips_operations: node.declared_features.contains(SKIPS_OPERATIONS),
         };
         let problem = Problem::new(&setting, &mut self.selectors, claims)?;
-        let mut chosen = Chosen::new(&setting, &problem, &known.counters);
+        let mut chosen = Chosen::new(&setting, &problem, &known);
         match search::run(&setting, &problem, &mut chosen, steps, budget) {
             Ending::Solved(alternatives) => {
                 let devices = chosen.devices();
@@ -192,7 +198,12 @@ impl Allocator {
             } else {
                 CounterLayout::default()
             };
-            Arc::new(KnownView { view, counters })
+            let groups = if self.features.compatibility_groups {
+                GroupLayout::new(&self.inventory, &view)
+            } else {
+                GroupLayout::default()
+            };
+            Arc::new(KnownView { view, counters, groups })
         });
         let known = KnownNode { labels: node.labels.clone(), view: view.clone() };
         self.nodes.insert(node.name.clone(), Arc::new(known));

@@ -232,10 +232,9 @@ impl ConstraintState {
                 *devices += 1;
             }
             Self::EveryDevice { values } => {
+                // Releases that remember every device do not take a value for a set that is none, even the first.
                 let unusable = constraint.compares_sets() && class == AttributeClass::Incomparable;
-                if !values.is_empty()
-                    && (unusable || values.iter().any(|value| constraint.clashes(class, *value)))
-                {
+                if unusable || values.iter().any(|value| constraint.clashes(class, *value)) {
                     return false;
                 }
                 values.push(class);

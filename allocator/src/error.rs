@@ -63,6 +63,10 @@ pub enum ErrorKind {
     CelCompile,
     /// A CEL expression fails on a device.
     CelRuntime,
+    /// What a request asks of a device's capacity cannot be computed, or is negative.
+    Capacity,
+    /// A request has derived attributes, and gate DRADerivedAttributes is off.
+    DerivedAttributesDisabled,
     /// A constraint refuses a device of a request for all devices.
     AllDevicesConstraint,
     /// A chosen device has a node selector with more than one term.
@@ -93,6 +97,8 @@ impl ErrorKind {
             Self::UnknownConstraint => "unknown-constraint",
             Self::CelCompile => "cel-compile",
             Self::CelRuntime => "cel-runtime",
+            Self::Capacity => "capacity",
+            Self::DerivedAttributesDisabled => "derived-attributes-disabled",
             Self::AllDevicesConstraint => "all-devices-constraint",
             Self::NodeSelectorTerms => "node-selector-terms",
             Self::InvalidPools => "invalid-pools",

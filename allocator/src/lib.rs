@@ -12,6 +12,7 @@ mod allocator;
 mod amount;
 mod answer;
 mod capacity;
+mod compatibility;
 mod constraints;
 mod counters;
 pub mod diagnosis;

@@ -5,20 +5,26 @@ use std::collections::BTreeMap;
 use drayage_cel::Quantity;
 
 use crate::allocated::AllocatedState;
-use crate::capacity;
+use crate::capacity::{self, CapacityMismatch, CapacityRules};
 use crate::constraints::Constraint;
 use crate::error::{AllocationError, ErrorKind};
 use crate::features::Features;
 use crate::inventory::{Inventory, NodeMatch, NodeView, PoolState};
 use crate::objects::{
-    AllocationMode, DeviceClass, DeviceRequest, DeviceSelector, DeviceSubRequest, DeviceToleration,
-    ExactDeviceRequest, ResourceClaim,
+    AllocationMode, DeviceClass, DeviceDerivedAttribute, DeviceRequest, DeviceSelector, DeviceSubRequest,
+    DeviceToleration, ExactDeviceRequest, ResourceClaim,
 };
-use crate::profile::{AllSelection, AllWithBrokenPool, CapacityOff, ClaimLimit, DistinctValues, Profile};
+use crate::profile::{
+    AllSelection, AllWithBrokenPool, CapacityOff, ClaimLimit, DistinctValues, NewFields, Profile,
+};
 use crate::selectors::{SelectorError, Selectors, Verdict, VerdictColumn};
 
 /// The most devices one claim's allocation result can hold.
 pub(crate) const RESULTS_MAX: i64 = 32;
+
+/// What upstream adds to an error about a missing key.
+const KEY_HINT: &str = ". consider using CEL optional chaining (.? followed by orValue()) or guarding the check \
+                        with has() for optional fields";
 
 /// Claims to be allocated together on a node, in order.
 #[derive(Debug)]
@@ -95,6 +101,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) classes: &'a BTreeMap<String, DeviceClass>,
     pub(crate) profile: Profile,
     pub(crate) features: Features,
+    /// Whether the node can use devices whose slices let the kubelet skip operations.
+    pub(crate) skips_operations: bool,
 }
 
 /// The fields that exact requests and alternatives have in common.
@@ -108,6 +116,7 @@ struct Wanted<'a> {
     admin_access: Option<bool>,
     tolerations: &'a [DeviceToleration],
     capacity: Option<&'a BTreeMap<String, Quantity>>,
+    derived_attributes: &'a [DeviceDerivedAttribute],
 }
 
 impl<'a> Wanted<'a> {
@@ -122,6 +131,7 @@ impl<'a> Wanted<'a> {
             admin_access: exact.admin_access,
             tolerations: &exact.tolerations,
             capacity: exact.capacity.as_ref(),
+            derived_attributes: &exact.derived_attributes,
         }
     }
 
@@ -136,6 +146,7 @@ impl<'a> Wanted<'a> {
             admin_access: None,
             tolerations: &alternative.tolerations,
             capacity: alternative.capacity.as_ref(),
+            derived_attributes: &alternative.derived_attributes,
         }
     }
 }
@@ -290,11 +301,22 @@ impl Choice<'_> {
                 Verdict::True => {}
                 Verdict::False => return Ok(false),
                 Verdict::Error => {
-                    let (kind, how, cause) = match verdicts.expression.error(inventory, view, position) {
-                        SelectorError::Compile(cause) => (ErrorKind::CelCompile, "compile", cause),
-                        SelectorError::Runtime(cause) => (ErrorKind::CelRuntime, "runtime", cause),
+                    let on_device = || {
+                        let id = &inventory.pool(inventory.pool_of_device(device_index)).id;
+                        format!(" on device {id}/{}", device.name)
                     };
-                    let message = format!("{}: CEL {how} error: {cause}", place());
+                    let named = setting.profile.selector_errors_name_device;
+                    let (kind, message) = match verdicts.expression.error(inventory, view, position) {
+                        SelectorError::Compile(cause) => {
+                            (ErrorKind::CelCompile, format!("{}: CEL compile error: {cause}", place()))
+                        }
+                        SelectorError::Runtime(cause) => {
+                            let device = if named { on_device() } else { String::new() };
+                            let hint = if named && cause.contains("no such key:") { KEY_HINT } else { "" };
+                            let message = format!("{}{device}: CEL runtime error: {cause}{hint}", place());
+                            (ErrorKind::CelRuntime, message)
+                        }
+                    };
                     return Err(AllocationError::new(kind, message));
                 }
             }
@@ -348,6 +370,11 @@ fn choose<'a>(
     known: Option<Vec<u32>>,
 ) -> Result<(Choice<'a>, Option<Vec<u32>>), AllocationError> {
     let error = |kind, detail: &str| Err(request_error(kind, claim, wanted.name, detail));
+    let derived = setting.profile.new_fields != NewFields::Unknown && !wanted.derived_attributes.is_empty();
+    if derived && !setting.features.derived_attributes {
+        let detail = "cannot handle request with derived attributes, the feature is disabled";
+        return error(ErrorKind::DerivedAttributesDisabled, detail);
+    }
     if let Some(index) = wanted.selectors.iter().position(|selector| selector.cel.is_none()) {
         let message = format!(
             "claim {}, request {}, selector #{index}: CEL expression empty (unsupported selector type?)",
@@ -399,13 +426,23 @@ fn choose<'a>(
     match wanted.mode {
         AllocationMode::ExactCount => {}
         AllocationMode::All => {
-            let devices = match known {
+            let own = setting.profile.all_selection == AllSelection::Own;
+            let mut devices = match known {
                 Some(devices) => devices,
-                None => all_devices(setting, claim, &choice).or_else(|error| unusable(setting, error))?,
+                None => {
+                    all_devices(setting, claim, &choice, own).or_else(|error| unusable(setting, error))?
+                }
             };
-            selected = Some(devices.clone());
-            let devices: Vec<u32> =
-                devices.into_iter().filter(|position| has_capacity(setting, &choice, *position)).collect();
+            if !own {
+                selected = Some(devices.clone());
+                let mut with_capacity = Vec::with_capacity(devices.len());
+                for position in devices {
+                    if has_capacity(setting, claim, &choice, position)? {
+                        with_capacity.push(position);
+                    }
+                }
+                devices = with_capacity;
+            }
             choice.count = i64::try_from(devices.len()).unwrap_or(i64::MAX);
             choice.all_devices = Some(devices);
         }
@@ -425,12 +462,13 @@ fn unusable(setting: &Setting<'_>, error: AllocationError) -> Result<Vec<u32>, A
     }
 }
 
-/// The devices that a request for all devices selects. Any incomplete or invalid pool of the node is an error, whatever
-/// its driver.
+/// The devices that a request for all devices selects, or those of them that have capacity. Any incomplete or invalid
+/// pool of the node is an error, whatever its driver.
 fn all_devices(
     setting: &Setting<'_>,
     claim: &ResourceClaim,
     choice: &Choice<'_>,
+    with_capacity: bool,
 ) -> Result<Vec<u32>, AllocationError> {
     let Setting { inventory, view, .. } = setting;
     let mut devices = Vec::new();
@@ -455,7 +493,9 @@ fn all_devices(
             return Err(request_error(kind, claim, choice.name, &detail));
         }
         for position in pool.positions.clone() {
-            if choice.selects(setting, claim, position)? {
+            if choice.selects(setting, claim, position)?
+                && (!with_capacity || has_capacity(setting, claim, choice, position)?)
+            {
                 devices.push(position);
             }
         }
@@ -463,19 +503,36 @@ fn all_devices(
     Ok(devices)
 }
 
-/// Whether a device has capacity for a request for all devices, beside what other claims consume.
-fn has_capacity(setting: &Setting<'_>, choice: &Choice<'_>, position: u32) -> bool {
-    if !setting.features.consumable_capacity || !setting.profile.all_leaves_out_full_devices {
-        return true;
+/// Whether a request for all devices means a device: whether it has capacity for it, depending on the profile
+/// beside what other claims consume, or at all.
+fn has_capacity(
+    setting: &Setting<'_>,
+    claim: &ResourceClaim,
+    choice: &Choice<'_>,
+    position: u32,
+) -> Result<bool, AllocationError> {
+    if !setting.features.consumable_capacity {
+        return Ok(true);
     }
     let inventory = setting.inventory;
     let index = setting.view.device(position);
     let device = inventory.device(index);
-    let Ok(amounts) = capacity::consumption(choice.capacity, &device.capacity) else { return false };
+    let rules = CapacityRules::new(setting.features, setting.profile);
+    let amounts = match capacity::consumption(choice.capacity, &device.capacity, rules) {
+        Ok(amounts) => amounts,
+        Err(CapacityMismatch::Fault { message }) => {
+            let detail = format!("checking capacity for device {}: {message}", device.name);
+            return Err(request_error(ErrorKind::Capacity, claim, choice.name, &detail));
+        }
+        Err(_) => return Ok(false),
+    };
+    if !setting.profile.all_leaves_out_full_devices {
+        return Ok(capacity::shortage(&amounts, &device.capacity, None, None).is_none());
+    }
     let pool = setting.state.pool(&inventory.pool(inventory.pool_of_device(index)).id);
     let books = pool.and_then(|pool| pool.devices.get(&device.name));
     let allocated = books.and_then(|books| books.capacity.as_ref());
-    capacity::shortage(&amounts, &device.capacity, allocated, None).is_none()
+    Ok(capacity::shortage(&amounts, &device.capacity, allocated, None).is_none())
 }
 
 fn request_error(kind: ErrorKind, claim: &ResourceClaim, request: &str, detail: &str) -> AllocationError {

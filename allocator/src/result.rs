@@ -8,7 +8,7 @@ use crate::objects::{
     Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm,
 };
 use crate::problem::{Choice, ClaimProblem, Problem, RequestProblem, Setting};
-use crate::profile::NodePin;
+use crate::profile::{NewFields, NodePin};
 use crate::search::{ChosenDevice, SelectedAlternative};
 
 /// The result of each claim. The error is that of a chosen device whose node selector cannot be merged.
@@ -77,7 +77,10 @@ fn device_result(
         binding_failure_conditions: device.binding_failure_conditions.clone().filter(|_| with_conditions),
         share_id: chosen.share.is_some().then(share_ids),
         consumed_capacity: chosen.share.clone().unwrap_or_default(),
-        skip_node_operations: slice.skip_node_operations.clone(),
+        skip_node_operations: match setting.profile.new_fields {
+            NewFields::All => slice.skip_node_operations.clone(),
+            NewFields::Unknown | NewFields::WithoutNodeOperations => Vec::new(),
+        },
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Inventory;
-use crate::objects::CounterSet;
-use crate::profile::{CounterSlices, IncompletePools, PoolChecks, Profile, SliceOrder};
+use crate::objects::{CounterSet, ResourceSlice};
+use crate::profile::{CounterSlices, IncompletePools, NewFields, PoolChecks, Profile, SliceOrder};
 
 /// What a node sees of one pool.
 #[derive(Clone, Debug)]
@@ -45,7 +45,19 @@ pub(crate) struct PoolSlices {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PoolRules {
     pub(crate) partitionable_devices: bool,
+    pub(crate) compatibility_groups: bool,
     pub(crate) profile: Profile,
+}
+
+impl PoolRules {
+    /// Whether a slice counts as not there, because a device has compatibility groups (KEP-5963).
+    pub(crate) fn ignores(self, slice: &ResourceSlice) -> bool {
+        let known = self.profile.new_fields != NewFields::Unknown;
+        let mut consumed = slice.devices.iter().flat_map(|device| &device.consumes_counters);
+        known
+            && !self.compatibility_groups
+            && consumed.any(|consumption| !consumption.compatibility_groups.is_empty())
+    }
 }
 
 impl PoolSlices {
@@ -89,8 +101,11 @@ pub(super) fn decide(
     if all.iter().any(|slice| inventory.slice(*slice).pool.generation > generation) {
         return None;
     }
-    let same_generation: Vec<u32> =
-        all.iter().copied().filter(|slice| inventory.slice(*slice).pool.generation == generation).collect();
+    let counts = |slice: &u32| {
+        let slice = inventory.slice(*slice);
+        slice.pool.generation == generation && !rules.ignores(slice)
+    };
+    let same_generation: Vec<u32> = all.iter().copied().filter(counts).collect();
     if !is_announced(same_generation.len()) {
         let contradiction = if rules.profile.pool_checks == PoolChecks::Devices {
             contradiction(inventory, &relevant, duplicate_device(inventory, &relevant), rules)
@@ -148,7 +163,10 @@ fn build(
             }
         }
     }
-    let mut with_devices = relevant.iter().chain(&slices.elsewhere);
+    // Devices in slices with counters cannot be allocated; newer releases do not look at them.
+    let by_selection = rules.profile.counter_slices == CounterSlices::BySelection;
+    let with_devices = if by_selection { slices.devices.as_slice() } else { &*relevant };
+    let mut with_devices = with_devices.iter().chain(&slices.elsewhere);
     if with_devices.any(|slice| has_unknown_counter(inventory, *slice, &slices.counter_sets)) {
         return invalid("a device consumes a counter that does not exist".to_owned());
     }

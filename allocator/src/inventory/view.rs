@@ -132,7 +132,11 @@ impl ViewRules {
     }
 
     fn pool_rules(&self) -> PoolRules {
-        PoolRules { partitionable_devices: self.features.partitionable_devices, profile: self.profile }
+        PoolRules {
+            partitionable_devices: self.features.partitionable_devices,
+            compatibility_groups: self.features.compatibility_groups,
+            profile: self.profile,
+        }
     }
 
     /// Gathers the pools of a node. The error is that of a node selector that cannot be parsed.
@@ -237,6 +241,9 @@ impl ViewRules {
         let counters = !slice.shared_counters.is_empty();
         let hidden = counters && self.profile.counter_slices != CounterSlices::Plain;
         if !self.features.partitionable_devices && (slice.per_device_node_selection.is_some() || hidden) {
+            return Ok(false);
+        }
+        if self.pool_rules().ignores(slice) {
             return Ok(false);
         }
         if self.counter_slices_everywhere && counters {

@@ -7,14 +7,17 @@ use drayage_cel::Quantity;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use crate::allocated::DeviceBooks;
+use crate::allocator::KnownView;
 use crate::amount;
-use crate::capacity::{self, Amounts};
+use crate::capacity::{self, Amounts, CapacityMismatch, CapacityRules};
+use crate::compatibility::{Common, Draw, GroupLayout, GroupState};
 use crate::constraints::ConstraintState;
 use crate::counters::{CounterLayout, CounterState};
 use crate::held::HeldDevices;
-use crate::objects::Device;
+use crate::objects::{Device, DeviceCapacity, ResourceSlice};
 use crate::problem::{Choice, Problem, Setting};
-use crate::profile::{SecondCapacityCheck, ShareEntries, Undo};
+use crate::profile::{NewFields, SecondCapacityCheck, ShareEntries, Undo};
 use crate::taints;
 
 /// What the search has chosen so far, and the books that follow from it.
@@ -28,6 +31,8 @@ pub(crate) struct Chosen<'s> {
     /// The claims that use a device exclusively, by position.
     marks: FxHashMap<u32, SmallVec<[u32; 2]>>,
     counters: CounterState,
+    group_layout: &'s GroupLayout,
+    groups: GroupState,
     /// Shares taken in this search, by position.
     shares: FxHashMap<u32, Share>,
     /// By claim, by constraint.
@@ -36,8 +41,9 @@ pub(crate) struct Chosen<'s> {
     results: Vec<i64>,
     /// The devices in order of choice.
     stack: Vec<ChosenDevice>,
-    /// What a choice consumes of a device, by choice and position; `None` where it cannot consume anything.
-    amounts: FxHashMap<(u32, u32), Option<Amounts>>,
+    /// What a choice consumes of a device, by choice and position.
+    amounts: FxHashMap<(u32, u32), Consumed>,
+    rules: CapacityRules,
 }
 
 /// Shares of one device taken in this search.
@@ -47,6 +53,37 @@ pub(crate) struct Share {
     pub(crate) count: u32,
     /// What they consume together.
     pub(crate) consumed: Amounts,
+}
+
+/// What a choice consumes of a device's capacity.
+#[derive(Clone, Debug)]
+enum Consumed {
+    Amounts(Amounts),
+    /// It cannot consume anything.
+    Nothing,
+    /// What it asks cannot be computed. Upstream's text.
+    Fault(String),
+}
+
+impl Consumed {
+    fn new(
+        requested: Option<&Amounts>,
+        capacities: &BTreeMap<String, DeviceCapacity>,
+        rules: CapacityRules,
+    ) -> Self {
+        match capacity::consumption(requested, capacities, rules) {
+            Ok(amounts) => Self::Amounts(amounts),
+            Err(CapacityMismatch::Fault { message }) => Self::Fault(message),
+            Err(_) => Self::Nothing,
+        }
+    }
+
+    fn amounts(&self) -> Option<&Amounts> {
+        match self {
+            Self::Amounts(amounts) => Some(amounts),
+            Self::Nothing | Self::Fault(_) => None,
+        }
+    }
 }
 
 /// A device that was chosen.
@@ -64,8 +101,12 @@ pub(crate) struct ChosenDevice {
 pub(crate) enum Refusal {
     /// Another claim holds it, or an earlier request of the question got it.
     InUse,
+    /// Its slice lets the kubelet skip operations, which the node or the release cannot do.
+    NodeOperations,
     /// It consumes counters, and gate DRAPartitionableDevices is off.
     CountersDisabled,
+    /// Its compatibility groups do not go with those of the other devices on a counter set, by number.
+    Groups(u32),
     /// A counter of its pool, by number, is short.
     Counters(u32),
     /// It has a taint that is not tolerated.
@@ -79,7 +120,7 @@ pub(crate) enum Refusal {
 }
 
 impl<'s> Chosen<'s> {
-    pub(crate) fn new(setting: &'s Setting<'s>, problem: &'s Problem<'s>, layout: &'s CounterLayout) -> Self {
+    pub(crate) fn new(setting: &'s Setting<'s>, problem: &'s Problem<'s>, known: &'s KnownView) -> Self {
         let held = setting.view.held.find(setting.inventory, setting.view, setting.state);
         let constraints = problem.claims.iter().map(|claim| {
             let states = claim.constraints.iter();
@@ -88,15 +129,18 @@ impl<'s> Chosen<'s> {
         Self {
             setting,
             problem,
-            layout,
+            layout: &known.counters,
             held,
             marks: FxHashMap::default(),
-            counters: CounterState::new(layout),
+            counters: CounterState::new(&known.counters),
+            group_layout: &known.groups,
+            groups: GroupState::new(&known.groups, setting.inventory, setting.view, setting.state),
             shares: FxHashMap::default(),
             constraints: constraints.collect(),
             results: vec![0; problem.claims.len()],
             stack: Vec::new(),
             amounts: FxHashMap::default(),
+            rules: CapacityRules::new(setting.features, setting.profile),
         }
     }
 
@@ -153,6 +197,16 @@ impl<'s> Chosen<'s> {
         self.counters.consumed(book)
     }
 
+    /// The counter sets that the device draws on, where compatibility groups matter.
+    pub(crate) fn draws(&self, position: u32) -> &'s [Draw] {
+        self.group_layout.draws(position)
+    }
+
+    /// What the devices on each such counter set have in common.
+    pub(crate) fn common_groups(&self) -> &[Common] {
+        self.groups.common()
+    }
+
     /// How many devices a claim has so far.
     pub(crate) fn results(&self, claim: u32) -> i64 {
         self.results.get(claim as usize).copied().unwrap_or_default()
@@ -179,21 +233,30 @@ impl<'s> Chosen<'s> {
         if device.capacity.is_empty() && requested.is_none_or(BTreeMap::is_empty) {
             return true;
         }
+        let rules = self.rules;
         let amounts = self
             .amounts
             .entry((number, position))
-            .or_insert_with(|| capacity::consumption(requested, &device.capacity).ok());
+            .or_insert_with(|| Consumed::new(requested, &device.capacity, rules));
         let allocated = held_capacity(self.held.as_deref(), position);
         let running = self.shares.get(&position).map(|share| &share.consumed);
-        amounts.as_ref().is_some_and(|amounts| {
+        amounts.amounts().is_some_and(|amounts| {
             capacity::shortage(amounts, &device.capacity, allocated, running).is_none()
         })
+    }
+
+    /// The fault in what the choice asks of the device's capacity, if that was [tested](Self::has_capacity).
+    pub(crate) fn capacity_fault(&self, number: u32, position: u32) -> Option<&str> {
+        match self.amounts.get(&(number, position))? {
+            Consumed::Fault(message) => Some(message),
+            Consumed::Nothing | Consumed::Amounts(_) => None,
+        }
     }
 
     /// Whether the device, if it was tested before, has capacity left for the choice.
     pub(crate) fn still_has_capacity(&self, number: u32, position: u32) -> bool {
         match self.amounts.get(&(number, position)) {
-            Some(Some(amounts)) => {
+            Some(Consumed::Amounts(amounts)) => {
                 let running = self.shares.get(&position).map(|share| &share.consumed);
                 let capacities = &self.device(position).capacity;
                 capacity::shortage(amounts, capacities, self.held_capacity(position), running).is_none()
@@ -204,7 +267,7 @@ impl<'s> Chosen<'s> {
 
     /// What the choice consumes of the device, if it was tested before and can consume anything.
     pub(crate) fn amounts(&self, number: u32, position: u32) -> Option<&Amounts> {
-        self.amounts.get(&(number, position)).and_then(Option::as_ref)
+        self.amounts.get(&(number, position)).and_then(Consumed::amounts)
     }
 
     /// Chooses a device that the choice selects, if that is possible now. The tests and their order are upstream's.
@@ -216,18 +279,27 @@ impl<'s> Chosen<'s> {
         if (!choice.admin_access || !shareable) && self.in_use(choice, position) {
             return Err(Refusal::InUse);
         }
+        if self.setting.profile.new_fields == NewFields::All
+            && !(self.setting.features.optional_node_operations && self.setting.skips_operations)
+            && !self.slice(position).skip_node_operations.is_empty()
+        {
+            return Err(Refusal::NodeOperations);
+        }
         if !self.setting.features.partitionable_devices && !device.consumes_counters.is_empty() {
             return Err(Refusal::CountersDisabled);
         }
         // A device that is shared already was charged with its counters by the first share.
         let charged = shareable
             && self.setting.profile.share_entries != ShareEntries::Ignored
-            && (self.shares.contains_key(&position)
-                || self.held_capacity(position).is_some()
-                || self.is_shared_by_others(position));
+            && (self.shares.contains_key(&position) || self.is_charged_by_others(position));
         let takes_counters = !charged && !device.consumes_counters.is_empty();
         if takes_counters {
-            self.take_counters(position).map_err(Refusal::Counters)?;
+            let draws = self.group_layout.draws(position);
+            self.groups.take(draws).map_err(Refusal::Groups)?;
+            if let Err(counter) = self.take_counters(position) {
+                self.groups.give_back(draws.len());
+                return Err(Refusal::Counters(counter));
+            }
         }
         if let Err(refusal) = self.check_and_constrain(number, ordinal, position, device) {
             let partial = self.setting.profile.undo == Undo::Partial;
@@ -248,6 +320,11 @@ impl<'s> Chosen<'s> {
         }
         self.stack.push(ChosenDevice { choice: number, position, share, takes_counters });
         Ok(())
+    }
+
+    /// Whether other claims share the device in a way that pays for its counters.
+    pub(crate) fn is_charged_by_others(&self, position: u32) -> bool {
+        self.held_capacity(position).is_some() || self.is_shared_by_others(position)
     }
 
     /// Undoes the latest choice.
@@ -347,18 +424,21 @@ impl<'s> Chosen<'s> {
         if let Some((book, consumption)) = self.layout.consumption(position).filter(|_| taken) {
             self.counters.give_back(book, consumption);
         }
+        if taken {
+            self.groups.give_back(self.group_layout.draws(position).len());
+        }
     }
 
     fn take_share(&mut self, number: u32, position: u32) -> Amounts {
         // The first test of capacity is what remembers amounts; a request for all devices has had it already.
         let requested = self.problem.choice(number).capacity;
         let capacities = &self.device(position).capacity;
-        let amounts = self
+        let rules = self.rules;
+        let consumed = self
             .amounts
             .entry((number, position))
-            .or_insert_with(|| capacity::consumption(requested, capacities).ok())
-            .clone()
-            .unwrap_or_default();
+            .or_insert_with(|| Consumed::new(requested, capacities, rules));
+        let amounts = consumed.amounts().cloned().unwrap_or_default();
         let share = self.shares.entry(position).or_default();
         share.count += 1;
         for (name, amount) in &amounts {
@@ -388,6 +468,10 @@ impl<'s> Chosen<'s> {
 
     pub(crate) fn device(&self, position: u32) -> &'s Device {
         self.setting.inventory.device(self.setting.view.device(position))
+    }
+
+    fn slice(&self, position: u32) -> &'s ResourceSlice {
+        self.setting.inventory.slice_of(self.setting.view.device(position))
     }
 
     /// Whether several requests may share the device, which needs the feature.

@@ -17,6 +17,7 @@ use fixedbitset::FixedBitSet;
 use rustc_hash::FxHashMap;
 
 use crate::capacity::Amounts;
+use crate::compatibility::Draw;
 use crate::constraints::{AttributeClass, ConstraintKind};
 use crate::objects::DeviceCapacity;
 use crate::problem::{Choice, Problem};
@@ -95,6 +96,10 @@ struct ClassKey {
     book: Option<u32>,
     takes: Vec<(u32, i128)>,
     sharing: Option<usize>,
+    /// The counter sets and groups with which it draws on them.
+    draws: Vec<Draw>,
+    /// Whether its counters count as charged.
+    charged: bool,
 }
 
 impl Guide {
@@ -226,7 +231,9 @@ impl Guide {
                 .flat_map(|claim| &claim.constraints)
                 .map(|constraint| constraint.class(position))
                 .collect();
-            let key = ClassKey { choices, values, book, takes, sharing: share_group };
+            let draws = chosen.draws(position).to_vec();
+            let charged = shareable && chosen.is_charged_by_others(position);
+            let key = ClassKey { choices, values, book, takes, sharing: share_group, draws, charged };
             let next = u32::try_from(self.classes.len()).ok()?;
             let class = known.get(&key).copied().unwrap_or(next);
             if class == next {
@@ -288,7 +295,9 @@ impl Guide {
 impl Candidates {
     /// Adds a device if the choice can use it while nothing else is chosen.
     fn test(&mut self, chosen: &mut Chosen<'_>, number: u32, position: u32) {
-        if chosen.has_capacity(number, position) && chosen.choose(number, 0, position).is_ok() {
+        if !chosen.has_capacity(number, position) {
+            self.may_err |= chosen.capacity_fault(number, position).is_some();
+        } else if chosen.choose(number, 0, position).is_ok() {
             chosen.undo();
             self.devices.insert(position as usize);
         }

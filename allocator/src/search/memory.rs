@@ -1,5 +1,6 @@
 //! What is left of a problem, written down so that equal remainders are equal.
 
+use crate::compatibility::Common;
 use crate::constraints::{AttributeClass, ConstraintState};
 use crate::problem::Problem;
 
@@ -82,6 +83,16 @@ pub(crate) fn remainder(
     for book in request.books.ones() {
         for amount in chosen.consumed_counters(u32::try_from(book).ok()?) {
             words.push_amount(amount.nano_units()?);
+        }
+    }
+    for common in chosen.common_groups() {
+        match common {
+            Common::Open => words.push(0),
+            Common::NoGroups => words.push(1),
+            Common::Groups(groups) => {
+                words.push(2 + u64::try_from(groups.len()).ok()?);
+                words.0.extend(groups.iter().copied().map(u64::from));
+            }
         }
     }
     // At the entry of a claim its constraints have seen nothing.

@@ -363,7 +363,12 @@ impl<'w, 's> Walk<'w, 's> {
                 Err(error) => return Next::End(Ending::Error(error)),
             }
             if !self.chosen.has_capacity(number, position) {
-                continue;
+                match self.chosen.capacity_fault(number, position) {
+                    None => continue,
+                    Some(fault) => {
+                        return Next::End(Ending::Error(self.capacity_error(number, position, fault)));
+                    }
+                }
             }
             match self.chosen.choose(number, place.ordinal, position) {
                 Ok(()) => {}
@@ -429,6 +434,20 @@ impl<'w, 's> Walk<'w, 's> {
         };
         let message = format!("pool {} is invalid: {reason}", inventory.pool(pool.pool).id.pool);
         AllocationError::new(ErrorKind::PoolInvalid, message)
+    }
+
+    fn capacity_error(&self, number: u32, position: u32, fault: &str) -> AllocationError {
+        let choice = self.problem.choice(number);
+        let inventory = self.setting.inventory;
+        let device = self.setting.view.device(position);
+        let message = format!(
+            "claim {}, request {}: checking capacity for device {}/{}: {fault}",
+            self.problem.claims[choice.claim as usize].claim.full_name(),
+            choice.name,
+            inventory.pool(inventory.pool_of_device(device)).id,
+            inventory.device(device).name,
+        );
+        AllocationError::new(ErrorKind::Capacity, message)
     }
 
     fn constraint_error(&self, number: u32, position: u32) -> AllocationError {
