@@ -1,17 +1,20 @@
 //! Constraints over the devices of a claim: `matchAttribute` and `distinctAttribute`.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
-use crate::inventory::{Inventory, NodeView};
+use crate::error::{AllocationError, ErrorKind};
+use crate::inventory::{DeviceRef, Inventory, NodeView};
 use crate::objects::{AttributeValue, Device, DeviceConstraint};
 use crate::profile::{DistinctMemory, DistinctValues, Profile};
+use crate::selectors::{Derivation, SelectorError};
 
 /// A constraint, and the value of its attribute for each device of a node.
 #[derive(Debug)]
 pub(crate) struct Constraint<'a> {
     pub(crate) kind: ConstraintKind,
-    /// The requests it is for; empty means all.
-    requests: &'a [String],
     column: &'a AttributeColumn,
 }
 
@@ -20,12 +23,17 @@ pub(crate) struct Constraint<'a> {
 pub(crate) struct AttributeColumn {
     kind: ConstraintKind,
     attribute: String,
-    /// By position.
+    /// The expressions by which requests derive the attribute (KEP-6080).
+    derivations: Vec<Arc<str>>,
+    positions: usize,
+    /// By position; after the values that devices publish, those of each derivation.
     values: Vec<AttributeClass>,
     /// With gate DRAListTypeAttributes a value is a set. By value: the numbers of its elements, sorted.
     sets: Option<Vec<Vec<u32>>>,
     /// Whether some value is a set of several elements.
     has_larger_sets: bool,
+    /// Why a derivation gives no value on a device.
+    faults: Vec<AllocationError>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +51,33 @@ pub(crate) enum AttributeClass {
     Incomparable,
     /// One of the values; equal numbers are equal values of equal type.
     Value(u32),
+    /// The request derives the attribute, and its expression fails on the device.
+    Fault(u32),
+}
+
+/// The name of the attribute that a constraint compares, `None` for a constraint of unknown kind.
+pub(crate) fn compared_attribute(constraint: &DeviceConstraint) -> Option<&str> {
+    constraint.match_attribute.as_deref().or(constraint.distinct_attribute.as_deref())
+}
+
+/// Whether a constraint with this list of requests is for a request, or for one alternative of it.
+pub(crate) fn applies_to(requests: &[String], request: &str, alternative: Option<&str>) -> bool {
+    requests.is_empty()
+        || requests.iter().any(|name| {
+            name == request
+                || alternative.is_some_and(|alternative| {
+                    let child = name.strip_prefix(request).and_then(|rest| rest.strip_prefix('/'));
+                    child == Some(alternative)
+                })
+        })
 }
 
 impl<'a> Constraint<'a> {
     /// `None` for a constraint of unknown kind. If both attributes are set, `matchAttribute` counts.
+    /// `derivations` are the different ways in which requests derive the attribute.
     pub(crate) fn new(
         constraint: &'a DeviceConstraint,
+        derivations: &[Arc<Derivation>],
         inventory: &Inventory,
         view: &'a NodeView,
         list_type_attributes: bool,
@@ -60,18 +89,16 @@ impl<'a> Constraint<'a> {
             (None, None) => return None,
         };
         let column = view.attributes.get(
-            |column| column.kind == kind && column.attribute == attribute,
+            |column| {
+                let texts = derivations.iter().map(|derivation| &derivation.text);
+                column.kind == kind && column.attribute == attribute && column.derivations.iter().eq(texts)
+            },
             || {
-                AttributeColumn::new(
-                    kind,
-                    attribute,
-                    inventory,
-                    view,
-                    (list_type_attributes, distinct_values),
-                )
+                let compared = (list_type_attributes, distinct_values);
+                AttributeColumn::new(kind, attribute, derivations, inventory, view, compared)
             },
         );
-        Some(Self { kind, requests: &constraint.requests, column })
+        Some(Self { kind, column })
     }
 
     /// What the constraint remembers before any device is chosen.
@@ -121,20 +148,22 @@ impl<'a> Constraint<'a> {
         }
     }
 
-    /// Whether the constraint is for a request, or for one alternative of it.
-    pub(crate) fn applies_to(&self, request: &str, alternative: Option<&str>) -> bool {
-        self.requests.is_empty()
-            || self.requests.iter().any(|name| {
-                name == request
-                    || alternative.is_some_and(|alternative| {
-                        let child = name.strip_prefix(request).and_then(|rest| rest.strip_prefix('/'));
-                        child == Some(alternative)
-                    })
-            })
+    /// The value for a device: 0 for the published attribute, else for this derivation.
+    pub(crate) fn class(&self, derivation: u32, position: u32) -> AttributeClass {
+        self.column.values[derivation as usize * self.column.positions + position as usize]
     }
 
-    pub(crate) fn class(&self, position: u32) -> AttributeClass {
-        self.column.values[position as usize]
+    /// How many values each device has: one, and one for each derivation.
+    pub(crate) fn kinds_of_values(&self) -> u32 {
+        u32::try_from(self.column.derivations.len()).map_or(u32::MAX, |derived| derived.saturating_add(1))
+    }
+
+    /// The error of a [fault](AttributeClass::Fault).
+    pub(crate) fn fault(&self, class: AttributeClass) -> Option<&AllocationError> {
+        match class {
+            AttributeClass::Fault(fault) => self.column.faults.get(fault as usize),
+            AttributeClass::Missing | AttributeClass::Incomparable | AttributeClass::Value(_) => None,
+        }
     }
 }
 
@@ -143,24 +172,79 @@ impl AttributeColumn {
     fn new(
         kind: ConstraintKind,
         attribute: &str,
+        derivations: &[Arc<Derivation>],
         inventory: &Inventory,
         view: &NodeView,
         (list_type_attributes, distinct_values): (bool, DistinctValues),
     ) -> Self {
-        let found = view.positions.iter().map(|position| {
+        let mut found: Vec<Found<'_>> = Vec::with_capacity(view.positions.len() * (1 + derivations.len()));
+        found.extend(view.positions.iter().map(|position| {
             let driver = &inventory.slice_of(position.device).driver;
-            lookup(inventory.device(position.device), driver, attribute)
-        });
+            match lookup(inventory.device(position.device), driver, attribute) {
+                Some(value) => Found::Value(Cow::Borrowed(value)),
+                None => Found::Missing,
+            }
+        }));
+        let mut faults = Vec::new();
+        for derivation in derivations {
+            found.extend(view.positions.iter().map(|position| {
+                match derivation.value(&inventory.cel_device(position.device, true)) {
+                    Ok(value) => Found::Value(Cow::Owned(value)),
+                    Err(fault) => {
+                        faults.push(derivation_error(attribute, &fault, inventory, position.device));
+                        Found::Fault(u32::try_from(faults.len() - 1).unwrap_or(u32::MAX))
+                    }
+                }
+            }));
+        }
         let (values, sets) = if list_type_attributes {
-            let (values, sets) = classes_of_sets(found, kind);
+            let (values, sets) = classes_of_sets(&found, kind);
             (values, Some(sets))
         } else {
-            (classes_of_values(found), None)
+            (classes_of_values(&found), None)
         };
         let by_place = kind == ConstraintKind::Distinct && distinct_values == DistinctValues::Places;
         let values = if by_place { told_apart_by_place(values) } else { values };
         let has_larger_sets = sets.iter().flatten().any(|set| set.len() > 1);
-        Self { kind, attribute: attribute.to_owned(), values, sets, has_larger_sets }
+        Self {
+            kind,
+            attribute: attribute.to_owned(),
+            derivations: derivations.iter().map(|derivation| derivation.text.clone()).collect(),
+            positions: view.positions.len(),
+            values,
+            sets,
+            has_larger_sets,
+            faults,
+        }
+    }
+}
+
+/// What looking an attribute up gives.
+enum Found<'v> {
+    Missing,
+    Value(Cow<'v, AttributeValue>),
+    /// The number of the fault.
+    Fault(u32),
+}
+
+fn derivation_error(
+    attribute: &str,
+    fault: &SelectorError,
+    inventory: &Inventory,
+    device: DeviceRef,
+) -> AllocationError {
+    match fault {
+        SelectorError::Compile(cause) => AllocationError::new(
+            ErrorKind::CelCompile,
+            format!("compile derived attribute {attribute} failed: {cause}"),
+        ),
+        SelectorError::Runtime(cause) => {
+            let id = &inventory.pool(inventory.pool_of_device(device)).id;
+            let name = &inventory.device(device).name;
+            let message =
+                format!("evaluate derived attribute {attribute} on device {id}/{name} failed: {cause}");
+            AllocationError::new(ErrorKind::CelRuntime, message)
+        }
     }
 }
 
@@ -265,17 +349,23 @@ impl ConstraintState {
 }
 
 /// Values told apart as they are; lists cannot be compared.
-fn classes_of_values<'v>(found: impl Iterator<Item = Option<&'v AttributeValue>>) -> Vec<AttributeClass> {
+fn classes_of_values(found: &[Found<'_>]) -> Vec<AttributeClass> {
     let mut numbers: FxHashMap<&AttributeValue, u32> = FxHashMap::default();
-    let class = |value: Option<&'v AttributeValue>| match value {
-        None => AttributeClass::Missing,
-        Some(value) if value.is_list() || *value == AttributeValue::Unset => AttributeClass::Incomparable,
-        Some(value) => {
-            let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
-            AttributeClass::Value(*numbers.entry(value).or_insert(next))
-        }
-    };
-    found.map(class).collect()
+    let mut classes = Vec::with_capacity(found.len());
+    for found in found {
+        classes.push(match found {
+            Found::Missing => AttributeClass::Missing,
+            Found::Fault(fault) => AttributeClass::Fault(*fault),
+            Found::Value(value) if value.is_list() || **value == AttributeValue::Unset => {
+                AttributeClass::Incomparable
+            }
+            Found::Value(value) => {
+                let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+                AttributeClass::Value(*numbers.entry(value.as_ref()).or_insert(next))
+            }
+        });
+    }
+    classes
 }
 
 /// Each value equal to nothing but itself.
@@ -289,14 +379,15 @@ fn told_apart_by_place(values: Vec<AttributeClass>) -> Vec<AttributeClass> {
 
 /// Values told apart as sets of elements; a scalar is a set of one. A device whose set is empty is refused by
 /// `matchAttribute` like one without the attribute.
-fn classes_of_sets<'v>(
-    found: impl Iterator<Item = Option<&'v AttributeValue>>,
-    kind: ConstraintKind,
-) -> (Vec<AttributeClass>, Vec<Vec<u32>>) {
+fn classes_of_sets(found: &[Found<'_>], kind: ConstraintKind) -> (Vec<AttributeClass>, Vec<Vec<u32>>) {
     let mut numbers: FxHashMap<AttributeValue, u32> = FxHashMap::default();
     let mut sets: Vec<Vec<u32>> = Vec::new();
-    let mut class = |value: Option<&'v AttributeValue>| {
-        let Some(value) = value else { return AttributeClass::Missing };
+    let mut class = |found: &Found<'_>| {
+        let value = match found {
+            Found::Missing => return AttributeClass::Missing,
+            Found::Fault(fault) => return AttributeClass::Fault(*fault),
+            Found::Value(value) => value,
+        };
         let mut set: Vec<u32> = elements_of(value)
             .into_iter()
             .map(|element| {
@@ -318,7 +409,7 @@ fn classes_of_sets<'v>(
             }
         }
     };
-    let values = found.map(&mut class).collect();
+    let values = found.iter().map(&mut class).collect();
     (values, sets)
 }
 

@@ -1,12 +1,13 @@
 //! One question, checked and resolved: what upstream does before it searches.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use drayage_cel::Quantity;
 
 use crate::allocated::AllocatedState;
 use crate::capacity::{self, CapacityMismatch, CapacityRules};
-use crate::constraints::Constraint;
+use crate::constraints::{Constraint, applies_to, compared_attribute};
 use crate::error::{AllocationError, ErrorKind};
 use crate::features::Features;
 use crate::inventory::{Inventory, NodeMatch, NodeView, PoolState};
@@ -17,7 +18,7 @@ use crate::objects::{
 use crate::profile::{
     AllSelection, AllWithBrokenPool, CapacityOff, ClaimLimit, DistinctValues, NewFields, Profile,
 };
-use crate::selectors::{SelectorError, Selectors, Verdict, VerdictColumn};
+use crate::selectors::{Derivation, SelectorError, Selectors, Verdict, VerdictColumn};
 
 /// The most devices one claim's allocation result can hold.
 pub(crate) const RESULTS_MAX: i64 = 32;
@@ -71,8 +72,12 @@ pub(crate) struct Choice<'a> {
     pub(crate) admin_access: bool,
     pub(crate) tolerations: &'a [DeviceToleration],
     pub(crate) capacity: Option<&'a BTreeMap<String, Quantity>>,
+    /// The attributes that the request derives from devices.
+    pub(crate) derived: BTreeMap<&'a str, Arc<Derivation>>,
     /// The constraints of the claim that are for this choice, in order.
     pub(crate) constraints: Vec<u32>,
+    /// For each of these, which of its [values](Constraint::class) counts.
+    pub(crate) derivations: Vec<u32>,
 }
 
 /// A selector of a class or request.
@@ -229,10 +234,34 @@ impl<'a> Problem<'a> {
         let mut constraints = Vec::with_capacity(claim.constraints.len());
         for (index, constraint) in claim.constraints.iter().enumerate() {
             let lists = setting.features.list_type_attributes;
+            let mut derivations: Vec<Arc<Derivation>> = Vec::new();
+            for choice in &mut self.choices[first_choice..] {
+                let (request, alternative) = choice.names();
+                if !applies_to(&constraint.requests, request, alternative) {
+                    continue;
+                }
+                choice.constraints.push(number(index));
+                let derived =
+                    compared_attribute(constraint).and_then(|attribute| choice.derived.get(attribute));
+                let known = derived.map(|derived| {
+                    let known = derivations.iter().position(|other| other.text == derived.text);
+                    known.unwrap_or_else(|| {
+                        derivations.push(derived.clone());
+                        derivations.len() - 1
+                    })
+                });
+                choice.derivations.push(known.map_or(0, |known| number(known) + 1));
+            }
             let unsupported = setting.profile.distinct_values == DistinctValues::Unsupported
                 && constraint.match_attribute.is_none();
-            let values = setting.profile.distinct_values;
-            let compared = Constraint::new(constraint, setting.inventory, setting.view, lists, values);
+            let compared = Constraint::new(
+                constraint,
+                &derivations,
+                setting.inventory,
+                setting.view,
+                lists,
+                setting.profile.distinct_values,
+            );
             let Some(constraint) = compared.filter(|_| !unsupported) else {
                 let message = format!(
                     "claim {}, constraint #{index}: empty constraint (unsupported constraint type?)",
@@ -241,17 +270,6 @@ impl<'a> Problem<'a> {
                 return Err(AllocationError::new(ErrorKind::UnknownConstraint, message));
             };
             constraints.push(constraint);
-        }
-        for choice in &mut self.choices[first_choice..] {
-            let (request, alternative) = match choice.parent {
-                Some(parent) => (parent, Some(choice.name)),
-                None => (choice.name, None),
-            };
-            choice.constraints = (0_u32..)
-                .zip(&constraints)
-                .filter(|(_, constraint)| constraint.applies_to(request, alternative))
-                .map(|(index, _)| index)
-                .collect();
         }
         self.claims.push(ClaimProblem { claim, requests, constraints });
         Ok(())
@@ -269,6 +287,19 @@ impl Choice<'_> {
             Some(parent) => format!("{parent}/{}", self.name),
             None => self.name.to_owned(),
         }
+    }
+
+    /// The names of the request and, where the choice is one, of the alternative.
+    fn names(&self) -> (&str, Option<&str>) {
+        match self.parent {
+            Some(parent) => (parent, Some(self.name)),
+            None => (self.name, None),
+        }
+    }
+
+    /// The constraints for this choice, each with which of its values counts.
+    pub(crate) fn constraints(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.constraints.iter().copied().zip(self.derivations.iter().copied())
     }
 
     /// Whether the selectors of class and request, and the device's own node selection, select a device. This
@@ -420,8 +451,16 @@ fn choose<'a>(
         admin_access: wanted.admin_access == Some(true),
         tolerations: wanted.tolerations,
         capacity: wanted.capacity,
+        derived: BTreeMap::new(),
         constraints: Vec::new(),
+        derivations: Vec::new(),
     };
+    if derived {
+        let attributes = wanted.derived_attributes.iter();
+        choice.derived = attributes
+            .map(|derived| (derived.name.as_str(), selectors.intern_derivation(&derived.expression)))
+            .collect();
+    }
     let mut selected = None;
     match wanted.mode {
         AllocationMode::ExactCount => {}

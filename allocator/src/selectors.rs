@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use crate::features::Features;
 use crate::inventory::{Agreement, Inventory, NodeView};
-use crate::objects::{DeviceSelector, ResourceSlice};
+use crate::objects::{AttributeValue, DeviceSelector, ResourceSlice};
 use crate::profile::Profile;
 
 /// Compiled expressions by their text.
@@ -18,6 +18,22 @@ pub(crate) struct Selectors {
     /// Whether expressions see that a device allows multiple allocations.
     with_sharing: bool,
     by_text: FxHashMap<Arc<str>, Arc<Expression>>,
+    derivations: FxHashMap<Arc<str>, Arc<Derivation>>,
+}
+
+/// The expression of an attribute that a request derives from devices (KEP-6080).
+#[derive(Debug)]
+pub(crate) struct Derivation {
+    pub(crate) text: Arc<str>,
+    program: Result<Program, String>,
+}
+
+impl Derivation {
+    /// What it gives on a device.
+    pub(crate) fn value(&self, device: &drayage_cel::Device) -> Result<AttributeValue, SelectorError> {
+        let program = self.program.as_ref().map_err(|error| SelectorError::Compile(error.clone()))?;
+        program.attribute(device).map_err(|error| SelectorError::Runtime(error.to_string()))
+    }
 }
 
 /// A compiled expression and its results so far.
@@ -71,7 +87,19 @@ impl Selectors {
             compiler: Arc::new(compiler),
             with_sharing: profile.selectors_see_sharing,
             by_text: FxHashMap::default(),
+            derivations: FxHashMap::default(),
         }
+    }
+
+    /// The expression of a derived attribute.
+    pub(crate) fn intern_derivation(&mut self, text: &str) -> Arc<Derivation> {
+        if let Some(known) = self.derivations.get(text) {
+            return known.clone();
+        }
+        let program = self.compiler.compile_attribute(text).map_err(|error| error.to_string());
+        let derivation = Arc::new(Derivation { text: text.into(), program });
+        self.derivations.insert(derivation.text.clone(), derivation.clone());
+        derivation
     }
 
     /// The expression of a selector, `None` for a selector that is not CEL.

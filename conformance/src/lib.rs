@@ -19,6 +19,7 @@ pub mod generate;
 pub mod hard;
 pub mod json;
 pub mod mix;
+pub mod newer;
 pub mod peer;
 pub mod problem;
 pub mod random;

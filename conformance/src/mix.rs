@@ -1,9 +1,11 @@
 //! The mix of random problems that a release is compared on.
 
 use drayage_allocator::Features;
+use drayage_cel::Release;
 
 use crate::fit;
 use crate::generate::{self, Weights};
+use crate::newer;
 use crate::problem::Problem;
 use crate::random::Random;
 use crate::release::Target;
@@ -20,6 +22,9 @@ pub fn problem(seed: u64, target: Target) -> Problem {
     let mut problem = generate::problem(seed, weights);
     problem.features = features(&mut random, target);
     problem.features.list_type_attributes |= lists;
+    if target.release >= Release::V1_37 {
+        newer::extend(&mut problem, &mut random, weights.faults > 0);
+    }
     fit::fit(&mut problem, &mut random);
     if random.percent(50) {
         fit::ease(&mut problem, &mut random);

@@ -186,6 +186,10 @@ fn hint(kind: ErrorKind) -> &'static str {
         ErrorKind::CelRuntime => {
             "test for an attribute before it is read, for example `\"model\" in device.attributes[\"domain\"]`"
         }
+        ErrorKind::Capacity => "ask for an amount that is not negative and fits 64 bits after rounding",
+        ErrorKind::DerivedAttributesDisabled => {
+            "turn feature gate `DRADerivedAttributes` on, or drop `derivedAttributes`"
+        }
         ErrorKind::AllDevicesConstraint => {
             "a request for all devices cannot leave one out: drop the constraint, or select fewer devices"
         }

@@ -12,7 +12,7 @@ use crate::allocator::KnownView;
 use crate::amount;
 use crate::capacity::{self, Amounts, CapacityMismatch, CapacityRules};
 use crate::compatibility::{Common, Draw, GroupLayout, GroupState};
-use crate::constraints::ConstraintState;
+use crate::constraints::{AttributeClass, ConstraintState};
 use crate::counters::{CounterLayout, CounterState};
 use crate::held::HeldDevices;
 use crate::objects::{Device, DeviceCapacity, ResourceSlice};
@@ -113,6 +113,8 @@ pub(crate) enum Refusal {
     Taint,
     /// A constraint of the claim, by index, does not hold.
     Constraint(u32),
+    /// The attribute that a constraint of the claim, by index, compares cannot be derived from it.
+    Derivation { constraint: u32, class: AttributeClass },
     /// Its capacity does not suffice.
     Capacity,
     /// Upstream panics: it looks at the device of this index in the device's slice, which has fewer.
@@ -371,13 +373,22 @@ impl<'s> Chosen<'s> {
         }
         let claim = &self.problem.claims[choice.claim as usize];
         let states = &mut self.constraints[choice.claim as usize];
-        let refused = choice.constraints.iter().position(|constraint| {
-            let details = &claim.constraints[*constraint as usize];
-            !states[*constraint as usize].add(details, choice.request, details.class(position))
-        });
-        if let Some(added) = refused {
+        let mut refused = None;
+        for (added, (constraint, derivation)) in choice.constraints().enumerate() {
+            let details = &claim.constraints[constraint as usize];
+            let class = details.class(derivation, position);
+            if matches!(class, AttributeClass::Fault(_)) {
+                refused = Some((added, Refusal::Derivation { constraint, class }));
+                break;
+            }
+            if !states[constraint as usize].add(details, choice.request, class) {
+                refused = Some((added, Refusal::Constraint(constraint)));
+                break;
+            }
+        }
+        if let Some((added, refusal)) = refused {
             self.release_constraints(choice, added);
-            return Err(Refusal::Constraint(choice.constraints[added]));
+            return Err(refusal);
         }
         let Setting { profile, features, .. } = self.setting;
         let checked = match profile.second_capacity_check {

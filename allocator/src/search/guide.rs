@@ -23,7 +23,7 @@ use crate::objects::DeviceCapacity;
 use crate::problem::{Choice, Problem};
 use crate::profile::{DistinctMemory, Profile};
 
-use super::candidate::Chosen;
+use super::candidate::{Chosen, Refusal};
 use super::walk::Place;
 
 /// See the module.
@@ -41,8 +41,10 @@ pub(crate) struct Guide {
     pub(crate) class_of: Vec<Option<u32>>,
     /// By claim: whether undoing a choice in it may leave something behind.
     leaves_traces: Vec<bool>,
-    /// By claim: the first of its constraints in [`InterchangeableDevices::values`].
+    /// By claim: how many constraints all claims before it have.
     pub(crate) first_constraint: Vec<u32>,
+    /// By constraint of all claims: its first value in [`InterchangeableDevices::values`].
+    first_value: Vec<u32>,
     /// Whether any choice has admin access.
     pub(crate) admin_access: bool,
     /// By counter book, by counter: what other claims leave, in units of 10⁻⁹.
@@ -78,8 +80,8 @@ pub(crate) struct InterchangeableDevices {
     /// Their positions, rising.
     pub(crate) members: Vec<u32>,
     pub(crate) shareable: bool,
-    /// The value of the attribute of each constraint of each claim.
-    pub(crate) values: Vec<AttributeClass>,
+    /// The values for each constraint of each claim; see [`Guide::value`].
+    values: Vec<AttributeClass>,
     /// The counter book they take from.
     pub(crate) book: Option<u32>,
     /// What each takes, by number of the counter, in units of 10⁻⁹.
@@ -134,10 +136,14 @@ impl Guide {
         }
 
         let mut first_constraint = Vec::with_capacity(problem.claims.len());
-        let mut constraints = 0;
+        let mut first_value = Vec::new();
+        let mut values = 0_u32;
         for claim in &problem.claims {
-            first_constraint.push(constraints);
-            constraints += u32::try_from(claim.constraints.len()).ok()?;
+            first_constraint.push(u32::try_from(first_value.len()).ok()?);
+            for constraint in &claim.constraints {
+                first_value.push(values);
+                values = values.checked_add(constraint.kinds_of_values())?;
+            }
         }
         let mut guide = Self {
             requests: Vec::new(),
@@ -150,12 +156,19 @@ impl Guide {
             class_of: vec![None; positions as usize],
             candidates,
             first_constraint,
+            first_value,
             admin_access: problem.choices.iter().any(|choice| choice.admin_access),
             available: available_counters(chosen)?,
         };
         guide.tell_devices_apart(problem, chosen)?;
         guide.list_requests(problem, chosen);
         Some(guide)
+    }
+
+    /// The value that a class of devices has for a constraint, counted over all claims, by a derivation.
+    pub(crate) fn value(&self, class: u32, constraint: usize, derivation: u32) -> AttributeClass {
+        let first = self.first_value[constraint];
+        self.classes[class as usize].values[(first + derivation) as usize]
     }
 
     /// The number of a request in [`Guide::requests`]; `None` behind the last.
@@ -229,7 +242,9 @@ impl Guide {
                 .claims
                 .iter()
                 .flat_map(|claim| &claim.constraints)
-                .map(|constraint| constraint.class(position))
+                .flat_map(|constraint| {
+                    (0..constraint.kinds_of_values()).map(|derivation| constraint.class(derivation, position))
+                })
                 .collect();
             let draws = chosen.draws(position).to_vec();
             let charged = shareable && chosen.is_charged_by_others(position);
@@ -297,9 +312,14 @@ impl Candidates {
     fn test(&mut self, chosen: &mut Chosen<'_>, number: u32, position: u32) {
         if !chosen.has_capacity(number, position) {
             self.may_err |= chosen.capacity_fault(number, position).is_some();
-        } else if chosen.choose(number, 0, position).is_ok() {
-            chosen.undo();
-            self.devices.insert(position as usize);
+        } else {
+            match chosen.choose(number, 0, position) {
+                Ok(()) => {
+                    chosen.undo();
+                    self.devices.insert(position as usize);
+                }
+                Err(refusal) => self.may_err |= matches!(refusal, Refusal::Derivation { .. }),
+            }
         }
     }
 }
@@ -344,6 +364,7 @@ fn is_twin(choice: &Choice<'_>, other: &Choice<'_>) -> bool {
         && choice.admin_access == other.admin_access
         && choice.all_devices == other.all_devices
         && choice.constraints == other.constraints
+        && choice.derivations == other.derivations
         && choice.capacity == other.capacity
         && choice.tolerations == other.tolerations
         && selectors(choice) == selectors(other)
@@ -380,15 +401,15 @@ fn find_candidates(
 /// request has the constraint for itself and its devices agree.
 fn all_devices_may_clash(problem: &Problem<'_>, choice: &Choice<'_>, memory: DistinctMemory) -> bool {
     let Some(devices) = &choice.all_devices else { return false };
-    choice.constraints.iter().any(|constraint| {
+    choice.constraints().any(|(constraint, derivation)| {
         let shared = problem.choices.iter().any(|other| {
             other.claim == choice.claim
                 && other.request != choice.request
-                && other.constraints.contains(constraint)
+                && other.constraints.contains(&constraint)
         });
-        let constraint = &problem.claims[choice.claim as usize].constraints[*constraint as usize];
+        let constraint = &problem.claims[choice.claim as usize].constraints[constraint as usize];
         let mut values: Vec<AttributeClass> =
-            devices.iter().map(|position| constraint.class(*position)).collect();
+            devices.iter().map(|position| constraint.class(derivation, *position)).collect();
         let comparable = values.iter().all(|value| matches!(value, AttributeClass::Value(_)));
         let agree = match constraint.kind {
             ConstraintKind::Match => values.windows(2).all(|pair| pair[0] == pair[1]),

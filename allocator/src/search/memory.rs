@@ -130,7 +130,8 @@ impl Words {
     fn push_class(&mut self, class: AttributeClass) {
         self.push(match class {
             AttributeClass::Missing => 0,
-            AttributeClass::Incomparable => 1,
+            // A value that cannot be derived is never remembered.
+            AttributeClass::Incomparable | AttributeClass::Fault(_) => 1,
             AttributeClass::Value(value) => 2 + u64::from(value),
         });
     }

@@ -190,8 +190,10 @@ impl<'r> Relaxation<'r> {
             let mut values: Vec<AttributeClass> = demand
                 .choices
                 .iter()
-                .flat_map(|choice| self.allowed(*choice))
-                .map(|class| self.guide.classes[class as usize].values[slot])
+                .flat_map(|choice| {
+                    let derivation = self.derivation(*choice, index);
+                    self.allowed(*choice).map(move |class| self.guide.value(class, slot, derivation))
+                })
                 .filter(|value| matches!(value, AttributeClass::Value(_)))
                 .collect();
             values.sort_unstable();
@@ -206,13 +208,20 @@ impl<'r> Relaxation<'r> {
         let wanted = self.problem.choice(choice);
         let first = self.guide.first_constraint[wanted.claim as usize];
         self.guide.candidates[choice as usize].classes.iter().copied().filter(move |class| {
-            let values = &self.guide.classes[*class as usize].values;
-            wanted.constraints.iter().all(|constraint| {
+            wanted.constraints().all(|(constraint, derivation)| {
                 let slot = (first + constraint) as usize;
-                self.values[slot]
-                    .is_none_or(|value| matches!(value, AttributeClass::Value(_)) && values[slot] == value)
+                self.values[slot].is_none_or(|value| {
+                    matches!(value, AttributeClass::Value(_))
+                        && self.guide.value(*class, slot, derivation) == value
+                })
             })
         })
+    }
+
+    /// Which values of a constraint count for a choice that it is for.
+    fn derivation(&self, choice: u32, constraint: u32) -> u32 {
+        let mut constraints = self.problem.choice(choice).constraints();
+        constraints.find(|(index, _)| *index == constraint).map_or(0, |(_, derivation)| derivation)
     }
 
     /// Whether there are devices for all demands, and counters.
@@ -354,8 +363,11 @@ impl<'r> Relaxation<'r> {
                 continue;
             }
             let mut demand = Demand { amount: 1, from: Vec::new() };
-            for class in remaining.choices.iter().flat_map(|choice| self.allowed(*choice)) {
-                let value = self.guide.classes[class as usize].values[slot];
+            let usable = remaining.choices.iter().flat_map(|choice| {
+                let derivation = self.derivation(*choice, index);
+                self.allowed(*choice).map(move |class| self.guide.value(class, slot, derivation))
+            });
+            for value in usable {
                 if remembered.contains(&value) {
                     continue;
                 }

@@ -338,8 +338,10 @@ impl<'w, 's> Walk<'w, 's> {
                 Next::Enter(Place { ordinal: place.ordinal + 1, choice: Some(next), ..place })
             }
             Err(Refusal::Constraint(_)) => Next::End(Ending::Error(self.constraint_error(number, position))),
-            Err(Refusal::Panic { index, devices }) => Next::End(Ending::Error(panic(index, devices))),
-            Err(_) => Next::Fail(Failure::NoSolution),
+            Err(refusal) => match self.fatal(number, refusal) {
+                Some(error) => Next::End(Ending::Error(error)),
+                None => Next::Fail(Failure::NoSolution),
+            },
         }
     }
 
@@ -372,10 +374,10 @@ impl<'w, 's> Walk<'w, 's> {
             }
             match self.chosen.choose(number, place.ordinal, position) {
                 Ok(()) => {}
-                Err(Refusal::Panic { index, devices }) => {
-                    return Next::End(Ending::Error(panic(index, devices)));
-                }
-                Err(_) => continue,
+                Err(refusal) => match self.fatal(number, refusal) {
+                    Some(error) => return Next::End(Ending::Error(error)),
+                    None => continue,
+                },
             }
             let device = self.chosen.device(position);
             let start = match self.selections {
@@ -434,6 +436,18 @@ impl<'w, 's> Walk<'w, 's> {
         };
         let message = format!("pool {} is invalid: {reason}", inventory.pool(pool.pool).id.pool);
         AllocationError::new(ErrorKind::PoolInvalid, message)
+    }
+
+    /// The error that a refusal is, if it is one.
+    fn fatal(&self, number: u32, refusal: Refusal) -> Option<AllocationError> {
+        match refusal {
+            Refusal::Panic { index, devices } => Some(panic(index, devices)),
+            Refusal::Derivation { constraint, class } => {
+                let claim = &self.problem.claims[self.problem.choice(number).claim as usize];
+                claim.constraints.get(constraint as usize)?.fault(class).cloned()
+            }
+            _ => None,
+        }
     }
 
     fn capacity_error(&self, number: u32, position: u32, fault: &str) -> AllocationError {
