@@ -7,7 +7,6 @@ use drayage_cel::Quantity;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use crate::allocated::DeviceBooks;
 use crate::allocator::KnownView;
 use crate::amount;
 use crate::capacity::{self, Amounts, CapacityMismatch, CapacityRules};

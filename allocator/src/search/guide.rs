@@ -310,9 +310,7 @@ impl Guide {
 impl Candidates {
     /// Adds a device if the choice can use it while nothing else is chosen.
     fn test(&mut self, chosen: &mut Chosen<'_>, number: u32, position: u32) {
-        if !chosen.has_capacity(number, position) {
-            self.may_err |= chosen.capacity_fault(number, position).is_some();
-        } else {
+        if chosen.has_capacity(number, position) {
             match chosen.choose(number, 0, position) {
                 Ok(()) => {
                     chosen.undo();
@@ -320,6 +318,8 @@ impl Candidates {
                 }
                 Err(refusal) => self.may_err |= matches!(refusal, Refusal::Derivation { .. }),
             }
+        } else {
+            self.may_err |= chosen.capacity_fault(number, position).is_some();
         }
     }
 }
