@@ -54,8 +54,13 @@ fn random_problems_of_1_36() {
 }
 
 #[test]
+fn random_problems_of_1_37() {
+    repeats("random-1.37.2.jsonl", 100);
+}
+
+#[test]
 fn faults_of_every_release() {
-    for target in TARGETS.into_iter().filter(|target| target.name != "1.37") {
+    for target in TARGETS {
         repeats(&format!("faults-{}.jsonl", target.version), 65);
     }
 }

@@ -229,7 +229,10 @@ const fn v1_37(implementation: Implementation) -> Profile {
         release: Release::V1_37,
         distinct_memory: DistinctMemory::EveryDevice,
         common_values_restored: true,
-        counter_slices: CounterSlices::BySelection,
+        counter_slices: match implementation {
+            Implementation::Stable => CounterSlices::Everywhere,
+            Implementation::Incubating | Implementation::Experimental => CounterSlices::BySelection,
+        },
         claim_config_per_request: false,
         clear_covering_config: true,
         all_leaves_out_full_devices: false,
