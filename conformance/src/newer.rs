@@ -43,7 +43,7 @@ const NAMES: &[&str] =
 /// Adds what the features of the problem allow, and rarely what they do not.
 pub fn extend(problem: &mut Problem, random: &mut Random, faults: bool) {
     let features = problem.features;
-    let mut wanted = |on: bool, usual: usize| random.percent(if on { usual } else { 3 });
+    let mut wanted = |on: bool, usual: usize| random.percent(if on { usual } else { 1 });
     let groups = wanted(features.compatibility_groups, 60);
     let derived = wanted(features.derived_attributes, 60);
     let operations = wanted(features.optional_node_operations, 50);
@@ -57,7 +57,7 @@ pub fn extend(problem: &mut Problem, random: &mut Random, faults: bool) {
         }
     }
     if operations {
-        if random.percent(70) {
+        if random.percent(88) {
             problem.node.declared_features.insert("DRAOptionalNodeOperations".to_owned());
         }
         problem.node.declared_features.insert("Other".to_owned());
