@@ -50,8 +50,14 @@ impl Compiler {
         };
         self.compile(
             expression,
-            |type_| scalar(type_) || matches!(type_, Type::List(element) if scalar(element)),
-            || "must evaluate to bool, int, string, a semantic version or a list of these".to_owned(),
+            |type_| {
+                let lists = self.environment.derives_lists();
+                scalar(type_) || matches!(type_, Type::List(element) if lists && scalar(element))
+            },
+            || {
+                let lists = if self.environment.derives_lists() { " or a list of these" } else { "" };
+                format!("must evaluate to bool, int, string or a semantic version{lists}")
+            },
         )
     }
 

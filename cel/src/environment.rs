@@ -66,7 +66,12 @@ impl Environment {
 
     /// Whether list values of attributes are values; in 1.36 they are an error while the gate is off.
     pub(crate) fn has_lists(self) -> bool {
-        self.attribute_type() == Type::Dyn
+        self.release >= Release::V1_37 || self.attribute_type() == Type::Dyn
+    }
+
+    /// Whether derived attributes may be lists.
+    pub(crate) fn derives_lists(self) -> bool {
+        self.stage == ExpressionStage::Stored || self.list_type_attributes
     }
 
     /// Whether `device.allowMultipleAllocations` exists. Stored expressions do not ask the gate.

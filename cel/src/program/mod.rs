@@ -97,9 +97,18 @@ impl Program {
     /// Whether the device satisfies the selector. Any error aborts the allocation upstream, not only for this
     /// device.
     pub fn matches(&self, device: &Device) -> Result<bool, EvaluationError> {
-        match self.evaluate(device).value? {
-            Value::Bool(matches) => Ok(matches),
-            other => Err(EvaluationError::NotBool(other.type_name())),
-        }
+        self.evaluate(device).value.and_then(|value| verdict(&value))
+    }
+}
+
+/// The verdict that the value of a selector is. An optional value counts as what it holds.
+fn verdict(value: &Value) -> Result<bool, EvaluationError> {
+    let mut held = value;
+    while let Value::Optional(Some(inner)) = held {
+        held = inner;
+    }
+    match held {
+        Value::Bool(matches) => Ok(*matches),
+        _ => Err(EvaluationError::NotBool(value.type_name())),
     }
 }

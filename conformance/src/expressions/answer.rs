@@ -90,8 +90,7 @@ impl Ours {
         let device = case.device.prepare();
         let Evaluation { value, cost } = program.evaluate_up_to(&device, limit);
         let value = value.and_then(|value| match (case.mode, value) {
-            (Mode::Selector, Value::Bool(matches)) => Ok(matches.to_string()),
-            (Mode::Selector, other) => Err(EvaluationError::NotBool(other.type_name())),
+            (Mode::Selector, value) => verdict(value),
             (Mode::Attribute, _) => program.attribute(&device).map(|attribute| attribute_text(&attribute)),
             (Mode::Value, value) => Ok(canonical(&value)),
         });
@@ -107,6 +106,17 @@ impl Ours {
             error,
             cost,
         }
+    }
+}
+
+/// The verdict of a selector; what is in an optional value counts.
+fn verdict(value: Value) -> Result<String, EvaluationError> {
+    match value {
+        Value::Bool(matches) => Ok(matches.to_string()),
+        Value::Optional(Some(held)) if matches!(*held, Value::Bool(_) | Value::Optional(Some(_))) => {
+            verdict(held.as_ref().clone())
+        }
+        other => Err(EvaluationError::NotBool(other.type_name())),
     }
 }
 

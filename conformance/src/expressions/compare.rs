@@ -68,7 +68,8 @@ pub fn explanation(_case: &Case, our: &Answer, their: &Answer) -> Option<&'stati
     if ours.contains("a value becomes too large") {
         return Some("a value is larger than Drayage allows");
     }
-    if theirs.starts_with("panic: ") || theirs.contains("internal error") {
+    // A panic ends at least the evaluation; ours must be an error of some kind.
+    if our.value.is_none() && (theirs.starts_with("panic: ") || theirs.contains("internal error")) {
         return Some("the real code panics");
     }
     None
