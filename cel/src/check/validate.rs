@@ -99,6 +99,13 @@ impl Validator<'_> {
         for &(node, optional) in nodes {
             let type_ = match self.type_of(node) {
                 Type::Optional(inner) if optional => inner.as_ref().clone(),
+                // Upstream panics.
+                other
+                    if optional && !matches!(other, Type::List(_) | Type::Map(..) | Type::Type(Some(_))) =>
+                {
+                    self.report(node, format!("expected an optional value but found '{other}'"));
+                    return;
+                }
                 other => other.clone(),
             };
             match &first {

@@ -68,9 +68,12 @@ pub fn explanation(_case: &Case, our: &Answer, their: &Answer) -> Option<&'stati
     if ours.contains("a value becomes too large") {
         return Some("a value is larger than Drayage allows");
     }
-    // A panic ends at least the evaluation; ours must be an error of some kind.
-    if our.value.is_none() && (theirs.starts_with("panic: ") || theirs.contains("internal error")) {
-        return Some("the real code panics");
+    if theirs.starts_with("panic: ") || theirs.contains("internal error") {
+        return Some(match our.value {
+            None => "the real code panics, ours is an error",
+            // A panic ends the evaluation, while `&&` and `||` absorb our error.
+            Some(_) => "the real code panics, ours has a value",
+        });
     }
     None
 }
