@@ -41,4 +41,4 @@ pub use error::{AllocationError, ErrorKind};
 pub use features::Features;
 pub use inventory::Inventory;
 pub use node_selection::{SelectorFault, ValidSelector};
-pub use profile::{Profile, ProfileName};
+pub use profile::{Implementation, Profile, ProfileName};

@@ -10,7 +10,7 @@
 //! | `allocatedSharedDeviceIDs` | shares that others hold, `driver/pool/device/shareID` |
 //! | `allocatedCapacity` | what shares consume: id, then capacity name, then quantity |
 //! | `features` | the allocator's feature switches, off where absent |
-//! | `channel` | which of upstream's implementations answered |
+//! | `channel` | which of upstream's implementations answered: `stable`, `incubating` or `experimental` |
 //! | `results`, `error`, `expectError`, `steps` | the recorded answer, if there is one |
 
 use std::collections::BTreeMap;

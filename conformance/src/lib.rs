@@ -3,11 +3,11 @@
 //!
 //! - [`generate`] makes a random [`problem`] from a seed; [`random`] and [`selectors`] are its means.
 //! - [`json`] writes problems and results as lines, in the form that `dray allocate --problems` reads.
-//! - [`reference`] answers problems plainly, [`shrink`] makes a problem small.
+//! - [`mod@reference`] answers problems plainly, [`shrink`] makes a problem small.
 //! - [`peer`] runs the real allocator, [`compare`] compares its answers with ours, [`run`] does that many times with a
 //!   [`mix`] of problems that [`fit`] a [`release`], and [`coverage`] counts what the problems used.
 //! - [`record`] keeps answers for tests that need no Go, [`read`] reads them.
-//! - [`bench`] times both sides.
+//! - [`mod@bench`] times both sides.
 //! - [`expressions`] does the same for random CEL expressions.
 
 pub mod bench;

@@ -239,6 +239,11 @@ impl FromStr for ProfileName {
 impl Implementation {
     /// All implementations, in the order in which upstream considers them.
     pub const ALL: [Self; 3] = [Self::Stable, Self::Incubating, Self::Experimental];
+
+    /// The implementation of this name, as upstream calls it.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|implementation| implementation.to_string() == name)
+    }
 }
 
 impl fmt::Display for Implementation {
@@ -278,6 +283,12 @@ impl Profile {
     #[must_use]
     pub const fn pinned(self) -> Self {
         Self { pinned: true, ..self }
+    }
+
+    /// This profile as one implementation behaves, [pinned](Self::pinned) to it.
+    #[must_use]
+    pub const fn of_implementation(self, implementation: Implementation) -> Self {
+        Self::of(self.name, implementation).pinned()
     }
 
     /// The profile as upstream behaves with these features: with the switches of the implementation that runs then,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use drayage_allocator::{AllocatedState, Allocator, Inventory, Outcome, Profile};
+use drayage_allocator::{AllocatedState, Allocator, Implementation, Inventory, Outcome, Profile};
 use drayage_cluster::problems::Problem;
 use drayage_cluster::write::allocation_result_json;
 
@@ -11,8 +11,13 @@ use crate::report::{ProblemAnswer, ProblemError, ProblemOutcome};
 
 /// Allocates a problem's claims on its node, in a release's profile and with the problem's own features.
 ///
+/// A problem that says which of upstream's implementations answered it is answered as that one does; otherwise the
+/// features decide, as upstream lets them.
+///
 /// `budget` is the number of search steps after which the answer is `undecided`.
 pub fn run_problem(problem: &Problem, profile: Profile, budget: u64) -> ProblemAnswer {
+    let profile = Implementation::by_name(&problem.channel)
+        .map_or(profile, |implementation| profile.of_implementation(implementation));
     let inventory = Arc::new(Inventory::new(problem.slices.clone()));
     let mut allocator = Allocator::new(inventory, problem.classes.iter().cloned(), profile, problem.features);
     let mut state = AllocatedState::new();
