@@ -12,7 +12,12 @@ use std::time::Instant;
 use drayage_allocator::objects::ResourceSlice;
 use drayage_allocator::{AllocatedState, Features, Inventory};
 use drayage_cluster::{Input, LoadOptions, load};
+use mimalloc::MiMalloc;
 use serde_json::{Value, json};
+
+/// As in `dray`. It gives memory back that the system's may keep.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn slice(node: usize) -> Value {
     let device = |index: usize| {

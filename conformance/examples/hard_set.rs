@@ -33,8 +33,13 @@ fn main() {
             let mut allocator = problem.allocator(Profile::V1_36);
             let claims: Vec<&ResourceClaim> = problem.claims.iter().collect();
             let state = problem.state();
+            let mut shares = 0;
+            let mut share_ids = || {
+                shares += 1;
+                format!("share-{shares}")
+            };
             let start = Instant::now();
-            let answer = allocator.allocate(&state, &problem.node, &claims, &mut String::new, BUDGET);
+            let answer = allocator.allocate(&state, &problem.node, &claims, &mut share_ids, BUDGET);
             let took = start.elapsed();
             match &answer.outcome {
                 Outcome::Allocated(results) => {
