@@ -88,8 +88,8 @@ impl Timestamp {
     }
 
     /// Date and time of day in a zone: a name of the IANA database, or an offset such as `-07:30` or `2:00`.
-    /// The empty name is UTC. `strict`: minutes of an offset are from 0 to 59.
-    pub(crate) fn in_zone(self, zone: &str, strict: bool) -> Option<Local> {
+    /// The empty name is UTC.
+    pub(crate) fn in_zone(self, zone: &str) -> Option<Local> {
         let offset = match zone.split_once(':') {
             None if zone.is_empty() || zone == "UTC" => 0,
             // The zone of the machine, which is UTC for us.
@@ -104,9 +104,6 @@ impl Timestamp {
             }
             Some((hours, minutes)) => {
                 let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
-                if strict && !(0..60).contains(&minutes) {
-                    return None;
-                }
                 let minutes = if zone.starts_with('-') { minutes.checked_neg()? } else { minutes };
                 hours.checked_mul(60)?.checked_add(minutes)?.checked_mul(60)?
             }
@@ -127,8 +124,14 @@ impl Timestamp {
         let bytes = text.as_bytes();
         let (date, rest) = bytes.split_at_checked(11)?;
         let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T'] = date else { return None };
-        let (time, mut rest) = rest.split_at_checked(8)?;
-        let [h1, h2, b':', n1, n2, b':', s1, s2] = time else { return None };
+        // Go takes an hour of one digit too.
+        let (h1, rest) = match rest {
+            [hour, b':', ..] if hour.is_ascii_digit() => (&b'0', rest),
+            [tens, ..] => (tens, &rest[1..]),
+            [] => return None,
+        };
+        let (time, mut rest) = rest.split_at_checked(7)?;
+        let [h2, b':', n1, n2, b':', s1, s2] = time else { return None };
         let mut nanoseconds = 0;
         if let [b'.' | b',', after @ ..] = rest {
             let digits = after.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -15,30 +15,46 @@ fn fixture(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+fn assert_answers(name: &str, text: &str, release: Release) {
+    let mut ours = Ours::default();
+    let mut wrong = Vec::new();
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).expect("the fixture is JSON");
+        let case = Case::from_json(&line["case"], release).expect("a case");
+        let theirs = Answer::from_json(&line["answer"]);
+        let our = ours.answer(&case);
+        if let Some(difference) = difference(&our, &theirs) {
+            wrong.push(format!(
+                "{difference:?}: {}\n    ours {}\n    Go   {}",
+                case.expression.text(),
+                our.to_json(),
+                theirs.to_json(),
+            ));
+        }
+    }
+    let count = text.lines().count();
+    assert!(wrong.is_empty(), "{name}: {} of {count} differ\n{}", wrong.len(), wrong.join("\n"));
+}
+
 #[test]
 fn recorded_answers_to_random_expressions_are_ours() {
     for release in Release::ALL {
-        let mut ours = Ours::default();
-        let text = fixture(&format!("expressions-{release}.jsonl"));
-        let mut wrong = Vec::new();
-        let mut count = 0;
-        for line in text.lines() {
-            let line: Value = serde_json::from_str(line).expect("the fixture is JSON");
-            let case = Case::from_json(&line["case"], release).expect("a case");
-            let theirs = Answer::from_json(&line["answer"]);
-            let our = ours.answer(&case);
-            if let Some(difference) = difference(&our, &theirs) {
-                wrong.push(format!(
-                    "{difference:?}: {}\n    ours {}\n    Go   {}",
-                    case.expression.text(),
-                    our.to_json(),
-                    theirs.to_json(),
-                ));
-            }
-            count += 1;
-        }
-        assert!(count > 100, "{release}: {count}");
-        assert!(wrong.is_empty(), "{release}: {} of {count} differ\n{}", wrong.len(), wrong.join("\n"));
+        let name = format!("expressions-{release}.jsonl");
+        let text = fixture(&name);
+        assert!(text.lines().count() > 100, "{name}");
+        assert_answers(&name, &text, release);
+    }
+}
+
+#[test]
+fn expressions_that_differed_once_agree() {
+    let name = "expressions-regressions.jsonl";
+    let text = fixture(name);
+    for release in Release::ALL {
+        let marker = format!("\"release\": \"{release}\"");
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains(&marker)).collect();
+        assert!(!lines.is_empty(), "{release}");
+        assert_answers(name, &lines.join("\n"), release);
     }
 }
 

@@ -9,73 +9,39 @@ use crate::value::Value;
 type Evaluated = Result<Value, EvaluationError>;
 
 pub(super) fn functions() -> Vec<Function> {
-    let mut all = parts::<false>(Window::before_0_29());
-    all.extend(parts::<true>(Window::since_0_29()));
-    all
-}
-
-/// `STRICT`: whether the minutes of an offset must be below 60.
-fn parts<const STRICT: bool>(window: Window) -> Vec<Function> {
     let date = |name, utc, zoned, evaluate: Evaluate| {
-        Function::new(name, window, overloads(utc, zoned, None, evaluate))
+        Function::new(name, Window::ALWAYS, overloads(utc, zoned, None, evaluate))
     };
     let time = |name, utc, zoned, duration, evaluate: Evaluate| {
-        Function::new(name, window, overloads(utc, zoned, Some(duration), evaluate))
+        Function::new(name, Window::ALWAYS, overloads(utc, zoned, Some(duration), evaluate))
     };
     vec![
-        date("getFullYear", "timestamp_to_year", "timestamp_to_year_with_tz", full_year::<STRICT>),
-        date("getMonth", "timestamp_to_month", "timestamp_to_month_with_tz", month::<STRICT>),
-        date(
-            "getDayOfYear",
-            "timestamp_to_day_of_year",
-            "timestamp_to_day_of_year_with_tz",
-            day_of_year::<STRICT>,
-        ),
-        date(
-            "getDayOfMonth",
-            "timestamp_to_day_of_month",
-            "timestamp_to_day_of_month_with_tz",
-            day_of_month::<STRICT>,
-        ),
+        date("getFullYear", "timestamp_to_year", "timestamp_to_year_with_tz", full_year),
+        date("getMonth", "timestamp_to_month", "timestamp_to_month_with_tz", month),
+        date("getDayOfYear", "timestamp_to_day_of_year", "timestamp_to_day_of_year_with_tz", day_of_year),
+        date("getDayOfMonth", "timestamp_to_day_of_month", "timestamp_to_day_of_month_with_tz", day_of_month),
         date(
             "getDate",
             "timestamp_to_day_of_month_1_based",
             "timestamp_to_day_of_month_1_based_with_tz",
-            date_of_month::<STRICT>,
+            date_of_month,
         ),
-        date(
-            "getDayOfWeek",
-            "timestamp_to_day_of_week",
-            "timestamp_to_day_of_week_with_tz",
-            day_of_week::<STRICT>,
-        ),
-        time(
-            "getHours",
-            "timestamp_to_hours",
-            "timestamp_to_hours_with_tz",
-            "duration_to_hours",
-            hours::<STRICT>,
-        ),
+        date("getDayOfWeek", "timestamp_to_day_of_week", "timestamp_to_day_of_week_with_tz", day_of_week),
+        time("getHours", "timestamp_to_hours", "timestamp_to_hours_with_tz", "duration_to_hours", hours),
         time(
             "getMinutes",
             "timestamp_to_minutes",
             "timestamp_to_minutes_with_tz",
             "duration_to_minutes",
-            minutes::<STRICT>,
+            minutes,
         ),
-        time(
-            "getSeconds",
-            "timestamp_to_seconds",
-            "timestamp_to_seconds_tz",
-            "duration_to_seconds",
-            seconds::<STRICT>,
-        ),
+        time("getSeconds", "timestamp_to_seconds", "timestamp_to_seconds_tz", "duration_to_seconds", seconds),
         time(
             "getMilliseconds",
             "timestamp_to_milliseconds",
             "timestamp_to_milliseconds_with_tz",
             "duration_to_milliseconds",
-            milliseconds::<STRICT>,
+            milliseconds,
         ),
     ]
 }
@@ -95,17 +61,17 @@ fn overloads(
 }
 
 /// Date and time of a timestamp in the zone of the second operand, UTC without one.
-fn zoned(values: &[Value], strict: bool) -> Result<Local, EvaluationError> {
+fn zoned(values: &[Value]) -> Result<Local, EvaluationError> {
     let (moment, zone) = match values {
         [Value::Timestamp(moment)] => (moment, ""),
         [Value::Timestamp(moment), Value::String(zone)] => (moment, zone.as_ref()),
         _ => return Err(EvaluationError::no_such_overload("")),
     };
-    moment.in_zone(zone, strict).ok_or_else(|| EvaluationError::other(format!("unknown time zone {zone}")))
+    moment.in_zone(zone).ok_or_else(|| EvaluationError::other(format!("unknown time zone {zone}")))
 }
 
-fn part<const STRICT: bool>(values: &[Value], part: fn(&Local) -> i64) -> Evaluated {
-    zoned(values, STRICT).map(|moment| Value::Int(part(&moment)))
+fn part(values: &[Value], part: fn(&Local) -> i64) -> Evaluated {
+    zoned(values).map(|moment| Value::Int(part(&moment)))
 }
 
 /// A part of a duration, computed as a double and cut off towards zero, or of a timestamp.
@@ -114,55 +80,55 @@ fn part<const STRICT: bool>(values: &[Value], part: fn(&Local) -> i64) -> Evalua
     clippy::cast_possible_truncation,
     reason = "the rounding is upstream's; whole and rest are far within the range"
 )]
-fn part_or_duration<const STRICT: bool>(values: &[Value], unit: i64, of: fn(&Local) -> i64) -> Evaluated {
+fn part_or_duration(values: &[Value], unit: i64, of: fn(&Local) -> i64) -> Evaluated {
     match values {
         [Value::Duration(nanoseconds)] => {
             let (whole, rest) = (nanoseconds / unit, nanoseconds % unit);
             Ok(Value::Int((whole as f64 + rest as f64 / unit as f64) as i64))
         }
-        _ => part::<STRICT>(values, of),
+        _ => part(values, of),
     }
 }
 
-fn full_year<const STRICT: bool>(values: &[Value]) -> Evaluated {
-    part::<STRICT>(values, |moment| moment.year)
+fn full_year(values: &[Value]) -> Evaluated {
+    part(values, |moment| moment.year)
 }
 
-fn month<const STRICT: bool>(values: &[Value]) -> Evaluated {
-    part::<STRICT>(values, |moment| i64::from(moment.civil.month()) - 1)
+fn month(values: &[Value]) -> Evaluated {
+    part(values, |moment| i64::from(moment.civil.month()) - 1)
 }
 
-fn day_of_year<const STRICT: bool>(values: &[Value]) -> Evaluated {
-    part::<STRICT>(values, |moment| i64::from(moment.civil.day_of_year()) - 1)
+fn day_of_year(values: &[Value]) -> Evaluated {
+    part(values, |moment| i64::from(moment.civil.day_of_year()) - 1)
 }
 
-fn day_of_month<const STRICT: bool>(values: &[Value]) -> Evaluated {
-    part::<STRICT>(values, |moment| i64::from(moment.civil.day()) - 1)
+fn day_of_month(values: &[Value]) -> Evaluated {
+    part(values, |moment| i64::from(moment.civil.day()) - 1)
 }
 
-fn date_of_month<const STRICT: bool>(values: &[Value]) -> Evaluated {
-    part::<STRICT>(values, |moment| i64::from(moment.civil.day()))
+fn date_of_month(values: &[Value]) -> Evaluated {
+    part(values, |moment| i64::from(moment.civil.day()))
 }
 
-fn day_of_week<const STRICT: bool>(values: &[Value]) -> Evaluated {
-    part::<STRICT>(values, |moment| i64::from(moment.civil.weekday().to_sunday_zero_offset()))
+fn day_of_week(values: &[Value]) -> Evaluated {
+    part(values, |moment| i64::from(moment.civil.weekday().to_sunday_zero_offset()))
 }
 
-fn hours<const STRICT: bool>(values: &[Value]) -> Evaluated {
-    part_or_duration::<STRICT>(values, 3_600_000_000_000, |moment| i64::from(moment.civil.hour()))
+fn hours(values: &[Value]) -> Evaluated {
+    part_or_duration(values, 3_600_000_000_000, |moment| i64::from(moment.civil.hour()))
 }
 
-fn minutes<const STRICT: bool>(values: &[Value]) -> Evaluated {
-    part_or_duration::<STRICT>(values, 60_000_000_000, |moment| i64::from(moment.civil.minute()))
+fn minutes(values: &[Value]) -> Evaluated {
+    part_or_duration(values, 60_000_000_000, |moment| i64::from(moment.civil.minute()))
 }
 
-fn seconds<const STRICT: bool>(values: &[Value]) -> Evaluated {
-    part_or_duration::<STRICT>(values, 1_000_000_000, |moment| i64::from(moment.civil.second()))
+fn seconds(values: &[Value]) -> Evaluated {
+    part_or_duration(values, 1_000_000_000, |moment| i64::from(moment.civil.second()))
 }
 
-fn milliseconds<const STRICT: bool>(values: &[Value]) -> Evaluated {
+fn milliseconds(values: &[Value]) -> Evaluated {
     if let [Value::Duration(nanoseconds)] = values {
         return Ok(Value::Int(nanoseconds / 1_000_000));
     }
-    part::<STRICT>(values, |moment| i64::from(moment.civil.millisecond()))
+    part(values, |moment| i64::from(moment.civil.millisecond()))
 }

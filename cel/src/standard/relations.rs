@@ -148,6 +148,9 @@ pub(crate) fn compare(left: &Value, right: &Value) -> Result<Ordering, Evaluatio
         ) => {
             number::compare(left, right).ok_or_else(|| EvaluationError::other("NaN values cannot be ordered"))
         }
+        (Value::Double(number), _) if number.is_nan() => {
+            Err(EvaluationError::other("NaN values cannot be ordered"))
+        }
         _ => Err(no_overload()),
     }
 }

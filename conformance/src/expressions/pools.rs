@@ -390,6 +390,7 @@ pub(super) const ZONES: &[&str] = &[
     "",
     "Local",
     "Mars/Olympus",
+    "01:75",
     "+25:00",
     "Australia/Lord_Howe",
     "-00:30",
