@@ -1,5 +1,6 @@
 //! One device after the other: what speaks against it, given what is chosen already.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::objects::{
@@ -7,8 +8,9 @@ use crate::objects::{
 };
 use crate::profile::DistinctMemory;
 use crate::verify::Question;
-use crate::verify::books::{allowed, taken};
-use crate::verify::claim::{Ask, asks, attribute_of, values};
+use crate::verify::books::{allowed, counters_are_paid, skips_operations, taken};
+use crate::verify::claim::{Ask, asks, compared_attribute, values};
+use crate::verify::groups::Groups;
 use crate::verify::programs::Programs;
 use crate::verify::reach::{Pool, Reached, device_selects_node};
 
@@ -68,7 +70,7 @@ impl<'c, 'a> Context<'c, 'a> {
     fn choice(&self, claim: usize, ask: Ask<'a>, id: DeviceId, reached: Reached<'a>) -> Chosen<'a> {
         let shareable = self.question.features.consumable_capacity
             && reached.device.allow_multiple_allocations == Some(true);
-        let shared = self.question.state.consumed_capacity(&id).is_some()
+        let shared = counters_are_paid(self.question, &id)
             || self.chosen.iter().any(|chosen| chosen.shareable && chosen.id == id);
         Chosen { claim, ask, id, reached, shareable, charged: !(shareable && shared) }
     }
@@ -120,6 +122,9 @@ impl<'c, 'a> Context<'c, 'a> {
         if binding && !self.question.features.device_binding_and_status {
             return Some(Refusal::GateOff { gate: "DRADeviceBindingConditions" });
         }
+        if !skips_operations(self.question, reached) {
+            return Some(Refusal::NodeOperations);
+        }
         let class = self.question.classes.iter().find(|class| class.name == ask.class);
         let of_class = class.map(|class| class.selectors.as_slice()).unwrap_or_default();
         let of_request = ask.selectors;
@@ -142,10 +147,24 @@ impl<'c, 'a> Context<'c, 'a> {
         let of_claim = self.chosen.iter().filter(|chosen| chosen.claim == self.claim).count();
         self.in_use(&candidate)
             .or_else(|| self.capacity(&candidate))
+            .or_else(|| self.groups(&candidate))
             .or_else(|| self.counters(&candidate))
             .or_else(|| self.taint(&candidate))
             .or_else(|| self.constraint(&candidate))
             .or_else(|| (of_claim >= RESULTS_LIMIT).then_some(Refusal::Limit))
+    }
+
+    /// Whether the device does not go with the others on a counter set.
+    fn groups(&self, candidate: &Chosen<'a>) -> Option<Refusal> {
+        if !self.question.features.compatibility_groups || !candidate.charged {
+            return None;
+        }
+        let mut groups = Groups::new(self.question, self.pools);
+        for chosen in self.chosen.iter().filter(|chosen| chosen.charged) {
+            groups.draw(&chosen.id.pool, chosen.reached.device);
+        }
+        let clash = groups.draw(&candidate.id.pool, candidate.reached.device);
+        clash.map(|counter_set| Refusal::Groups { counter_set: counter_set.to_owned() })
     }
 
     fn in_use(&self, candidate: &Chosen<'a>) -> Option<Refusal> {
@@ -177,13 +196,14 @@ impl<'c, 'a> Context<'c, 'a> {
             return Some(Refusal::CapacityMissing { capacity: missing.clone() });
         }
         for (name, capacity) in &device.capacity {
-            let needed = taken(ask, name, capacity);
-            if !allowed(&needed, capacity) {
+            let needed = taken(self.question, ask, name, capacity);
+            if !allowed(self.question, &needed, capacity) {
                 return Some(Refusal::CapacityPolicy { capacity: name.clone(), amount: needed });
             }
             let held = self.question.state.consumed_capacity(&candidate.id).and_then(|held| held.get(name));
             let shares = self.chosen.iter().filter(|chosen| chosen.shareable && chosen.id == candidate.id);
-            let shares: Vec<Quantity> = shares.map(|share| taken(&share.ask, name, capacity)).collect();
+            let shares: Vec<Quantity> =
+                shares.map(|share| taken(self.question, &share.ask, name, capacity)).collect();
             let available = minus(capacity.value.clone(), held.into_iter().chain(&shares));
             if needed > available {
                 let amounts = Amounts { needed, available };
@@ -292,21 +312,27 @@ impl<'c, 'a> Context<'c, 'a> {
                 other,
             })
         };
-        let Some(own) = attribute_of(&candidate.reached, attribute) else { return refusal(None, None) };
+        let compared = |chosen: &Chosen<'a>| {
+            compared_attribute(self.question, self.programs, &chosen.ask, &chosen.reached, attribute)
+        };
+        let Some(own) = compared(candidate) else { return refusal(None, None) };
+        let own = own.as_ref();
         let lists = self.question.features.list_type_attributes;
         let own_values = values(own, lists);
-        let mut others: Vec<(&Chosen<'a>, &AttributeValue)> = Vec::new();
+        let mut others: Vec<(&Chosen<'a>, Cow<'a, AttributeValue>)> = Vec::new();
         for chosen in self.chosen.iter().filter(|chosen| chosen.claim == self.claim && covers(&chosen.ask)) {
-            others.extend(attribute_of(&chosen.reached, attribute).map(|value| (chosen, value)));
+            others.extend(compared(chosen).map(|value| (chosen, value)));
         }
         if own_values.is_empty() && (lists || !others.is_empty()) {
             return refusal(Some(own), None);
         }
-        let name = |(chosen, value): &(&Chosen<'a>, &AttributeValue)| (chosen.id.clone(), (*value).clone());
+        let name = |(chosen, value): &(&Chosen<'a>, Cow<'a, AttributeValue>)| {
+            (chosen.id.clone(), value.as_ref().clone())
+        };
         if is_match {
             let mut common: BTreeSet<AttributeValue> = own_values;
             for other in &others {
-                common = common.intersection(&values(other.1, lists)).cloned().collect();
+                common = common.intersection(&values(other.1.as_ref(), lists)).cloned().collect();
                 if common.is_empty() {
                     return refusal(Some(own), Some(name(other)));
                 }
@@ -318,7 +344,7 @@ impl<'c, 'a> Context<'c, 'a> {
             let later = others.iter().skip(place + 1);
             let latest =
                 later.map(|(chosen, _)| chosen.ask.request).all(|request| request != other.0.ask.request);
-            (latest || !latest_only) && !values(other.1, lists).is_disjoint(&own_values)
+            (latest || !latest_only) && !values(other.1.as_ref(), lists).is_disjoint(&own_values)
         });
         clash.and_then(|(_, other)| refusal(Some(own), Some(name(other))))
     }

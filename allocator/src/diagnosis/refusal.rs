@@ -47,6 +47,13 @@ pub enum Refusal {
         /// Needed and left.
         amounts: Amounts,
     },
+    /// Its slice lets the kubelet skip operations, which the node does not declare or the gate does not allow.
+    NodeOperations,
+    /// Its compatibility groups do not go with those of the other devices on a counter set.
+    Groups {
+        /// Name of the counter set.
+        counter_set: String,
+    },
     /// Too little of a counter of the pool is left. If the device does not consume that counter, nothing is
     /// needed, and other claims have more than there is, which blocks every device of the pool that consumes
     /// counters.
@@ -118,7 +125,7 @@ impl Refusal {
     /// How far the device came: later tests have higher numbers.
     pub fn stage(&self) -> u8 {
         match self {
-            Self::GateOff { .. } => 0,
+            Self::GateOff { .. } | Self::NodeOperations => 0,
             Self::Selector { source: SelectorSource::Class, .. } => 1,
             Self::NodeSelection => 2,
             Self::Selector { source: SelectorSource::Request, .. } => 3,
@@ -127,7 +134,7 @@ impl Refusal {
             Self::Taint { .. } => 6,
             Self::InUse { .. } => 7,
             Self::Capacity { .. } => 8,
-            Self::Counters { .. } => 9,
+            Self::Groups { .. } | Self::Counters { .. } => 9,
             Self::Constraint { .. } => 10,
             Self::Limit => 11,
             Self::Combination => 12,

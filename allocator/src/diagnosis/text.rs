@@ -80,6 +80,10 @@ impl Refusal {
             Self::Counters { counter_set, counter, .. } => {
                 format!("short of counter `{counter}` of set `{counter_set}`")
             }
+            Self::NodeOperations => "in need of a node that declares DRAOptionalNodeOperations".to_owned(),
+            Self::Groups { counter_set } => {
+                format!("of other compatibility groups than what draws on counter set `{counter_set}`")
+            }
             Self::Taint { taint } => format!("tainted `{taint}`"),
             Self::Constraint { index, attribute, is_match, .. } => {
                 format!("refused by {} `{attribute}` (constraint {index})", kind(*is_match))
@@ -115,6 +119,13 @@ impl fmt::Display for Refusal {
                 f,
                 "counter `{counter}` of set `{counter_set}`: {} needed, {} left",
                 amounts.needed, amounts.available,
+            ),
+            Self::NodeOperations => {
+                f.write_str("needs feature gate DRAOptionalNodeOperations and a node that declares it")
+            }
+            Self::Groups { counter_set } => write!(
+                f,
+                "has no compatibility group in common with what draws on counter set `{counter_set}`"
             ),
             Self::Taint { taint } => write!(f, "taint `{taint}` is not tolerated"),
             Self::Constraint { index, is_match, attribute, value, other } => {

@@ -16,7 +16,7 @@ use crate::objects::{
 use super::Asked;
 use super::fact::RequestName;
 use super::holders::Holders;
-use super::model::{GATE_BINDING, GATE_PARTITIONABLE};
+use super::model::{GATE_BINDING, GATE_OPERATIONS, GATE_PARTITIONABLE};
 use super::terms::terms;
 
 /// Gate of devices that several requests share.
@@ -236,6 +236,7 @@ impl Changed {
                 match *gate {
                     GATE_BINDING => self.features.device_binding_and_status = true,
                     GATE_PARTITIONABLE => self.features.partitionable_devices = true,
+                    GATE_OPERATIONS => self.features.optional_node_operations = true,
                     GATE_CONSUMABLE => self.features.consumable_capacity = true,
                     _ => {}
                 }

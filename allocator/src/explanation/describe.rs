@@ -69,7 +69,7 @@ impl Describer<'_, '_, '_> {
                 let amount = |device: &DeviceId| {
                     let device = self.model.devices.iter().find(|known| known.id == *device)?;
                     let object = device.reached.device.capacity.get(*capacity)?;
-                    Some((device.id.clone(), taken(&row.ask, capacity, object)))
+                    Some((device.id.clone(), taken(self.model.question, &row.ask, capacity, object)))
                 };
                 let devices = self.refused_by(fact).iter().filter_map(amount).collect();
                 Fact::CapacityPolicy { capacity: (*capacity).to_owned(), request: self.name(*ask)?, devices }
@@ -287,7 +287,7 @@ impl Describer<'_, '_, '_> {
             for ask in self.forms().filter(|ask| self.usable(*ask, at)) {
                 is_usable = true;
                 let (Some(row), Some(request)) = (self.model.asks.get(ask), self.name(ask)) else { continue };
-                let amount = taken(&row.ask, name, capacity);
+                let amount = taken(self.model.question, &row.ask, name, capacity);
                 match needed.iter_mut().find(|(known, _)| *known == request) {
                     Some((_, least)) if amount < *least => *least = amount,
                     Some(_) => {}

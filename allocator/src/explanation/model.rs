@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::diagnosis::SelectorSource;
 use crate::objects::{AllocationMode, DeviceId, Quantity};
 use crate::verify::Question;
-use crate::verify::books::{allowed, short_capacity, taken};
+use crate::verify::books::{allowed, counters_are_paid, short_capacity, skips_operations, taken};
 use crate::verify::claim::{Ask, asks};
 use crate::verify::programs::Programs;
 use crate::verify::reach::{Pool, Reached, device_selects_node};
@@ -39,6 +39,7 @@ pub(super) enum Key<'a> {
 }
 
 pub(super) const GATE_BINDING: &str = "DRADeviceBindingConditions";
+pub(super) const GATE_OPERATIONS: &str = "DRAOptionalNodeOperations";
 pub(super) const GATE_PARTITIONABLE: &str = "DRAPartitionableDevices";
 
 /// The question.
@@ -270,6 +271,9 @@ impl<'q, 'a> Model<'q, 'a> {
         {
             refused.push(numbers.of(Key::Gate(GATE_BINDING)));
         }
+        if !skips_operations(question, &device.reached) {
+            refused.push(numbers.of(Key::Gate(GATE_OPERATIONS)));
+        }
         if device_selects_node(&device.reached, question.node) != Some(true) {
             refused.push(numbers.of(Key::NodeSelection));
         }
@@ -297,8 +301,8 @@ impl<'q, 'a> Model<'q, 'a> {
         }
         let held = self.question.state.consumed_capacity(&device.id);
         for (name, capacity) in &object.capacity {
-            let amount = taken(ask, name, capacity);
-            if !allowed(&amount, capacity) {
+            let amount = taken(self.question, ask, name, capacity);
+            if !allowed(self.question, &amount, capacity) {
                 refused.push(numbers.of(Key::CapacityPolicy { ask: number, capacity: name }));
             }
             let held = held.and_then(|held| held.get(name)).cloned().unwrap_or_default();
@@ -311,10 +315,11 @@ impl<'q, 'a> Model<'q, 'a> {
     /// Whether a request for all devices wants this one, which matches.
     fn counts_for_all(&self, ask: &Ask<'_>, device: &ModelDevice<'_>) -> bool {
         let question = self.question;
-        let leaves_out =
-            question.features.consumable_capacity && question.profile.all_leaves_out_full_devices;
-        let held = question.state.consumed_capacity(&device.id);
-        !leaves_out || short_capacity(ask, device.reached.device, held, None).is_none()
+        // Newer releases leave out what has not enough capacity at all.
+        let leaves_out_full = question.profile.all_leaves_out_full_devices;
+        let held = question.state.consumed_capacity(&device.id).filter(|_| leaves_out_full);
+        !question.features.consumable_capacity
+            || short_capacity(question, ask, device.reached.device, held, None).is_none()
     }
 
     fn other_refusals(
@@ -378,7 +383,7 @@ fn model_device<'a>(
     let id = DeviceId { pool: pool.id.clone(), device: reached.device.name.clone() };
     let shareable =
         question.features.consumable_capacity && reached.device.allow_multiple_allocations == Some(true);
-    let paid = shareable && question.state.consumed_capacity(&id).is_some();
+    let paid = shareable && counters_are_paid(question, &id);
     let takes_counters = !reached.device.consumes_counters.is_empty();
     ModelDevice { id, reached, pool: number, shareable, paid, counters: Vec::new(), takes_counters }
 }

@@ -230,7 +230,8 @@ impl<'s, 'q, 'a> Search<'s, 'q, 'a> {
         let Some(capacity) = device.reached.device.capacity.get(name) else { return Vec::new() };
         let held = self.model.question.state.consumed_capacity(&device.id).and_then(|held| held.get(name));
         let mut profile = vec![capacity.value.clone(), held.cloned().unwrap_or_default()];
-        profile.extend(self.model.asks.iter().map(|row| taken(&row.ask, name, capacity)));
+        profile
+            .extend(self.model.asks.iter().map(|row| taken(self.model.question, &row.ask, name, capacity)));
         profile
     }
 
@@ -517,7 +518,7 @@ impl<'s, 'q, 'a> Search<'s, 'q, 'a> {
             let counted = if object.shareable { usize::MAX } else { 1 };
             for taken_by in shares.by_ref().take(counted) {
                 if let Some(row) = self.model.asks.get(taken_by.ask) {
-                    let amount = taken(&row.ask, name, capacity);
+                    let amount = taken(self.model.question, &row.ask, name, capacity);
                     total = total.and_then(|total| total.checked_add(&amount));
                 }
             }

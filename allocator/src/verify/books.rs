@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::objects::{
-    AllocationMode, CounterSet, Device, DeviceCapacity, DeviceId, PoolId, Quantity, ResourceClaim,
-    ResourceSlice,
+    AllocationMode, CapacityRequestPolicyRange, CounterSet, Device, DeviceCapacity, DeviceId, PoolId,
+    Quantity, ResourceClaim, ResourceSlice,
 };
-use crate::profile::{CounterBooks, SecondCapacityCheck, ShareEntries, TaintEffects};
+use crate::profile::{CounterBooks, NewFields, SecondCapacityCheck, ShareEntries, TaintEffects};
 
 use super::claim::{Ask, Pick};
-use super::reach::Pool;
+use super::groups::Groups;
+use super::reach::{Pool, Reached};
 use super::{Question, Rule, Violation};
 
 /// Amounts by counter set and counter.
@@ -26,6 +27,7 @@ pub(crate) struct Books<'c, 'a> {
     share_ids: BTreeSet<&'c str>,
     /// Consumption by pool, and by slice where each slice has its own counters.
     counters: BTreeMap<(PoolId, Option<&'a str>), CounterTotals<'a>>,
+    groups: Groups<'a>,
     claims: usize,
 }
 
@@ -38,6 +40,7 @@ impl<'c, 'a> Books<'c, 'a> {
             shared: BTreeMap::new(),
             share_ids: BTreeSet::new(),
             counters: BTreeMap::new(),
+            groups: Groups::new(question, pools),
             claims: 0,
         }
     }
@@ -101,25 +104,32 @@ impl<'c, 'a> Books<'c, 'a> {
         let ignored = self.question.profile.share_entries == ShareEntries::Ignored;
         let charged = shareable
             && !ignored
-            && (by_amounts
-                || self.is_shared_by_others(&id)
-                || self.question.state.consumed_capacity(&id).is_some()
-                || self.shared.contains_key(&id));
+            && (by_amounts || counters_are_paid(self.question, &id) || self.shared.contains_key(&id));
         if !device.consumes_counters.is_empty() && !charged {
             if features.partitionable_devices {
                 let by_slice = self.question.profile.counter_books == CounterBooks::Slice;
                 let slice = by_slice.then_some(pick.reached.slice.name.as_str());
+                if features.compatibility_groups
+                    && let Some(set) = self.groups.draw(&id.pool, device)
+                {
+                    broken.push(Rule::Groups { counter_set: set.to_owned() });
+                }
                 self.take_counters(&id.pool, slice, device);
             } else {
                 broken.push(Rule::FeatureOff);
             }
+        }
+        if !skips_operations(self.question, &pick.reached) {
+            broken.push(Rule::NodeOperations);
         }
         // A request for all devices may be given what is not there, as another device is looked at.
         let unchecked = self.question.profile.second_capacity_check == SecondCapacityCheck::DeviceAtOrdinal
             && *pick.ask.mode == AllocationMode::All;
         if features.consumable_capacity && !unchecked {
             let held = self.question.state.consumed_capacity(&id);
-            if let Some(capacity) = short_capacity(&pick.ask, device, held, self.shared.get(&id)) {
+            if let Some(capacity) =
+                short_capacity(self.question, &pick.ask, device, held, self.shared.get(&id))
+            {
                 broken.push(Rule::Capacity { capacity });
             }
         }
@@ -127,20 +137,12 @@ impl<'c, 'a> Books<'c, 'a> {
         broken
     }
 
-    /// Whether other claims hold shares of the device, in profiles where that means its counters were charged.
-    fn is_shared_by_others(&self, id: &DeviceId) -> bool {
-        let state = self.question.state;
-        self.question.profile.share_entries == ShareEntries::UntilLastOfAnyone
-            && state.is_allocated(id)
-            && !state.holds_device(id)
-    }
-
     fn add_share(&mut self, shareable: bool, id: DeviceId, pick: &Pick<'c, 'a>) -> Vec<Rule> {
         let mut broken = Vec::new();
         let mut expected = Amounts::new();
         if shareable {
             for (name, capacity) in &pick.reached.device.capacity {
-                expected.insert(name.clone(), taken(&pick.ask, name, capacity));
+                expected.insert(name.clone(), taken(self.question, &pick.ask, name, capacity));
             }
             let booked = self.shared.entry(id).or_default();
             for (name, amount) in &expected {
@@ -242,8 +244,24 @@ impl<'c, 'a> Books<'c, 'a> {
     }
 }
 
+/// Whether the kubelet may skip for a device what its slice says: node and features allow it, or it says nothing.
+pub(crate) fn skips_operations(question: &Question<'_>, reached: &Reached<'_>) -> bool {
+    let allowed = question.features.optional_node_operations
+        && question.node.declared_features.contains("DRAOptionalNodeOperations");
+    allowed || reached.slice.skip_node_operations.is_empty() || question.profile.new_fields != NewFields::All
+}
+
+/// Whether the counters of a device that can be shared were charged by the shares that other claims hold.
+pub(crate) fn counters_are_paid(question: &Question<'_>, id: &DeviceId) -> bool {
+    let state = question.state;
+    let by_any_share = question.profile.share_entries == ShareEntries::UntilLastOfAnyone;
+    state.consumed_capacity(id).is_some()
+        || (by_any_share && state.is_allocated(id) && !state.holds_device(id))
+}
+
 /// The first capacity that refuses the request: absent, against its policy, or without enough left.
 pub(crate) fn short_capacity(
+    question: &Question<'_>,
     ask: &Ask<'_>,
     device: &Device,
     held: Option<&Amounts>,
@@ -253,19 +271,24 @@ pub(crate) fn short_capacity(
         ask.capacity.into_iter().flat_map(BTreeMap::keys).find(|name| !device.capacity.contains_key(*name));
     let refused = || {
         device.capacity.iter().find(|(name, capacity)| {
-            let amount = taken(ask, name, capacity);
+            let amount = taken(question, ask, name, capacity);
             let mut sum = Some(amount.clone());
             for booked in [held, shared].into_iter().flatten().filter_map(|books| books.get(*name)) {
                 sum = sum.and_then(|sum| sum.checked_add(booked));
             }
-            !allowed(&amount, capacity) || sum.is_none_or(|sum| sum > capacity.value)
+            !allowed(question, &amount, capacity) || sum.is_none_or(|sum| sum > capacity.value)
         })
     };
     absent.or_else(|| refused().map(|(name, _)| name)).cloned()
 }
 
 /// What a request takes of one capacity.
-pub(crate) fn taken(ask: &Ask<'_>, name: &str, capacity: &DeviceCapacity) -> Quantity {
+pub(crate) fn taken(
+    question: &Question<'_>,
+    ask: &Ask<'_>,
+    name: &str,
+    capacity: &DeviceCapacity,
+) -> Quantity {
     let policy = capacity.request_policy.as_ref();
     let Some(requested) = ask.capacity.and_then(|capacity| capacity.get(name)) else {
         return policy.and_then(|policy| policy.default.clone()).unwrap_or_else(|| capacity.value.clone());
@@ -277,7 +300,13 @@ pub(crate) fn taken(ask: &Ask<'_>, name: &str, capacity: &DeviceCapacity) -> Qua
             match &range.step {
                 _ if *requested < min => min,
                 None => requested.clone(),
-                Some(step) => stepped(requested.value(), min.value(), step.value()),
+                Some(step) if in_thousandths(question, range) => stepped(
+                    requested.milli_value(),
+                    min.milli_value(),
+                    step.milli_value(),
+                    Quantity::from_milli,
+                ),
+                Some(step) => stepped(requested.value(), min.value(), step.value(), Quantity::from_integer),
             }
         }
         (_, Some(values)) => values.iter().find(|value| *requested <= **value).unwrap_or(requested).clone(),
@@ -286,21 +315,40 @@ pub(crate) fn taken(ask: &Ask<'_>, name: &str, capacity: &DeviceCapacity) -> Qua
 }
 
 /// The smallest `min` plus a multiple of `step` that is not below `requested`.
-fn stepped(requested: i64, min: i64, step: i64) -> Quantity {
+fn stepped(
+    requested: i64,
+    min: i64,
+    step: i64,
+    quantity: fn(i64, drayage_cel::QuantityFormat) -> Quantity,
+) -> Quantity {
     let (wide_min, wide_step) = (i128::from(min), i128::from(step.max(1)));
     let steps = (i128::from(requested) - wide_min + wide_step - 1).div_euclid(wide_step);
     let amount = i64::try_from(wide_min + steps * wide_step).unwrap_or(i64::MAX);
-    Quantity::from_integer(amount, drayage_cel::QuantityFormat::BinarySI)
+    quantity(amount, drayage_cel::QuantityFormat::BinarySI)
+}
+
+/// Whether a range is computed in thousandths: the feature is on, and all its bounds are whole numbers of them.
+fn in_thousandths(question: &Question<'_>, range: &CapacityRequestPolicyRange) -> bool {
+    let mut bounds = [&range.min, &range.max, &range.step].into_iter().flatten();
+    question.features.fractional_capacity_range
+        && bounds.all(|bound| Quantity::from_milli(bound.milli_value(), bound.format()) == *bound)
+        && range.step.as_ref().is_none_or(|step| step.milli_value() > 0)
 }
 
 /// Whether a policy lets this amount be taken.
-pub(crate) fn allowed(amount: &Quantity, capacity: &DeviceCapacity) -> bool {
+pub(crate) fn allowed(question: &Question<'_>, amount: &Quantity, capacity: &DeviceCapacity) -> bool {
     let Some(policy) = &capacity.request_policy else { return true };
     if policy.default.as_ref().is_some_and(|default| default.same_representation(amount)) {
         return true;
     }
     if let Some(range) = &policy.valid_range {
         let on_step = range.step.as_ref().is_none_or(|step| {
+            if in_thousandths(question, range) {
+                let min = range.min.as_ref().map_or(0, Quantity::milli_value);
+                let above = i128::from(amount.milli_value()) - i128::from(min);
+                return Quantity::from_milli(amount.milli_value(), amount.format()) == *amount
+                    && above.checked_rem(i128::from(step.milli_value())) == Some(0);
+            }
             let min = range.min.as_ref().map_or(0, Quantity::value);
             (i128::from(amount.value()) - i128::from(min)).checked_rem(i128::from(step.value())) == Some(0)
         });

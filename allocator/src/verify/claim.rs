@@ -1,14 +1,15 @@
 //! What one claim asks for, and whether its devices are that.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::objects::{
-    AllocationMode, AllocationResult, AttributeValue, Device, DeviceConstraint, DeviceId,
-    DeviceRequestAllocationResult, DeviceSelector, DeviceToleration, Quantity, ResourceClaim,
+    AllocationMode, AllocationResult, AttributeValue, Device, DeviceConstraint, DeviceDerivedAttribute,
+    DeviceId, DeviceRequestAllocationResult, DeviceSelector, DeviceToleration, Quantity, ResourceClaim,
 };
 
 use crate::profile::{
-    AllInAlternatives, AllSelection, CapacityOff, DistinctMemory, DistinctValues, Enumeration,
+    AllInAlternatives, AllSelection, CapacityOff, DistinctMemory, DistinctValues, Enumeration, NewFields,
 };
 
 use super::programs::Programs;
@@ -42,6 +43,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) admin_access: Option<bool>,
     pub(crate) tolerations: &'a [DeviceToleration],
     pub(crate) capacity: Option<&'a BTreeMap<String, Quantity>>,
+    pub(crate) derived_attributes: &'a [DeviceDerivedAttribute],
 }
 
 impl Ask<'_> {
@@ -81,6 +83,7 @@ pub(crate) fn asks(claim: &ResourceClaim, index: usize) -> Vec<Ask<'_>> {
             admin_access: exact.admin_access,
             tolerations: &exact.tolerations,
             capacity: exact.capacity.as_ref(),
+            derived_attributes: &exact.derived_attributes,
         }];
     }
     let alternatives = request.first_available.iter().map(|sub| Ask {
@@ -94,6 +97,7 @@ pub(crate) fn asks(claim: &ResourceClaim, index: usize) -> Vec<Ask<'_>> {
         admin_access: None,
         tolerations: &sub.tolerations,
         capacity: sub.capacity.as_ref(),
+        derived_attributes: &sub.derived_attributes,
     });
     alternatives.collect()
 }
@@ -224,6 +228,11 @@ impl<'c, 'a> Claim<'c, 'a> {
             Some("a capacity request while consumable capacity is off")
         } else if ask.admin_access.is_some() && !features.admin_access {
             Some("admin access while the feature is off")
+        } else if !ask.derived_attributes.is_empty()
+            && !features.derived_attributes
+            && self.question.profile.new_fields != NewFields::Unknown
+        {
+            Some("derived attributes while the feature is off")
         } else if ask.selectors.iter().any(|selector| selector.cel.is_none()) {
             Some("a selector that is not CEL")
         } else if !self.question.classes.iter().any(|class| class.name == ask.class) {
@@ -245,10 +254,11 @@ impl<'c, 'a> Claim<'c, 'a> {
         }
         let taken: BTreeSet<usize> = own.iter().map(|pick| pick.reached.position).collect();
         for (id, reached) in self.reached {
-            let held = self.question.state.consumed_capacity(id);
+            // Newer releases leave out what has not enough capacity at all.
+            let leaves_out_full = self.question.profile.all_leaves_out_full_devices;
+            let held = self.question.state.consumed_capacity(id).filter(|_| leaves_out_full);
             let may_be_left_out = self.question.features.consumable_capacity
-                && self.question.profile.all_leaves_out_full_devices
-                && books::short_capacity(ask, reached.device, held, None).is_some();
+                && books::short_capacity(self.question, ask, reached.device, held, None).is_some();
             if !may_be_left_out
                 && !taken.contains(&reached.position)
                 && self.selectable(&self.selecting(ask), reached).is_ok()
@@ -310,7 +320,7 @@ impl<'c, 'a> Claim<'c, 'a> {
             let is_covered =
                 requests.iter().any(|name| name == pick.ask.base_name || *name == pick.ask.result_name());
             if requests.is_empty() || is_covered {
-                match attribute_of(&pick.reached, attribute) {
+                match compared_attribute(self.question, self.programs, &pick.ask, &pick.reached, attribute) {
                     Some(value) => covered.push((pick, value)),
                     None => found.push(self.of_pick(pick, rule())),
                 }
@@ -319,7 +329,7 @@ impl<'c, 'a> Claim<'c, 'a> {
         if is_match {
             let mut common: Option<BTreeSet<AttributeValue>> = None;
             for (place, (pick, value)) in covered.iter().enumerate() {
-                let own = values(value, lists);
+                let own = values(value.as_ref(), lists);
                 let narrowed = match &common {
                     Some(common) => common.intersection(&own).cloned().collect(),
                     None => own,
@@ -340,11 +350,14 @@ impl<'c, 'a> Claim<'c, 'a> {
                         || (last_of_request && other.ask.request != pick.ask.request);
                     let equal = match self.question.profile.distinct_values {
                         DistinctValues::Places => pick.reached.position == other.reached.position,
-                        _ => !values(value, lists).is_disjoint(&values(seen, lists)),
+                        _ => !values(value.as_ref(), lists).is_disjoint(&values(seen.as_ref(), lists)),
                     };
                     compared && equal
                 });
-                if conflict {
+                // Releases that remember every device take no value for a set that is none.
+                let every = self.question.profile.distinct_memory == DistinctMemory::EveryDevice;
+                let unusable = lists && every && values(value.as_ref(), lists).is_empty();
+                if conflict || unusable {
                     found.push(self.of_pick(pick, rule()));
                 }
             }
@@ -357,6 +370,22 @@ impl<'c, 'a> Claim<'c, 'a> {
 
     fn of_pick(&self, pick: &Pick<'_, '_>, rule: Rule) -> Violation {
         self.violation(Some(&pick.result.request), Some(pick.result.device_id()), rule)
+    }
+}
+
+/// The attribute that constraints compare: derived by the request, of several under one name by the last, or else
+/// published.
+pub(crate) fn compared_attribute<'a>(
+    question: &Question<'_>,
+    programs: &Programs,
+    ask: &Ask<'_>,
+    reached: &Reached<'a>,
+    name: &str,
+) -> Option<Cow<'a, AttributeValue>> {
+    let mut derived = ask.derived_attributes.iter().rev().filter(|_| question.features.derived_attributes);
+    match derived.find(|derived| derived.name == name) {
+        Some(derived) => programs.derived(&derived.expression, reached).map(Cow::Owned),
+        None => attribute_of(reached, name).map(Cow::Borrowed),
     }
 }
 

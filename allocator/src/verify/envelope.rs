@@ -7,7 +7,7 @@ use crate::objects::{
     NodeSelectorRequirement, NodeSelectorTerm, ResourceClaim,
 };
 
-use crate::profile::NodePin;
+use crate::profile::{NewFields, NodePin};
 
 use super::claim::{Ask, Pick, asks};
 use super::{Question, Rule, Violation};
@@ -28,10 +28,14 @@ pub(super) fn check(
         let expected_failures = if binding { &device.binding_failure_conditions } else { &None };
         let expected_tolerations =
             if question.profile.tolerations_in_results { pick.ask.tolerations } else { &[] };
+        let slice = pick.reached.slice;
+        let with_operations = question.profile.new_fields == NewFields::All;
+        let expected_operations = if with_operations { slice.skip_node_operations.as_slice() } else { &[] };
         let copies = [
             ("adminAccess", pick.result.admin_access == pick.ask.is_admin().then_some(true)),
             ("tolerations", pick.result.tolerations == expected_tolerations),
             ("bindingConditions", pick.result.binding_conditions == *expected_conditions),
+            ("skipNodeOperations", pick.result.skip_node_operations == expected_operations),
             ("bindingFailureConditions", pick.result.binding_failure_conditions == *expected_failures),
         ];
         for (field, _) in copies.into_iter().filter(|(_, same)| !same) {

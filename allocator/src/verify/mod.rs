@@ -8,6 +8,7 @@
 pub(crate) mod books;
 pub(crate) mod claim;
 mod envelope;
+pub(crate) mod groups;
 pub(crate) mod programs;
 pub(crate) mod reach;
 
@@ -117,6 +118,13 @@ pub enum Rule {
     Distinct {
         /// Place in the claim's list of constraints.
         constraint: usize,
+    },
+    /// A device's slice lets the kubelet skip operations, which the node or the features do not allow.
+    NodeOperations,
+    /// The compatibility groups of a device do not go with those of the others on a counter set.
+    Groups {
+        /// Name of the counter set.
+        counter_set: String,
     },
     /// Devices take more from a counter than is left.
     Counter {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use drayage_cel::{Compiler, Environment, ExpressionStage, Program};
 
-use crate::objects::DeviceSelector;
+use crate::objects::{AttributeValue, DeviceSelector};
 
 use super::Question;
 use super::claim::asks;
@@ -14,6 +14,8 @@ use super::reach::Reached;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Programs {
     by_expression: BTreeMap<String, Option<Program>>,
+    /// Those of derived attributes.
+    derivations: BTreeMap<String, Option<Program>>,
     /// Whether selectors see no device as shareable, as the profile has it.
     hide_sharing: bool,
 }
@@ -42,6 +44,13 @@ impl Programs {
                             .insert(expression.clone(), compiler.compile_selector(expression).ok());
                     }
                 }
+                for derived in ask.derived_attributes {
+                    if !self.derivations.contains_key(&derived.expression) {
+                        let compiler = compiler.get_or_insert_with(|| compiler_for(question));
+                        let program = compiler.compile_attribute(&derived.expression).ok();
+                        self.derivations.insert(derived.expression.clone(), program);
+                    }
+                }
             }
         }
     }
@@ -68,14 +77,21 @@ impl Programs {
         self.verdict(selector.cel.as_deref()?, reached)
     }
 
+    /// What a derived attribute that was added is on the device; `None` where it fails.
+    pub(crate) fn derived(&self, expression: &str, reached: &Reached<'_>) -> Option<AttributeValue> {
+        self.derivations.get(expression)?.as_ref()?.attribute(&self.input(reached)).ok()
+    }
+
     /// Whether an expression that was added holds for the device; `None` where it fails.
     pub(crate) fn verdict(&self, expression: &str, reached: &Reached<'_>) -> Option<bool> {
-        let program = self.program(expression)?;
+        self.program(expression)?.matches(&self.input(reached)).ok()
+    }
+
+    fn input(&self, reached: &Reached<'_>) -> drayage_cel::Device {
         let device = reached.device;
         let capacity = device.capacity.iter().map(|(name, capacity)| (name.as_str(), &capacity.value));
         let shareable = !self.hide_sharing && device.allow_multiple_allocations == Some(true);
-        let input = drayage_cel::Device::new(&reached.slice.driver, &device.attributes, capacity, shareable);
-        program.matches(&input).ok()
+        drayage_cel::Device::new(&reached.slice.driver, &device.attributes, capacity, shareable)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::objects::{
 
 use super::Question;
 use crate::profile::{
-    BindingLast, CounterSlices, IncompletePools, PoolChecks, PoolOrder, Profile, SliceOrder,
+    BindingLast, CounterSlices, IncompletePools, NewFields, PoolChecks, PoolOrder, Profile, SliceOrder,
 };
 
 /// A pool as the node sees it.
@@ -95,6 +95,9 @@ pub(crate) fn pools<'a>(question: &Question<'a>) -> Option<Vec<Pool<'a>>> {
         if !partitionable && (slice.per_device_node_selection.is_some() || has_counters) {
             continue;
         }
+        if is_ignored(question, slice) {
+            continue;
+        }
         if !everywhere(slice) && !slice_selects(question.node, slice)? {
             continue;
         }
@@ -129,6 +132,14 @@ fn is_holder(profile: &Profile, slice: &ResourceSlice) -> bool {
     profile.counter_slices != CounterSlices::Plain && !slice.shared_counters.is_empty()
 }
 
+/// Whether the slice counts as not there: a device has compatibility groups (KEP-5963), and the feature is off.
+fn is_ignored(question: &Question<'_>, slice: &ResourceSlice) -> bool {
+    let mut taken = slice.devices.iter().flat_map(|device| &device.consumes_counters);
+    question.profile.new_fields != NewFields::Unknown
+        && !question.features.compatibility_groups
+        && taken.any(|taken| !taken.compatibility_groups.is_empty())
+}
+
 fn pool<'a>(question: &Question<'a>, id: &PoolId, mut group: Vec<&'a ResourceSlice>) -> Option<Pool<'a>> {
     let first = group.first()?;
     let profile = question.profile;
@@ -156,7 +167,9 @@ fn pool<'a>(question: &Question<'a>, id: &PoolId, mut group: Vec<&'a ResourceSli
         if of_pool().any(|slice| slice.pool.generation > generation) {
             return None;
         }
-        let whole: Vec<_> = of_pool().filter(|slice| slice.pool.generation == generation).collect();
+        let counts =
+            |slice: &&ResourceSlice| slice.pool.generation == generation && !is_ignored(question, slice);
+        let whole: Vec<_> = of_pool().filter(counts).collect();
         if i64::try_from(whole.len()) != Ok(announced) {
             pool.unusable = Some(Unusable::Incomplete { found: whole.len(), announced });
             group.sort_by(|a, b| a.name.cmp(&b.name));
@@ -194,7 +207,12 @@ fn invalid<'a>(question: &Question<'a>, group: &[&'a ResourceSlice], pool: &mut 
             return Some(format!("duplicate counter set name {}", set.name));
         }
     }
-    let devices = group.iter().chain(&pool.elsewhere).flat_map(|slice| &slice.devices);
+    // Newer releases do not look at devices of slices that hold counters.
+    let by_selection = question.profile.counter_slices == CounterSlices::BySelection;
+    let with_devices = group.iter().chain(&pool.elsewhere);
+    let devices = with_devices
+        .filter(|slice| !(by_selection && is_holder(question.profile, slice)))
+        .flat_map(|slice| &slice.devices);
     for taken in devices.flat_map(|device| &device.consumes_counters) {
         let Some(set) = pool.counter_sets.get(taken.counter_set.as_str()) else {
             return Some(format!("counter set {} not found", taken.counter_set));

@@ -109,7 +109,10 @@ fn refusals(attempt: &Attempt) -> Vec<(String, RefusalCount)> {
             let refused = first_of(&group)?;
             let has_values = matches!(
                 refused.refusal,
-                Refusal::Capacity { .. } | Refusal::Counters { .. } | Refusal::Constraint { .. }
+                Refusal::Capacity { .. }
+                    | Refusal::Groups { .. }
+                    | Refusal::Counters { .. }
+                    | Refusal::Constraint { .. }
             );
             let message = if devices == 1 && has_values {
                 format!("{}, {}", refused.device.device, refused.refusal)
@@ -133,6 +136,8 @@ fn kind(refusal: &Refusal) -> &'static str {
             "capacity"
         }
         Refusal::Counters { .. } => "counters",
+        Refusal::Groups { .. } => "compatibility-groups",
+        Refusal::NodeOperations => "node-operations",
         Refusal::Taint { .. } => "taint",
         Refusal::Constraint { .. } => "constraint",
         Refusal::Limit => "limit",

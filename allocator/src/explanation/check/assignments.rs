@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::objects::{AttributeValue, Quantity};
 use crate::profile::DistinctMemory;
-use crate::verify::books::taken;
+use crate::verify::books::{counters_are_paid, taken};
 use crate::verify::claim::{attribute_of, values};
 
 use super::world::{Restriction, World};
@@ -222,7 +222,7 @@ impl Trial<'_, '_, '_> {
     fn pays(&self, picks: &[Pick], place: usize) -> bool {
         let Some((_, device)) = picks.get(place) else { return false };
         let Some(seen) = self.world.devices.get(*device) else { return false };
-        let shared_before = self.world.question.state.consumed_capacity(&seen.id).is_some()
+        let shared_before = counters_are_paid(self.world.question, &seen.id)
             || picks.get(..place).unwrap_or_default().iter().any(|(_, other)| other == device);
         let is_further_share = self.world.is_shareable(*device) && shared_before;
         !seen.reached.device.consumes_counters.is_empty() && !is_further_share
@@ -274,7 +274,9 @@ impl Trial<'_, '_, '_> {
             for (place, (form, _)) in shares {
                 let counts = self.world.is_shareable(device) || place + 1 == picks.len();
                 if let (true, Some(form)) = (counts, self.world.forms.get(*form)) {
-                    sum = sum.and_then(|sum| sum.checked_add(&taken(&form.ask, name, capacity)));
+                    sum = sum.and_then(|sum| {
+                        sum.checked_add(&taken(self.world.question, &form.ask, name, capacity))
+                    });
                 }
             }
             sum.is_some_and(|sum| sum <= capacity.value)

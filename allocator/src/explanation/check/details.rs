@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::explanation::fact::{ConstraintFact, CounterFact, Fact, RequestName};
 use crate::objects::Quantity;
-use crate::verify::books::taken;
+use crate::verify::books::{counters_are_paid, taken};
 use crate::verify::claim::attribute_of;
 
 use super::assignments::amounts_of;
@@ -63,7 +63,7 @@ fn counter_least(world: &World<'_, '_>, whole: &Restriction, fact: &CounterFact)
     let mut least: Option<Quantity> = None;
     for (number, device) in world.devices.iter().enumerate() {
         let in_pool = world.pools.get(device.pool).is_some_and(|pool| pool.id == fact.pool);
-        let paid = world.is_shareable(number) && world.question.state.consumed_capacity(&device.id).is_some();
+        let paid = world.is_shareable(number) && counters_are_paid(world.question, &device.id);
         let usable = forms(world, whole).any(|(form, _)| !whole.refused.contains(&(form, number)));
         let mut amounts =
             amounts_of(device.reached.device, &fact.counter_set, &fact.counter).cloned().peekable();
@@ -93,7 +93,7 @@ fn capacity_needed(
             if whole.refused.contains(&(form, *device)) {
                 continue;
             }
-            let amount = taken(&asking.ask, capacity, object);
+            let amount = taken(world.question, &asking.ask, capacity, object);
             match needed.iter_mut().find(|(name, _)| *name == asking.name) {
                 Some((_, least)) if amount < *least => *least = amount,
                 Some(_) => {}

@@ -7,7 +7,7 @@ use crate::explanation::fact::{
 use crate::explanation::terms::terms;
 use crate::objects::{AttributeValue, DeviceId, DeviceTaint};
 use crate::profile::TaintEffects;
-use crate::verify::books::{allowed, taken};
+use crate::verify::books::{allowed, counters_are_paid, skips_operations, taken};
 use crate::verify::claim::attribute_of;
 use crate::verify::reach::{Unusable, device_selects_node};
 
@@ -77,7 +77,8 @@ impl Judge<'_, '_, '_> {
                     self.pairs(requests, std::slice::from_ref(device), |_, ask, seen| {
                         let object = seen.reached.device.capacity.get(capacity);
                         object.is_some_and(|object| {
-                            taken(ask, capacity, object) == *amount && !allowed(amount, object)
+                            taken(self.world.question, ask, capacity, object) == *amount
+                                && !allowed(self.world.question, amount, object)
                         })
                     })?;
                 }
@@ -215,9 +216,10 @@ impl Judge<'_, '_, '_> {
                 "DRAPartitionableDevices" => {
                     let shared = features.consumable_capacity
                         && device.allow_multiple_allocations == Some(true)
-                        && world.question.state.consumed_capacity(&seen.id).is_some();
+                        && counters_are_paid(world.question, &seen.id);
                     !features.partitionable_devices && !device.consumes_counters.is_empty() && !shared
                 }
+                "DRAOptionalNodeOperations" => !skips_operations(world.question, &seen.reached),
                 _ => false,
             }
         })

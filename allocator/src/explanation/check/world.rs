@@ -103,9 +103,9 @@ impl<'q, 'a> World<'q, 'a> {
         let binding = device.binding_conditions.iter().flatten().next().is_some();
         let class = classes.iter().find(|class| class.name == ask.class);
         let mut selectors = class.into_iter().flat_map(|class| &class.selectors).chain(ask.selectors);
-        let room = !features.consumable_capacity
-            || !profile.all_leaves_out_full_devices
-            || short_capacity(ask, device, state.consumed_capacity(&seen.id), None).is_none();
+        let held = state.consumed_capacity(&seen.id).filter(|_| profile.all_leaves_out_full_devices);
+        let room =
+            !features.consumable_capacity || short_capacity(self.question, ask, device, held, None).is_none();
         (!binding || features.device_binding_and_status)
             && selectors.all(|selector| self.programs.matches(selector, &seen.reached) == Some(true))
             && device_selects_node(&seen.reached, node) == Some(true)
