@@ -2,8 +2,8 @@
 //!
 //! `random-VERSION.jsonl` are random problems that cover the features of the release and their pairs,
 //! `faults-VERSION.jsonl` one small problem for each fault or quirk that a re-implementation is likely to get wrong (the
-//! same ones for every release, so that the files show what changed), and `regressions.jsonl` small problems on which
-//! an earlier version of ours differed.
+//! same ones for every release, so that the files show what changed), `features-VERSION.jsonl` small problems about what
+//! a release added, and `regressions.jsonl` small problems on which an earlier version of ours differed.
 
 use std::path::Path;
 
@@ -63,6 +63,11 @@ fn faults_of_every_release() {
     for target in TARGETS {
         repeats(&format!("faults-{}.jsonl", target.version), 65);
     }
+}
+
+#[test]
+fn what_1_37_added() {
+    repeats("features-1.37.2.jsonl", 100);
 }
 
 #[test]

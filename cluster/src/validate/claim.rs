@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use drayage_allocator::objects::{
-    AllocationMode, DeviceConstraint, DeviceRequest, DeviceToleration, OpaqueDeviceConfiguration,
-    ResourceClaim,
+    AllocationMode, DeviceConstraint, DeviceDerivedAttribute, DeviceRequest, DeviceToleration,
+    OpaqueDeviceConfiguration, ResourceClaim,
 };
 
-use super::{Issue, Issues, is_qualified_name, is_subdomain};
+use super::{Issue, Issues, Severity, is_qualified_name, is_subdomain};
 use crate::objects::{Claim, ClaimTemplate, Class};
 use crate::path::FieldPath;
 
@@ -52,7 +52,7 @@ fn spec(issues: &mut Issues, claim: &ResourceClaim, prefix: &str) {
         requests().index(index).field("name")
     });
     for (index, entry) in claim.requests.iter().enumerate() {
-        request(issues, entry, || requests().index(index));
+        request(issues, entry, &claim.constraints, || requests().index(index));
     }
     let known: BTreeSet<String> = claim.requests.iter().flat_map(request_names).collect();
     for (index, entry) in claim.constraints.iter().enumerate() {
@@ -93,7 +93,12 @@ fn references(
     }
 }
 
-fn request(issues: &mut Issues, request: &DeviceRequest, field: impl Fn() -> FieldPath) {
+fn request(
+    issues: &mut Issues,
+    request: &DeviceRequest,
+    constraints: &[DeviceConstraint],
+    field: impl Fn() -> FieldPath,
+) {
     issues.label(&request.name, || field().field("name"));
     match (&request.exactly, request.first_available.as_slice()) {
         (None, []) => issues.error_with_hint(
@@ -110,6 +115,8 @@ fn request(issues: &mut Issues, request: &DeviceRequest, field: impl Fn() -> Fie
             issues.selectors(&exactly.selectors, || exact().field("selectors"));
             mode_and_count(issues, &exactly.allocation_mode, exactly.count, exact);
             tolerations(issues, &exactly.tolerations, exact);
+            let names = (request.name.as_str(), None);
+            derived_attributes(issues, &exactly.derived_attributes, names, constraints, exact);
         }
         (None, alternatives) => {
             let list = || field().field("firstAvailable");
@@ -123,7 +130,52 @@ fn request(issues: &mut Issues, request: &DeviceRequest, field: impl Fn() -> Fie
                 issues.selectors(&alternative.selectors, || at().field("selectors"));
                 mode_and_count(issues, &alternative.allocation_mode, alternative.count, at);
                 tolerations(issues, &alternative.tolerations, at);
+                let names = (request.name.as_str(), Some(alternative.name.as_str()));
+                derived_attributes(issues, &alternative.derived_attributes, names, constraints, at);
             }
+        }
+    }
+}
+
+fn derived_attributes(
+    issues: &mut Issues,
+    derived: &[DeviceDerivedAttribute],
+    (request, alternative): (&str, Option<&str>),
+    constraints: &[DeviceConstraint],
+    field: impl Fn() -> FieldPath,
+) {
+    let list = || field().field("derivedAttributes");
+    issues.limit(derived.len(), MAX_ENTRIES, "derived attributes", list);
+    issues.unique(derived.iter().map(|derived| derived.name.as_str()), |index| {
+        list().index(index).field("name")
+    });
+    for (index, entry) in derived.iter().enumerate() {
+        let at = |name: &str| list().index(index).field(name);
+        if !entry.name.contains('/') || !is_qualified_name(&entry.name) {
+            issues.error_with_hint(
+                at("name"),
+                format!("`{}` is no attribute with its domain", entry.name),
+                "write `domain/name`, such as `derived/numaNode`",
+            );
+        }
+        if entry.expression.is_empty() {
+            issues.error(at("expression"), "an expression is required");
+        }
+        issues.limit(entry.expression.len(), 10 * 1024, "bytes of CEL", || at("expression"));
+        let full = alternative.map(|alternative| format!("{request}/{alternative}"));
+        let compared = constraints.iter().any(|constraint| {
+            let names = |name: &String| name == request || Some(name) == full.as_ref();
+            let attributes = [&constraint.match_attribute, &constraint.distinct_attribute];
+            (constraint.requests.is_empty() || constraint.requests.iter().any(names))
+                && attributes.into_iter().flatten().any(|attribute| *attribute == entry.name)
+        });
+        if !compared {
+            issues.add(
+                Severity::Notice,
+                at("name"),
+                format!("no constraint for this request compares `{}`", entry.name),
+                Some("the API server refuses a derived attribute that no constraint uses"),
+            );
         }
     }
 }

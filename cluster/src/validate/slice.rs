@@ -34,6 +34,8 @@ pub(crate) fn slice(slice: &Slice) -> Vec<Issue> {
         device(&mut issues, entry, per_device, || devices().index(index));
     }
     counter_sets(&mut issues, &spec.shared_counters);
+    skipped_operations(&mut issues, &spec.skip_node_operations);
+    partition_type(&mut issues, spec);
     if !spec.shared_counters.is_empty() && !spec.devices.is_empty() {
         issues.add(
             Severity::Notice,
@@ -43,6 +45,47 @@ pub(crate) fn slice(slice: &Slice) -> Vec<Issue> {
         );
     }
     issues.list
+}
+
+fn skipped_operations(issues: &mut Issues, operations: &[String]) {
+    let list = || FieldPath::fields("spec.skipNodeOperations");
+    issues.unique(operations.iter().map(String::as_str), |index| list().index(index));
+    for (index, operation) in operations.iter().enumerate() {
+        issues.one_of(operation, &["NodePrepareResources", "NodeUnprepareResources", "*"], || {
+            list().index(index)
+        });
+    }
+    let skips = |name: &str| operations.iter().any(|operation| operation == name);
+    if skips("NodePrepareResources") && !skips("NodeUnprepareResources") && !skips("*") {
+        issues.error_with_hint(
+            list(),
+            "what is not unprepared cannot go without being prepared",
+            "add `NodeUnprepareResources`, or write `*` alone",
+        );
+    }
+}
+
+/// Partition types have no influence on what is allocated, so whatever is wrong is no more than a notice.
+fn partition_type(issues: &mut Issues, spec: &ResourceSlice) {
+    let Some(name) = &spec.partition_type_attribute else { return };
+    let mut notice = |field: FieldPath, message: String| issues.add(Severity::Notice, field, message, None);
+    let attribute = || FieldPath::fields("spec.partitionTypeAttribute");
+    if !name.contains('/') || !is_qualified_name(name) {
+        return notice(attribute(), format!("`{name}` is no attribute with its domain"));
+    }
+    let mut consuming =
+        spec.devices.iter().enumerate().filter(|(_, device)| !device.consumes_counters.is_empty()).peekable();
+    if consuming.peek().is_none() {
+        return notice(attribute(), "no device of the slice consumes counters".to_owned());
+    }
+    let short = name.split_once('/').filter(|(domain, _)| *domain == spec.driver).map(|(_, id)| id);
+    for (index, device) in consuming {
+        let value = device.attributes.get(name).or_else(|| device.attributes.get(short?));
+        if !matches!(value, Some(AttributeValue::String(_))) {
+            let field = FieldPath::fields("spec.devices").index(index).field("attributes").key(name);
+            notice(field, "the attribute that tells partition types apart must be a string here".to_owned());
+        }
+    }
 }
 
 /// `DeviceTaintRule`
@@ -147,6 +190,12 @@ fn device(issues: &mut Issues, device: &Device, per_device: bool, field: impl Fn
             issues.error(at().field("counters"), "at least one counter is required");
         }
         issues.limit(entry.counters.len(), 32, "counters", at);
+        let groups = || at().field("compatibilityGroups");
+        issues.limit(entry.compatibility_groups.len(), 2, "compatibility groups", groups);
+        issues.unique(entry.compatibility_groups.iter().map(String::as_str), |index| groups().index(index));
+        for (index, group) in entry.compatibility_groups.iter().enumerate() {
+            issues.label(group, || groups().index(index));
+        }
     }
     for (name, list) in [
         ("bindingConditions", &device.binding_conditions),
