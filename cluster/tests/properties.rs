@@ -14,7 +14,7 @@ use drayage_allocator::objects::{
 };
 use drayage_cluster::objects::{Claim, Metadata, Slice};
 use drayage_cluster::{Input, LoadOptions, load, write};
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -55,11 +55,12 @@ fn selectors() -> impl Strategy<Value = Vec<DeviceSelector>> {
 }
 
 fn derived_attributes() -> impl Strategy<Value = Vec<DeviceDerivedAttribute>> {
-    let derived = (name(), expression()).prop_map(|(name, expression)| DeviceDerivedAttribute {
-        name: format!("derived/{name}"),
-        expression,
-    });
-    vec(derived, 0..2)
+    btree_map("[a-z]{4,8}", expression(), 0..2).prop_map(|derived| {
+        let each = derived
+            .into_iter()
+            .map(|(name, expression)| DeviceDerivedAttribute { name: format!("derived/{name}"), expression });
+        each.collect()
+    })
 }
 
 /// None, one or all of what a kubelet need not do.
@@ -231,12 +232,12 @@ prop_compose! {
     fn device(number: usize)(
         attributes in btree_map("(d\\.example\\.com/)?[a-z]{4,8}", attribute(), 0..5), capacity in capacities(),
         counters in btree_map(name(), quantity(), 0..3), taint in option::of(name()), binds in any::<bool>(),
-        conditions in option::of(vec(name(), 1..3)), groups in vec(name(), 0..3),
+        conditions in option::of(vec(name(), 1..3)), groups in btree_set(name(), 0..3),
     ) -> Device {
         Device {
             name: format!("device-{number}"), attributes, capacity,
             consumes_counters: (!counters.is_empty()).then(|| DeviceCounterConsumption {
-                counter_set: "set".to_owned(), counters, compatibility_groups: groups,
+                counter_set: "set".to_owned(), counters, compatibility_groups: groups.into_iter().collect(),
             }).into_iter().collect(),
             taints: taint.map(|key| DeviceTaint { key, value: String::new(), effect: "NoSchedule".to_owned() })
                 .into_iter().collect(),
