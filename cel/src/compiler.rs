@@ -55,8 +55,12 @@ impl Compiler {
                 scalar(type_) || matches!(type_, Type::List(element) if lists && scalar(element))
             },
             || {
-                let lists = if self.environment.derives_lists() { " or a list of these" } else { "" };
-                format!("must evaluate to bool, int, string or a semantic version{lists}")
+                let types = if self.environment.derives_lists() {
+                    "bool, int, string, a semantic version or a list of these"
+                } else {
+                    "bool, int, string or a semantic version"
+                };
+                format!("must evaluate to {types}")
             },
         )
     }
