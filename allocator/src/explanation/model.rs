@@ -312,6 +312,32 @@ impl<'q, 'a> Model<'q, 'a> {
         }
     }
 
+    /// Whether there are rules without facts: compatibility groups, and constraints over derived attributes.
+    pub(super) fn is_partial(&self) -> bool {
+        let mut draws = self.devices.iter().flat_map(|device| &device.reached.device.consumes_counters);
+        let grouped = self.question.features.compatibility_groups
+            && draws.any(|draw| !draw.compatibility_groups.is_empty());
+        grouped || self.facts.iter().any(|fact| self.misses(fact))
+    }
+
+    /// Whether a fact is not what counts: a constraint over an attribute that a request derives.
+    pub(super) fn misses(&self, fact: &Key<'a>) -> bool {
+        let Key::Constraint { claim, index } = fact else { return false };
+        let claim_object = self.question.claims.get(*claim);
+        let constraint = claim_object.and_then(|object| object.constraints.get(*index));
+        let Some(constraint) = constraint else { return false };
+        let mut forms = self.asks.iter().filter(|row| row.claim == *claim).map(|row| &row.ask);
+        self.question.features.derived_attributes
+            && forms.any(|ask| {
+                ask.derived_attributes.iter().any(|derived| {
+                    [&constraint.match_attribute, &constraint.distinct_attribute]
+                        .into_iter()
+                        .flatten()
+                        .any(|attribute| *attribute == derived.name)
+                })
+            })
+    }
+
     /// Whether a request for all devices wants this one, which matches.
     fn counts_for_all(&self, ask: &Ask<'_>, device: &ModelDevice<'_>) -> bool {
         let question = self.question;

@@ -534,11 +534,11 @@ impl<'a> Simulation<'a> {
             let node = &self.states.get(at)?.for_allocator;
             for pod_claim in pod_claims {
                 let Some(entry) = self.claims.get(pod_claim.claim) else { continue };
-                let usable = entry
-                    .allocation
-                    .as_ref()
-                    .and_then(|allocation| allocation.node_selector.as_ref())
-                    .is_none_or(|nodes| super::selector::accepts_strictly(nodes, node));
+                let usable = entry.allocation.as_ref().is_none_or(|allocation| {
+                    let nodes = allocation.node_selector.as_ref();
+                    nodes.is_none_or(|nodes| super::selector::accepts_strictly(nodes, node))
+                        && self.devices.operations_suit(allocation, node)
+                });
                 if usable {
                     continue;
                 }

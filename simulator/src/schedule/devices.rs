@@ -6,6 +6,7 @@ use std::sync::Arc;
 use drayage_allocator::explanation::{self, Asked, Effort, Explanation, Holder};
 use drayage_allocator::objects::{AllocationResult, DeviceClass, Node, ResourceClaim, ResourceSlice};
 use drayage_allocator::{AllocatedState, Allocator, Answer, Features, Inventory, Outcome, Profile, diagnose};
+use drayage_cel::Release;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::explain::{self, NodeFailure};
@@ -141,6 +142,14 @@ impl Devices {
             #[cfg(test)]
             forgetful: false,
         }
+    }
+
+    /// Whether the devices of an allocation can be used on a node, as far as what the kubelet may skip for them goes.
+    /// Schedulers know of that since 1.37, whatever their gates.
+    pub(crate) fn operations_suit(&self, allocation: &AllocationResult, node: &Node) -> bool {
+        self.allocator.profile().release < Release::V1_37
+            || node.declared_features.contains("DRAOptionalNodeOperations")
+            || allocation.results.iter().all(|device| device.skip_node_operations.is_empty())
     }
 
     /// The features that are on.

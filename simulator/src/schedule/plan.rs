@@ -175,7 +175,11 @@ impl DevicePlan {
             Err(refusal) => return DeviceVerdict::Refused(refusal),
         };
         let elsewhere =
-            self.bound.iter().any(|(_, nodes)| !selector::accepts_strictly(nodes, &node.for_allocator));
+            self.bound.iter().any(|(_, nodes)| !selector::accepts_strictly(nodes, &node.for_allocator))
+                || self.claims.iter().any(|claim| {
+                    let allocation = book.get(claim.claim).and_then(|entry| entry.allocation.as_ref());
+                    allocation.is_some_and(|found| !devices.operations_suit(found, &node.for_allocator))
+                });
         let mut found = None;
         if let Some(needed) = needed {
             let verdict = devices.known_verdict(needed.shape, at).unwrap_or_else(|| {
