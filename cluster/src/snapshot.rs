@@ -7,8 +7,8 @@ use drayage_allocator::objects::{DeviceClass, ResourceSlice};
 use crate::controllers;
 use crate::fault::Fault;
 use crate::objects::{
-    Claim, ClaimTemplate, Class, Metadata, Namespace, Node, ObjectReference, Pod, PriorityClass, Slice,
-    TaintRule, Workload,
+    Claim, ClaimTemplate, Class, DisruptionBudget, Metadata, Namespace, Node, ObjectReference, Pod,
+    PriorityClass, Slice, TaintRule, Workload,
 };
 use crate::source::{Place, Sources};
 
@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub namespaces: Vec<Namespace>,
     /// PriorityClasses
     pub priority_classes: Vec<PriorityClass>,
+    /// PodDisruptionBudgets
+    pub disruption_budgets: Vec<DisruptionBudget>,
     /// What was read but has no effect on answers.
     pub ignored: Vec<Ignored>,
     /// What deserves a look but is no error.
@@ -60,6 +62,7 @@ impl Snapshot {
             + self.workloads.len()
             + self.namespaces.len()
             + self.priority_classes.len()
+            + self.disruption_budgets.len()
     }
 
     /// The slices for the allocator, with the taints of rules where `taint_rules` is true (gates

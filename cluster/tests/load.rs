@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 
 use common::{content, input, loaded};
+use drayage_cluster::objects::PodNumber;
 use drayage_cluster::{FieldPath, Input, LoadOptions, load};
 
 const SLICE: &str = "\
@@ -282,4 +283,54 @@ spec: {containers: [{name: main}], tolerations: [{key: k}]}
     assert_eq!((second.metadata.uid.as_str(), second.spec.priority), ("Pod:team/b", Some(7)));
     assert_eq!(second.spec.tolerations[0].operator, "Equal");
     assert_eq!(second.spec.scheduler_name, "default-scheduler");
+}
+
+#[test]
+fn disruption_budgets_are_read_with_their_status() {
+    let text = r"
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: a, namespace: ml}
+spec:
+  minAvailable: 50%
+  selector: {matchLabels: {app: a}, matchExpressions: [{key: tier, operator: Exists}]}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: b, namespace: ml}
+spec: {maxUnavailable: 1, selector: {}}
+status: {disruptionsAllowed: 3, currentHealthy: 4}
+";
+    let snapshot = loaded(&[input("a.yaml", text)]);
+    let [first, second] = snapshot.disruption_budgets.as_slice() else { panic!("two budgets") };
+    assert_eq!(first.min_available, Some(PodNumber::Percent(50)));
+    let labels = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    assert!(first.covers("ml", &labels(&[("app", "a"), ("tier", "x")])));
+    assert!(!first.covers("ml", &labels(&[("app", "a")])));
+    assert!(!first.covers("other", &labels(&[("app", "a"), ("tier", "x")])));
+    assert!(second.covers("ml", &labels(&[])));
+    assert_eq!(second.allowed(9, 9), 3);
+}
+
+#[test]
+fn local_volumes_of_pods_are_kept_by_name() {
+    let text = r"
+apiVersion: v1
+kind: Pod
+metadata: {name: a}
+spec:
+  terminationGracePeriodSeconds: 45
+  containers: [{name: c}]
+  volumes:
+  - {name: disk, hostPath: {path: /data}}
+  - {name: scratch, emptyDir: {}}
+  - {name: shm, emptyDir: {medium: Memory}}
+  - {name: config, configMap: {name: c}}
+";
+    let snapshot = loaded(&[input("a.yaml", text)]);
+    let spec = &snapshot.pods[0].spec;
+    assert_eq!(spec.local_volumes, ["disk", "scratch"]);
+    assert_eq!(spec.termination_grace_period_seconds, Some(45));
 }

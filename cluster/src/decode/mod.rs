@@ -6,6 +6,7 @@
 pub(crate) mod claim;
 pub(crate) mod class;
 pub(crate) mod common;
+pub(crate) mod disruption;
 pub(crate) mod metadata;
 pub(crate) mod node;
 pub(crate) mod pod;

@@ -29,7 +29,8 @@ pub(crate) fn node(fields: &Fields<'_, '_>, origin: Origin) -> Node {
         node.declared_features = status.texts("declaredFeatures").into_iter().collect();
         let capacity = status.quantity_map("capacity");
         node.allocatable =
-            if status.has("allocatable") { status.quantity_map("allocatable") } else { capacity };
+            if status.has("allocatable") { status.quantity_map("allocatable") } else { capacity.clone() };
+        node.capacity = if status.has("capacity") { capacity } else { node.allocatable.clone() };
         node.ready = ready(status);
     });
     node

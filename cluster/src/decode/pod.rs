@@ -17,7 +17,6 @@ use crate::objects::{
 const IRRELEVANT: &[&str] = &[
     "restartPolicy",
     "ephemeralContainers",
-    "terminationGracePeriodSeconds",
     "activeDeadlineSeconds",
     "dnsPolicy",
     "dnsConfig",
@@ -100,7 +99,7 @@ fn spec(fields: &Fields<'_, '_>) -> PodSpec {
         "runtimeClassName",
         "a runtime class can add overhead and choose nodes; not considered",
     );
-    volumes(fields);
+    let local_volumes = volumes(fields);
     let host_network = fields.flag("hostNetwork");
     let containers = |key| {
         fields.list(key, |item| object(item, |fields| container(fields, host_network))).unwrap_or_default()
@@ -132,19 +131,30 @@ fn spec(fields: &Fields<'_, '_>) -> PodSpec {
             .unwrap_or_default(),
         init_containers,
         containers,
+        termination_grace_period_seconds: fields.integer("terminationGracePeriodSeconds"),
+        local_volumes,
     }
 }
 
-/// Volumes that can tie a pod to nodes.
-fn volumes(fields: &Fields<'_, '_>) {
-    let Some(volumes) = fields.get("volumes") else { return };
+/// Volumes that can tie a pod to nodes; returned are those that lose their data with the node.
+fn volumes(fields: &Fields<'_, '_>) -> Vec<String> {
+    let mut local = Vec::new();
+    let Some(volumes) = fields.get("volumes") else { return local };
     for volume in volumes.items() {
         if let Some(volume) = volume.fields() {
             for key in ["persistentVolumeClaim", "ephemeral"] {
                 volume.not_considered(key, "where volumes can be mounted is not considered");
             }
+            let in_memory = || {
+                let directory = volume.get("emptyDir").and_then(Item::fields);
+                directory.is_some_and(|directory| directory.string("medium") == "Memory")
+            };
+            if volume.has("hostPath") || (volume.has("emptyDir") && !in_memory()) {
+                local.push(volume.string("name"));
+            }
         }
     }
+    local
 }
 
 fn affinity(fields: &Fields<'_, '_>) -> Option<NodeAffinity> {

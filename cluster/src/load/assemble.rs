@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::fault::Fault;
 use crate::objects::{
-    Claim, ClaimTemplate, Class, Metadata, Namespace, Node, ObjectReference, Origin, Pod, PriorityClass,
-    Slice, TaintRule, Workload,
+    Claim, ClaimTemplate, Class, DisruptionBudget, Metadata, Namespace, Node, ObjectReference, Origin, Pod,
+    PriorityClass, Slice, TaintRule, Workload,
 };
 use crate::path::FieldPath;
 use crate::snapshot::Snapshot;
@@ -26,6 +26,7 @@ pub(super) fn assemble(snapshot: &mut Snapshot, report: &mut Report) {
     unique(&mut snapshot.workloads, sources, report);
     unique(&mut snapshot.namespaces, sources, report);
     unique(&mut snapshot.priority_classes, sources, report);
+    unique(&mut snapshot.disruption_budgets, sources, report);
     for claim in &mut snapshot.claims {
         claim.spec.namespace.clone_from(&claim.metadata.namespace);
     }
@@ -143,6 +144,7 @@ objects! {
     Workload => |workload| workload.kind.as_str(),
     Namespace => |_| "Namespace",
     PriorityClass => |_| "PriorityClass",
+    DisruptionBudget => |_| "PodDisruptionBudget",
 }
 
 impl ObjectReference {

@@ -10,6 +10,7 @@ pub(super) enum Kind {
     Pod,
     Namespace,
     PriorityClass,
+    DisruptionBudget,
     Workload(WorkloadKind),
     Claim(ResourceVersion),
     ClaimTemplate(ResourceVersion),
@@ -25,7 +26,10 @@ pub(super) enum Kind {
 impl Kind {
     /// Whether objects live in a namespace.
     pub(super) fn is_namespaced(self) -> bool {
-        matches!(self, Self::Pod | Self::Workload(_) | Self::Claim(_) | Self::ClaimTemplate(_))
+        matches!(
+            self,
+            Self::Pod | Self::Workload(_) | Self::Claim(_) | Self::ClaimTemplate(_) | Self::DisruptionBudget
+        )
     }
 }
 
@@ -45,6 +49,7 @@ const KNOWN: &[(&str, &str, &[&str])] = &[
     ("Namespace", "", &["v1"]),
     ("List", "", &["v1"]),
     ("PriorityClass", "scheduling.k8s.io", &["v1"]),
+    ("PodDisruptionBudget", "policy", &["v1"]),
     ("Deployment", "apps", &["v1"]),
     ("ReplicaSet", "apps", &["v1"]),
     ("StatefulSet", "apps", &["v1"]),
@@ -97,6 +102,7 @@ pub(super) fn classify(api_version: &str, kind: &str) -> Result<Kind, KindError>
         "Namespace" => Kind::Namespace,
         "List" => Kind::List,
         "PriorityClass" => Kind::PriorityClass,
+        "PodDisruptionBudget" => Kind::DisruptionBudget,
         "Deployment" => Kind::Workload(WorkloadKind::Deployment),
         "ReplicaSet" => Kind::Workload(WorkloadKind::ReplicaSet),
         "StatefulSet" => Kind::Workload(WorkloadKind::StatefulSet),

@@ -1,6 +1,6 @@
 //! From texts to objects, one document at a time.
 
-use crate::decode::{node, pod, resource, workload};
+use crate::decode::{disruption, node, pod, resource, workload};
 use crate::fields::{Finding, FindingKind, Findings, Item};
 use crate::json::{self, SyntaxError};
 use crate::objects::{Metadata, ObjectReference, Origin};
@@ -233,6 +233,13 @@ impl Reader {
             Kind::Namespace => keep!(namespaces, node::namespace(&fields, origin), validate::namespace),
             Kind::PriorityClass => {
                 keep!(priority_classes, node::priority_class(&fields, origin), validate::priority_class)
+            }
+            Kind::DisruptionBudget => {
+                keep!(
+                    disruption_budgets,
+                    disruption::disruption_budget(&fields, origin),
+                    validate::disruption_budget
+                )
             }
             Kind::Workload(workload) => {
                 keep!(workloads, workload::workload(&fields, origin, workload), validate::workload)

@@ -3,12 +3,14 @@
 //! The device parts are the allocator's own types; around them stand metadata, status and the [`Origin`], from
 //! which later stages learn file, line and column of any field.
 
+mod disruption;
 mod metadata;
 mod node;
 mod pod;
 mod resource;
 mod workload;
 
+pub use disruption::{DisruptionBudget, LabelSelector, PodNumber};
 pub use metadata::{Metadata, ObjectReference, OwnerReference};
 pub use node::{Node, Taint};
 pub use pod::{

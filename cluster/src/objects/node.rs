@@ -17,6 +17,8 @@ pub struct Node {
     pub unschedulable: bool,
     /// `spec.taints`
     pub taints: Vec<Taint>,
+    /// `status.capacity`; where that is absent, `status.allocatable`.
+    pub capacity: BTreeMap<String, Quantity>,
     /// `status.allocatable`; where that is absent, `status.capacity`, as the API server defaults it.
     pub allocatable: BTreeMap<String, Quantity>,
     /// Whether condition `Ready` is `True`; `None` where the object has no such condition.

@@ -65,6 +65,10 @@ pub struct PodSpec {
     pub scheduling_gates: Vec<String>,
     /// `resourceClaims`
     pub resource_claims: Vec<PodResourceClaim>,
+    /// `terminationGracePeriodSeconds`
+    pub termination_grace_period_seconds: Option<i64>,
+    /// Names of volumes whose data is lost with the node: `hostPath`, and `emptyDir` that is not in memory.
+    pub local_volumes: Vec<String>,
 }
 
 /// `status` of a pod.

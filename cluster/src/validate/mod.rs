@@ -13,7 +13,7 @@ pub(crate) use slice::{slice, taint_rule};
 
 use drayage_allocator::objects::{DeviceSelector, NodeSelector, NodeSelectorTerm};
 
-use crate::objects::{Metadata, Namespace, PriorityClass};
+use crate::objects::{DisruptionBudget, Metadata, Namespace, PriorityClass};
 use crate::path::FieldPath;
 
 /// One fault of an object.
@@ -188,6 +188,20 @@ pub(crate) fn namespace(namespace: &Namespace) -> Vec<Issue> {
 pub(crate) fn priority_class(class: &PriorityClass) -> Vec<Issue> {
     let mut issues = Issues::default();
     issues.metadata(&class.metadata);
+    issues.list
+}
+
+/// `policy/v1` `PodDisruptionBudget`
+pub(crate) fn disruption_budget(budget: &DisruptionBudget) -> Vec<Issue> {
+    let mut issues = Issues::default();
+    issues.metadata(&budget.metadata);
+    if budget.min_available.is_some() && budget.max_unavailable.is_some() {
+        issues.error_with_hint(
+            FieldPath::fields("spec"),
+            "has both `minAvailable` and `maxUnavailable`",
+            "keep one of the two",
+        );
+    }
     issues.list
 }
 
