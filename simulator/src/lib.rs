@@ -3,9 +3,11 @@
 //! - [`gates`]: feature gates and their defaults by release
 //! - [`schedule`]: the scheduling cycle over a snapshot of a cluster
 //! - [`report`]: its answer as data
+//! - [`what_if`]: nodes that fail, go or come, and what more fits
 //! - [`import`]: public traces turned into Kubernetes objects
 
 pub mod gates;
 pub mod import;
 pub mod report;
 pub mod schedule;
+pub mod what_if;
