@@ -1,10 +1,7 @@
 //! The few operations on files that state needs, behind a trait so that tests can end the process, cut the power or
 //! fill the disk at any of them.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::Path};
 
 /// Operations on a file system. Paths are absolute.
 pub trait FileSystem: Send + Sync {
@@ -24,6 +21,9 @@ pub trait FileSystem: Send + Sync {
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Takes the exclusive lock that a file stands for, which is made if it is missing, until what is returned is
+    /// dropped or the process ends. `WouldBlock` while another process has it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
 }
 
 /// The file system of this machine.
@@ -68,6 +68,13 @@ impl FileSystem for HostFileSystem {
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        // The lock lives as long as the open file.
+        file.try_lock()?;
+        Ok(Box::new(file))
+    }
 }
 
 impl<F: FileSystem + ?Sized> FileSystem for &F {
@@ -101,6 +108,10 @@ impl<F: FileSystem + ?Sized> FileSystem for &F {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         (**self).remove(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        (**self).lock(path)
     }
 }
 
@@ -146,25 +157,6 @@ pub(crate) fn remove_temporaries<F: FileSystem>(files: &F, directory: &Path, pre
     }
 }
 
-/// The exclusive right of one process to a state directory, until it is dropped or the process ends.
-#[derive(Debug)]
-pub struct StateLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] fs::File);
-
-impl StateLock {
-    /// Takes the lock of `directory`, which is made if it is missing.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` while another process has it.
-    pub fn acquire(directory: &Path) -> io::Result<Self> {
-        fs::create_dir_all(directory)?;
-        let path: PathBuf = directory.join("state.lock");
-        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-        file.try_lock()?;
-        Ok(Self(file))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,10 +177,11 @@ mod tests {
     #[test]
     fn the_lock_of_a_directory_is_had_once() {
         let folder = tempfile::tempdir().expect("a folder");
-        let lock = StateLock::acquire(folder.path()).expect("the lock");
-        let error = StateLock::acquire(folder.path()).expect_err("it is taken");
+        let path = folder.path().join("state.lock");
+        let lock = HostFileSystem.lock(&path).expect("the lock");
+        let error = HostFileSystem.lock(&path).err().expect("it is taken");
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         drop(lock);
-        StateLock::acquire(folder.path()).expect("the lock");
+        HostFileSystem.lock(&path).expect("the lock");
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use drayage_driver::{
     cdi::{CdiDirectory, ContainerEdits, DeviceNode},
     claims::{
-        AllocatedDevice, CdiFiles, Claims, Configuration, Devices, HeldDevice, KubeletCheckpoint,
+        AllocatedDevice, CdiFiles, Claims, Configuration, Devices, HeldDevice, KubeletCheckpoint, OpenError,
         RecoverySource, State,
     },
     files::FileSystem,
@@ -219,6 +219,7 @@ impl<'d> World<'d> {
             device,
             share_id,
             admin_access,
+            ..AllocatedDevice::default()
         }];
         if let Some(second) = free.iter().find(|name| **name != allocation[0].device)
             && self.random.chance(20)
@@ -227,8 +228,7 @@ impl<'d> World<'d> {
                 request: "second".to_owned(),
                 pool: "node-1".to_owned(),
                 device: second.clone(),
-                share_id: None,
-                admin_access: false,
+                ..AllocatedDevice::default()
             });
         }
         let reference = ClaimReference {
@@ -431,8 +431,7 @@ fn allocated(device: &str) -> Vec<AllocatedDevice> {
         request: "gpu/large".to_owned(),
         pool: "node-1".to_owned(),
         device: device.to_owned(),
-        share_id: None,
-        admin_access: false,
+        ..AllocatedDevice::default()
     }]
 }
 
@@ -478,6 +477,90 @@ fn the_process_may_end_at_every_operation() {
             assert!(hardware.0.lock().expect("no panic").values().all(BTreeSet::is_empty));
         }
     }
+}
+
+/// Hardware that a process which has ended does not reach any more.
+struct Mortal<'d>(Hardware, &'d Disk);
+
+impl Devices for Mortal<'_> {
+    fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure> {
+        self.0.edits(claim, device)
+    }
+
+    fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {
+        self.0.start(claim, devices)
+    }
+
+    fn stop(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {
+        if self.1.has_ended() {
+            return Err(Failure::Transient("the process has ended".to_owned()));
+        }
+        self.0.stop(claim, devices)
+    }
+}
+
+/// Without the mark that a claim is being unprepared, a prepare after a crash in between would replay an answer whose
+/// devices are stopped already.
+#[test]
+fn an_interrupted_unprepare_is_never_replayed_as_prepared() {
+    let disk = Disk::new(0, Path::new(CDI));
+    let machine = open(&disk, &Hardware::default(), 0).expect("a start");
+    machine.prepare(&claim("0a"), || Ok(allocated("gpu-0"))).expect("prepared");
+    let before = disk.operations();
+    machine.unprepare(&claim("0a")).expect("unprepared");
+    let operations = disk.operations() - before;
+    let mut stopped_and_recorded = 0;
+    for ends in 0..operations {
+        for seed in 0..8 {
+            let disk = Disk::new(seed, Path::new(CDI));
+            let hardware = Hardware::default();
+            let devices = Mortal(hardware.clone(), &disk);
+            let (machine, _) = Claims::open(&disk, devices, configuration(0), &[]).expect("a start");
+            machine.prepare(&claim("0a"), || Ok(allocated("gpu-0"))).expect("prepared");
+            disk.end_after(ends);
+            machine.unprepare(&claim("0a")).expect_err("it ends");
+            disk.restart();
+            let stopped = hardware.0.lock().expect("no panic")["gpu-0"].is_empty();
+            let machine = open(&disk, &hardware, 0).expect("a start");
+            stopped_and_recorded += usize::from(stopped && !machine.records().is_empty());
+            machine.prepare(&claim("0a"), || Ok(allocated("gpu-0"))).expect("prepared");
+            let owners = hardware.0.lock().expect("no panic")["gpu-0"].len();
+            assert_eq!(owners, 1, "ended at {ends}, seed {seed}: a prepared claim whose device is stopped");
+        }
+    }
+    assert!(stopped_and_recorded > 0, "no schedule was the one that matters");
+}
+
+/// Of two instances in a rolling update one has the records; the other takes over when the first is gone.
+#[test]
+fn two_instances_do_not_share_the_records() {
+    let disk = Disk::new(0, Path::new(CDI));
+    let first = open(&disk, &Hardware::default(), 0).expect("a start");
+    let second = Claims::open(&disk, Hardware::default(), configuration(0), &[]);
+    assert!(matches!(second, Err(OpenError::Held(directory)) if directory == Path::new(STATE)));
+    drop(first);
+    assert!(Claims::open(&disk, Hardware::default(), configuration(0), &[]).is_ok());
+}
+
+/// Files of this driver that no claim explains are removed at start; those of other drivers stay.
+#[test]
+fn cdi_files_of_no_claim_are_swept() {
+    let disk = Disk::new(0, Path::new(CDI));
+    let machine = open(&disk, &Hardware::default(), 0).expect("a start");
+    machine.prepare(&claim("0a"), || Ok(allocated("gpu-0"))).expect("prepared");
+    let at = |name: &str| Path::new(CDI).join(name);
+    disk.put(&at("k8s.gpu.example.com-claim_of_nobody.json"), b"{}".to_vec());
+    disk.put(&at("k8s.gpu.example.com-claim_0b.json"), b"{}".to_vec());
+    disk.put(&at("k8s.other.example.com-claim_0c.json"), b"{}".to_vec());
+    drop(machine);
+    let (_machine, problems) =
+        Claims::open(&disk, Hardware::default(), configuration(0), &[]).expect("a start");
+    let swept: Vec<&str> = problems.iter().map(|problem| problem.uid.as_str()).collect();
+    assert_eq!(swept, ["0b", "of_nobody"]);
+    assert_eq!(
+        disk.files(Path::new(CDI)),
+        [at("k8s.gpu.example.com-claim_0a.json"), at("k8s.other.example.com-claim_0c.json")]
+    );
 }
 
 /// Trap 22: an API server that is away does not matter for a prepared claim; nor does another answer of it.

@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::{
     record::{ClaimRecord, HeldDevice, State},
@@ -21,9 +21,10 @@ use crate::{
 
 const ENDING: &str = ".claim";
 const QUARANTINE: &str = "quarantine";
+const LOCK: &str = "state.lock";
 
 /// One device of the claim's allocation, of this driver.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllocatedDevice {
     /// Request as the allocation names it, with the alternative after a slash.
     pub request: String,
@@ -35,6 +36,10 @@ pub struct AllocatedDevice {
     pub share_id: Option<String>,
     /// Admin access takes nothing away from others.
     pub admin_access: bool,
+    /// What the share takes of the device's capacities, as quantities (KEP-5075).
+    pub consumed_capacity: BTreeMap<String, String>,
+    /// Opaque parameters for this device: those of the class first, later ones win.
+    pub configuration: Vec<Value>,
 }
 
 /// What the node has to do for devices besides remembering who holds them. Every function may be called again for the
@@ -98,10 +103,18 @@ pub struct Problem {
 
 /// The records cannot be kept at all.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot use the state directory `{}`: {error}", .path.display())]
-pub struct OpenError {
-    path: PathBuf,
-    error: io::Error,
+pub enum OpenError {
+    /// Another process has them, for example the instance that a rolling update is about to stop.
+    #[error("another instance of the driver has the state directory `{}`", .0.display())]
+    Held(PathBuf),
+    /// The directory cannot be used.
+    #[error("cannot use the state directory `{}`: {error}", .path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// What the operating system says.
+        error: io::Error,
+    },
 }
 
 /// The name of a claim's CDI device: its UID, the number of the device in the claim, the name of the device.
@@ -122,6 +135,8 @@ pub struct Claims<F, D> {
     devices: D,
     configuration: Configuration,
     table: Mutex<Table>,
+    /// Held until this is dropped: of two instances of a driver one has the records.
+    _lock: Box<dyn Send + Sync>,
 }
 
 impl<F, D> std::fmt::Debug for Claims<F, D> {
@@ -136,7 +151,7 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
     ///
     /// # Errors
     ///
-    /// The directory cannot be made or listed. No content of any file is an error.
+    /// The directory cannot be made or listed, or another process has it. No content of any file is an error.
     pub fn open(
         files: F,
         devices: D,
@@ -146,11 +161,18 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
         let directory = configuration.directory.clone();
         // A full disk may refuse to make a directory that is there.
         let made = files.create_directory(&directory);
+        let lock = match files.lock(&directory.join(LOCK)) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(OpenError::Held(directory));
+            }
+            Err(error) => return Err(OpenError::Io { path: directory, error: made.err().unwrap_or(error) }),
+        };
         remove_temporaries(&files, &directory, "");
         configuration.cdi.remove_temporaries(&files);
         let mut names = files
             .list(&directory)
-            .map_err(|error| OpenError { path: directory.clone(), error: made.err().unwrap_or(error) })?;
+            .map_err(|error| OpenError::Io { path: directory.clone(), error: made.err().unwrap_or(error) })?;
         names.sort();
         let mut table = Table::default();
         let mut problems = Vec::new();
@@ -175,9 +197,10 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
             let claim = ClaimReference { namespace: String::new(), name: String::new(), uid: uid.to_owned() };
             table.unknown.insert(uid.to_owned(), claim);
         }
-        let claims = Self { files, devices, configuration, table: Mutex::new(table) };
+        let claims = Self { files, devices, configuration, table: Mutex::new(table), _lock: lock };
         claims.recover(sources, &mut problems);
         claims.write_cdi_files(&mut problems);
+        claims.sweep_cdi_files(&mut problems);
         Ok((claims, problems))
     }
 
@@ -227,6 +250,25 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
                 let message = format!("its CDI file cannot be written: {error}");
                 problems.push(Problem { uid: record.claim.uid.clone(), message });
             }
+        }
+    }
+
+    /// Removes CDI files of this driver that belong to no claim. Nobody else does, and a runtime that finds a device
+    /// in two files refuses both. Where [`super::CdiFiles`] is among the sources, a file of a real claim has made a
+    /// record by now, which [`Claims::collect`] removes with its file.
+    fn sweep_cdi_files(&self, problems: &mut Vec<Problem>) {
+        let uids = self.configuration.cdi.claims(&self.files).unwrap_or_default();
+        for uid in uids {
+            let table = self.lock();
+            if table.records.contains_key(&uid) || table.unknown.contains_key(&uid) {
+                continue;
+            }
+            drop(table);
+            let message = match self.configuration.cdi.remove(&self.files, &uid) {
+                Ok(()) => "its CDI file belonged to no claim and was removed".to_owned(),
+                Err(error) => format!("its CDI file belongs to no claim and cannot be removed: {error}"),
+            };
+            problems.push(Problem { uid, message });
         }
     }
 
@@ -437,6 +479,8 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
                 device: device.device.clone(),
                 share_id: device.share_id.clone(),
                 admin_access: device.admin_access,
+                consumed_capacity: device.consumed_capacity.clone(),
+                configuration: device.configuration.clone(),
                 other: Map::new(),
             });
         }

@@ -3,6 +3,8 @@
 //! The checksum is over the octets of the file, not over the structure, so that a field more or less in another version
 //! of this program does not break it. Fields that this version does not know are kept when it writes the record.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -29,7 +31,7 @@ pub enum State {
 }
 
 /// A device that a claim holds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeldDevice {
     /// Pool of the device; none if only its name could be recovered, which then stands for every pool.
@@ -42,6 +44,13 @@ pub struct HeldDevice {
     /// Admin access (KEP-5018) takes nothing away from others.
     #[serde(default)]
     pub admin_access: bool,
+    /// What the share takes of the device's capacities, as quantities (KEP-5075).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub consumed_capacity: BTreeMap<String, String>,
+    /// Opaque parameters for this device in the order of the allocation, of which later ones win. They are kept
+    /// because a reboot configures the device again without asking anybody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub configuration: Vec<Value>,
     /// Fields of a later version.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -167,13 +176,7 @@ mod tests {
     }
 
     fn held(pool: &str, device: &str) -> HeldDevice {
-        HeldDevice {
-            pool: Some(pool.to_owned()),
-            device: device.to_owned(),
-            share_id: None,
-            admin_access: false,
-            other: Map::new(),
-        }
+        HeldDevice { pool: Some(pool.to_owned()), device: device.to_owned(), ..HeldDevice::default() }
     }
 
     #[test]

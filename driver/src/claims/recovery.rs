@@ -110,8 +110,7 @@ impl<F: FileSystem> RecoverySource for KubeletCheckpoint<F> {
                 pool: Some(device.pool_name.clone()),
                 device: device.device_name.clone(),
                 share_id: device.share_id.clone(),
-                admin_access: false,
-                other: Map::new(),
+                ..HeldDevice::default()
             });
             recovered.push(RecoveredClaim {
                 claim: ClaimReference { namespace: info.namespace, name: info.claim_name, uid: info.uid },
@@ -152,13 +151,7 @@ impl<F: FileSystem> CdiFiles<F> {
         let spec: Spec = serde_json::from_slice(&content).ok()?;
         let held = spec.devices().iter().map(|device| {
             let (_number, name) = device.name.strip_prefix(uid)?.strip_prefix('-')?.split_once('-')?;
-            Some(HeldDevice {
-                pool: None,
-                device: name.to_owned(),
-                share_id: None,
-                admin_access: false,
-                other: Map::new(),
-            })
+            Some(HeldDevice { device: name.to_owned(), ..HeldDevice::default() })
         });
         held.collect()
     }

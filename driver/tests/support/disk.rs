@@ -8,7 +8,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use drayage_driver::files::FileSystem;
@@ -57,6 +60,17 @@ struct Inner {
     /// Percentage of operations that fail for want of space.
     full: usize,
     random: Random,
+    /// The one lock that there is; the end of a process leaves a new one.
+    lock: Arc<AtomicBool>,
+}
+
+/// The lock while somebody has it.
+struct Held(Arc<AtomicBool>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 #[derive(Debug)]
@@ -74,6 +88,7 @@ impl Disk {
             end_at: None,
             ended: false,
             full: 0,
+            lock: Arc::default(),
             random: Random(seed),
         }))
     }
@@ -105,6 +120,7 @@ impl Disk {
         let mut inner = self.inner();
         inner.end_at = None;
         inner.ended = false;
+        inner.lock = Arc::default();
     }
 
     /// The machine starts after a loss of power.
@@ -139,6 +155,7 @@ impl Disk {
         inner.durable_names = names;
         inner.end_at = None;
         inner.ended = false;
+        inner.lock = Arc::default();
     }
 
     /// Paths of all files below a directory.
@@ -315,5 +332,16 @@ impl FileSystem for Disk {
             inner.names.remove(path);
         }
         result
+    }
+
+    fn lock(&self, _: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let mut inner = self.inner();
+        if inner.ended {
+            inner.step().1?;
+        }
+        if inner.lock.swap(true, Ordering::SeqCst) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(Held(Arc::clone(&inner.lock))))
     }
 }
