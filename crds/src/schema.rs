@@ -6,11 +6,15 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use crate::{NodeGroup, Scenario};
+use crate::{DeviceInventory, NodeGroup, Scenario};
 
 /// The kinds, with the schema and the plural of each.
 pub fn kinds() -> Vec<(&'static str, &'static str, Value)> {
-    vec![("NodeGroup", "nodegroups", of::<NodeGroup>()), ("Scenario", "scenarios", of::<Scenario>())]
+    vec![
+        ("DeviceInventory", "deviceinventories", of::<DeviceInventory>()),
+        ("NodeGroup", "nodegroups", of::<NodeGroup>()),
+        ("Scenario", "scenarios", of::<Scenario>()),
+    ]
 }
 
 /// The JSON Schema of a type, without references.

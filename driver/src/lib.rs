@@ -13,5 +13,6 @@
 pub mod cdi;
 mod checksum;
 pub mod claims;
+pub mod devices;
 pub mod files;
 pub mod kubelet;

@@ -1,0 +1,271 @@
+//! Devices on paper: an inventory in a file.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use drayage_crds::{API_VERSION, DeviceInventory, InventoryDevice};
+use serde_json::{Map, Value};
+
+use super::{Condition, DeviceSource, Observation, Pool, PoolDevice, SourceError, missing};
+use crate::{
+    cdi::{ContainerEdits, DeviceNode},
+    claims::{AllocatedDevice, Devices, HeldDevice},
+    kubelet::{ClaimReference, Failure},
+};
+
+/// Most devices of one line of an inventory, against a number that was mistyped.
+const MOST_DEVICES: u32 = 100_000;
+
+/// The devices of an inventory. The file is read again whenever somebody asks for the pools.
+#[derive(Debug)]
+pub struct FakeDevices {
+    path: PathBuf,
+    node: String,
+    current: Mutex<Contents>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Contents {
+    pools: Vec<Pool>,
+    edits: BTreeMap<(String, String), ContainerEdits>,
+}
+
+impl FakeDevices {
+    /// The devices that the inventory in a YAML or JSON file has for `node`.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or is no inventory.
+    pub fn open(path: &Path, node: &str) -> Result<Self, SourceError> {
+        let source = Self { path: path.to_owned(), node: node.to_owned(), current: Mutex::default() };
+        source.pools()?;
+        Ok(source)
+    }
+
+    fn current(&self) -> MutexGuard<'_, Contents> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an inventory has for a node.
+fn contents(text: &str, node: &str) -> Result<Contents, String> {
+    let inventory: DeviceInventory = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    if inventory.api_version != API_VERSION || inventory.kind != "DeviceInventory" {
+        return Err(format!(
+            "this is `{}` of `{}`, expected `DeviceInventory` of `{API_VERSION}`",
+            inventory.kind, inventory.api_version
+        ));
+    }
+    let mut contents = Contents::default();
+    let patterns = &inventory.spec.nodes;
+    if !patterns.is_empty() && !patterns.iter().any(|pattern| matches(pattern, node)) {
+        return Ok(contents);
+    }
+    for pool in &inventory.spec.pools {
+        let name = pool.name.replace("{node}", node);
+        if contents.pools.iter().any(|other| other.name == name) {
+            return Err(format!("pool `{name}` is there twice"));
+        }
+        let fill = |value: &Value| filled(value, node, None);
+        let mut made = Pool {
+            name,
+            devices: Vec::new(),
+            shared_counters: pool.shared_counters.iter().map(fill).collect(),
+        };
+        for device in &pool.devices {
+            add(&mut contents.edits, &mut made, device, node)?;
+        }
+        contents.pools.push(made);
+    }
+    Ok(contents)
+}
+
+fn add(
+    edits: &mut BTreeMap<(String, String), ContainerEdits>,
+    pool: &mut Pool,
+    device: &InventoryDevice,
+    node: &str,
+) -> Result<(), String> {
+    let count = device.count.unwrap_or(1);
+    if count > MOST_DEVICES {
+        return Err(format!("device `{}` has a count of {count}, more than {MOST_DEVICES}", device.name));
+    }
+    for index in 0..count {
+        let index = device.count.map(|_| index);
+        let name = text(&device.name, node, index);
+        let container = &device.container;
+        let made = ContainerEdits {
+            env: container
+                .env
+                .iter()
+                .map(|(key, value)| format!("{key}={}", text(value, node, index)))
+                .collect(),
+            device_nodes: container
+                .device_nodes
+                .iter()
+                .map(|device| DeviceNode {
+                    path: text(&device.path, node, index),
+                    host_path: Some(text(&device.host_path, node, index)),
+                    permissions: device.permissions.clone(),
+                })
+                .collect(),
+            ..ContainerEdits::default()
+        };
+        if edits.insert((pool.name.clone(), name.clone()), made).is_some() {
+            return Err(format!("device `{name}` of pool `{}` is there twice", pool.name));
+        }
+        let fields: Map<String, Value> =
+            device.device.iter().map(|(key, value)| (key.clone(), filled(value, node, index))).collect();
+        if fields.contains_key("name") {
+            return Err(format!("device `{name}`: the name does not belong into `device`"));
+        }
+        pool.devices.push(PoolDevice { name, fields });
+    }
+    Ok(())
+}
+
+fn text(text: &str, node: &str, index: Option<u32>) -> String {
+    let named = text.replace("{node}", node);
+    index.map_or_else(|| named.clone(), |index| named.replace("{index}", &index.to_string()))
+}
+
+fn filled(value: &Value, node: &str, index: Option<u32>) -> Value {
+    match value {
+        Value::String(string) => Value::String(text(string, node, index)),
+        Value::Array(values) => values.iter().map(|value| filled(value, node, index)).collect(),
+        Value::Object(fields) => {
+            let fill = |(key, value): (&String, &Value)| (key.clone(), filled(value, node, index));
+            Value::Object(fields.iter().map(fill).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// Whether `text` is like `pattern`, where `*` stands for any characters.
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(text) = text.strip_prefix(start) else { return false };
+    (0..=text.len()).filter(|place| text.is_char_boundary(*place)).any(|place| matches(rest, &text[place..]))
+}
+
+impl Devices for FakeDevices {
+    fn edits(&self, _: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure> {
+        let key = (device.pool.clone(), device.device.clone());
+        self.current().edits.get(&key).cloned().ok_or_else(|| missing(&device.pool, &device.device))
+    }
+
+    fn start(&self, _: &ClaimReference, _: &[HeldDevice]) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn stop(&self, _: &ClaimReference, _: &[HeldDevice]) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl DeviceSource for FakeDevices {
+    fn pools(&self) -> Result<Vec<Pool>, SourceError> {
+        let read = fs::read_to_string(&self.path);
+        let text = read.map_err(|error| SourceError::Io { path: self.path.clone(), error })?;
+        let contents = contents(&text, &self.node)
+            .map_err(|message| SourceError::Content { path: self.path.clone(), message })?;
+        let pools = contents.pools.clone();
+        *self.current() = contents;
+        Ok(pools)
+    }
+
+    fn observe(&self) -> Result<Vec<Observation>, SourceError> {
+        let current = self.current();
+        let of_pool = |pool: &Pool| {
+            let pool_name = pool.name.clone();
+            let names = pool.devices.iter().map(|device| device.name.clone()).collect::<Vec<_>>();
+            names.into_iter().map(move |device| Observation {
+                pool: pool_name.clone(),
+                device,
+                condition: Condition::Works,
+            })
+        };
+        Ok(current.pools.iter().flat_map(of_pool).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const INVENTORY: &str = "
+apiVersion: drayage.dev/v1alpha1
+kind: DeviceInventory
+metadata: {name: fake}
+spec:
+  nodes: [gpu-*]
+  pools:
+  - name: '{node}-gpus'
+    sharedCounters:
+    - name: gpu-0-counters
+      counters: {memory: {value: 40Gi}}
+    devices:
+    - name: gpu-{index}
+      count: 2
+      device:
+        attributes: {uuid: {string: 'GPU-{node}-{index}'}, novel: {strings: [a]}}
+        capacity: {memory: {value: 40Gi}}
+        fieldOfTheFuture: {x: 1}
+      container:
+        env: {GPU: '{index}'}
+        deviceNodes: [{path: '/dev/gpu{index}'}]
+    - name: silent
+";
+
+    #[test]
+    fn an_inventory_is_devices_with_their_edits() {
+        let contents = contents(INVENTORY, "gpu-7").expect("an inventory");
+        let [pool] = &contents.pools[..] else { panic!("one pool") };
+        assert_eq!(pool.name, "gpu-7-gpus");
+        let names: Vec<&str> = pool.devices.iter().map(|device| device.name.as_str()).collect();
+        assert_eq!(names, ["gpu-0", "gpu-1", "silent"]);
+        assert_eq!(pool.devices[1].fields["attributes"]["uuid"], json!({"string": "GPU-gpu-7-1"}));
+        assert_eq!(pool.devices[1].fields["fieldOfTheFuture"], json!({"x": 1}));
+        let edits = &contents.edits[&("gpu-7-gpus".to_owned(), "gpu-1".to_owned())];
+        assert_eq!(edits.env, ["GPU=1"]);
+        assert_eq!(edits.device_nodes[0].path, "/dev/gpu1");
+        assert_eq!(edits.device_nodes[0].host_path.as_deref(), Some("/dev/null"));
+        assert!(contents.edits[&("gpu-7-gpus".to_owned(), "silent".to_owned())].is_empty());
+        assert!(self::contents(INVENTORY, "cpu-1").expect("an inventory").pools.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (change, to, expected) in [
+            ("gpu-{index}", "gpu", "device `gpu` of pool `n-gpus` is there twice"),
+            ("count: 2", "count: 2000000", "count of 2000000"),
+            ("count: 2", "number: 2", "number"),
+            ("kind: DeviceInventory", "kind: Scenario", "expected `DeviceInventory`"),
+            ("fieldOfTheFuture", "name", "does not belong"),
+        ] {
+            let text = INVENTORY.replace(change, to).replace("  nodes: [gpu-*]\n", "");
+            let error = contents(&text, "n").expect_err(to);
+            assert!(error.contains(expected), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn stars_stand_for_any_characters() {
+        for (pattern, text, expected) in [
+            ("gpu-*", "gpu-", true),
+            ("*", "", true),
+            ("a*c*e", "abcde", true),
+            ("a*c*e", "abcdef", false),
+            ("*é", "aé", true),
+            ("gpu", "gpu-1", false),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Where devices come from: what a node offers, and what a container with one of them gets.
+//!
+//! - [`FakeDevices`]: an inventory in a file ([`drayage_crds::DeviceInventory`]), for nodes without hardware.
+//! - [`SysfsDevices`]: PCI functions as the kernel shows them.
+
+mod fake;
+mod pool;
+mod sysfs;
+
+pub use fake::FakeDevices;
+pub use pool::{Pool, PoolDevice};
+pub use sysfs::{SysfsDevices, SysfsFilter};
+
+use std::{io, path::PathBuf};
+
+use crate::claims::Devices;
+
+/// What a source sees of a device when it looks at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It works.
+    Works,
+    /// It does not work, for a reason that users may read. The text should not change while the reason does not.
+    Faulty(String),
+    /// It is not there any more, although it was published.
+    Vanished,
+}
+
+/// What a source sees of one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// Pool of the device.
+    pub pool: String,
+    /// Name of the device.
+    pub device: String,
+    /// What is seen.
+    pub condition: Condition,
+}
+
+/// Devices of a node. All functions may block.
+pub trait DeviceSource: Devices + 'static {
+    /// The pools as they are now, whole. A device that is broken is still in its pool.
+    ///
+    /// # Errors
+    ///
+    /// Nobody can tell at the moment; what was published before stays.
+    fn pools(&self) -> Result<Vec<Pool>, SourceError>;
+
+    /// Looks at every device that [`DeviceSource::pools`] gave last.
+    ///
+    /// # Errors
+    ///
+    /// Nobody can tell at the moment: all devices become unknown.
+    fn observe(&self) -> Result<Vec<Observation>, SourceError>;
+}
+
+/// A source that cannot tell what it has.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A file or folder cannot be read.
+    #[error("cannot read `{}`: {error}", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system says.
+        error: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("`{}`: {message}", .path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        message: String,
+    },
+}
+
+/// Refuses a device that is not there. It may come back, for instance after a driver of the kernel was loaded.
+fn missing(pool: &str, device: &str) -> crate::kubelet::Failure {
+    crate::kubelet::Failure::Transient(format!(
+        "device `{device}` of pool `{pool}` does not exist on this node"
+    ))
+}
