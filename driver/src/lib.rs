@@ -1,14 +1,13 @@
 //! Parts of a kubelet plugin for Dynamic Resource Allocation (DRA).
 //!
 //! - [`kubelet`]: the two sockets that the kubelet talks to, for kubelets 1.32 to 1.37.
+//! - [`node`]: puts the others together: from a call of the kubelet to a CDI device.
 //! - [`claims`]: what is prepared on this node, on disk, through crashes, reboots and damage.
+//! - [`devices`]: what the node has: inventories on paper, PCI functions, or a source of your own.
 //! - [`cdi`]: the files that tell the container runtime what a claim's containers get.
-//! - [`files`]: the operations on files that the other two need, so that tests can fail any of them.
+//! - [`files`]: the operations on files that claims and CDI need, so that tests can fail any of them.
 //!
-//! A plugin puts them together: it implements [`kubelet::NodePlugin`] with a [`claims::Claims`], whose functions block
-//! on disks and devices and therefore belong on a thread for blocking work.
-//!
-//! Absent as yet: publishing ResourceSlices, real and fake devices, Kubernetes' API, metrics, and a program.
+//! Absent as yet: publishing ResourceSlices, Kubernetes' API, metrics, and a program.
 
 pub mod cdi;
 mod checksum;
@@ -16,3 +15,4 @@ pub mod claims;
 pub mod devices;
 pub mod files;
 pub mod kubelet;
+pub mod node;

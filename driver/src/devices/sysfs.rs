@@ -118,8 +118,7 @@ impl Function {
         let is_root = |part: &&str| {
             part.strip_prefix("pci").is_some_and(|rest| rest.len() == 7 && rest.as_bytes()[4] == b':')
         };
-        let root = target.iter().filter_map(|part| part.to_str()).find(is_root).map(str::to_owned);
-        root
+        target.iter().filter_map(|part| part.to_str()).find(is_root).map(str::to_owned)
     }
 
     fn attributes(&self) -> Map<String, Value> {
