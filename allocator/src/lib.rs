@@ -23,7 +23,7 @@ mod held;
 mod inventory;
 mod node_selection;
 pub mod objects;
-mod persistent;
+pub mod persistent;
 mod problem;
 pub mod profile;
 mod remembered;

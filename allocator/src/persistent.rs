@@ -11,7 +11,7 @@ use rustc_hash::FxHasher;
 
 /// A hash map. The order of its entries never shows.
 #[derive(Clone, Debug)]
-pub(crate) struct Map<K, V> {
+pub struct Map<K, V> {
     /// Their number is a power of two, or none.
     buckets: Arc<[Bucket<K, V>]>,
     len: usize,
@@ -31,7 +31,8 @@ impl<K, V> Default for Map<K, V> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Map<K, V> {
-    pub(crate) fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
+    /// The value of a key.
+    pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
@@ -40,11 +41,18 @@ impl<K: Hash + Eq + Clone, V: Clone> Map<K, V> {
         bucket.iter().find(|entry| entry.0 == hash && entry.1.borrow() == key).map(|entry| &entry.2)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    pub(crate) fn get_mut<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    /// The value of a key, to be changed.
+    pub fn get_mut<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
     {
@@ -54,7 +62,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Map<K, V> {
         entries.find(|entry| entry.0 == hash && entry.1.borrow() == key).map(|entry| &mut entry.2)
     }
 
-    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+    /// Sets the value of a key; returns the one it had.
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         if self.len >= self.buckets.len() * FULL {
             self.grow();
         }
@@ -68,7 +77,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Map<K, V> {
         None
     }
 
-    pub(crate) fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<V>
+    /// Removes a key; returns its value.
+    pub fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
     {
@@ -110,7 +120,7 @@ fn hash_of<Q: Hash + ?Sized>(key: &Q) -> u64 {
 
 /// A list that only grows; its entries can be replaced.
 #[derive(Clone, Debug)]
-pub(crate) struct List<T> {
+pub struct List<T> {
     chunks: Arc<Vec<Arc<Vec<T>>>>,
     len: u32,
 }
@@ -124,17 +134,19 @@ impl<T> Default for List<T> {
 }
 
 impl<T: Clone> List<T> {
-    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+    /// The entry at an index.
+    pub fn get(&self, index: u32) -> Option<&T> {
         self.chunks.get((index / CHUNK) as usize)?.get((index % CHUNK) as usize)
     }
 
-    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+    /// The entry at an index, to be changed.
+    pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         let chunk = Arc::make_mut(&mut self.chunks).get_mut((index / CHUNK) as usize)?;
         Arc::make_mut(chunk).get_mut((index % CHUNK) as usize)
     }
 
     /// Adds an entry and returns its index.
-    pub(crate) fn push(&mut self, entry: T) -> u32 {
+    pub fn push(&mut self, entry: T) -> u32 {
         let index = self.len;
         let chunks = Arc::make_mut(&mut self.chunks);
         if index.is_multiple_of(CHUNK) {
@@ -148,7 +160,18 @@ impl<T: Clone> List<T> {
         index
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+    /// How many entries there are.
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The entries in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().flat_map(|chunk| chunk.iter())
     }
 }

@@ -10,7 +10,7 @@ use drayage_cluster::objects::{
 };
 
 use super::claims::EXTENDED_RESOURCE_ANNOTATION;
-use super::cycle::Simulation;
+use super::cluster_state::ClusterState;
 use super::options::{Observer, Options, SimulateError};
 use super::prepare::Prepared;
 use super::run::report_of;
@@ -24,15 +24,15 @@ pub fn simulate_and_apply(
     observer: &mut dyn Observer,
     cancel: &AtomicBool,
 ) -> Result<SimulationReport, SimulateError> {
-    let mut simulation = Simulation::new(&prepared.snapshot, options);
+    let mut simulation = ClusterState::new(prepared, options);
     let report = report_of(&mut simulation, prepared, options, observer, cancel)?;
     let held = simulation
         .claims
         .allocated()
         .filter_map(|(entry, consumers)| {
             let held = Held {
-                spec: entry.spec.clone(),
-                allocation: entry.allocation.clone()?,
+                spec: entry.spec.as_ref().clone(),
+                allocation: entry.allocation.as_deref().cloned()?,
                 consumers: consumers.iter().cloned().collect(),
             };
             Some((entry.spec.full_name(), held))

@@ -1,11 +1,13 @@
 //! The claims of the cluster and what becomes of them: who uses them, and what they hold.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use drayage_allocator::explanation::Holder;
 use drayage_allocator::objects::{AllocationResult, DeviceConstraint, DeviceRequest, ResourceClaim};
+use drayage_allocator::persistent::{List, Map};
 use drayage_cluster::objects::{Claim, Pod};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use super::interner::Interner;
 
@@ -17,7 +19,7 @@ pub(crate) const EXTENDED_RESOURCE_ANNOTATION: &str = "resource.kubernetes.io/ex
 
 /// A claim by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct ClaimId(usize);
+pub struct ClaimId(u32);
 
 /// What the allocator looks at of a claim besides its name: claims that agree in it have devices on the same
 /// nodes.
@@ -25,23 +27,27 @@ pub(crate) struct ClaimId(usize);
 struct Demand {
     requests: Vec<DeviceRequest>,
     constraints: Vec<DeviceConstraint>,
+    /// Whether it keeps failing once it fails, as long as devices are only taken.
+    lasting: bool,
 }
 
 /// One claim.
 #[derive(Clone, Debug)]
 pub(crate) struct ClaimEntry {
-    pub(crate) spec: ResourceClaim,
+    pub(crate) spec: Arc<ResourceClaim>,
     /// Number of what it demands: equal for claims that demand the same.
     pub(crate) demand: usize,
     /// What it holds.
-    pub(crate) allocation: Option<AllocationResult>,
+    pub(crate) allocation: Option<Arc<AllocationResult>>,
     /// Whether it was made for one pod.
     pub(crate) generated: bool,
-    /// Its UID of the controlling pod, for a generated claim.
-    owner: Option<String>,
+    /// UID of the controlling pod, for a generated claim.
+    owner: Option<Arc<str>>,
     being_deleted: bool,
     /// UIDs of `status.reservedFor`.
-    consumers: BTreeSet<String>,
+    pub(crate) consumers: Arc<BTreeSet<String>>,
+    /// Whether it is gone.
+    removed: bool,
 }
 
 impl ClaimEntry {
@@ -51,14 +57,12 @@ impl ClaimEntry {
     }
 }
 
-/// All claims.
-#[derive(Debug, Default)]
+/// All claims. Copies share what does not change.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ClaimBook {
-    entries: Vec<ClaimEntry>,
-    by_name: FxHashMap<String, ClaimId>,
+    entries: List<ClaimEntry>,
+    by_name: Map<Arc<str>, ClaimId>,
     demands: Interner<Demand>,
-    /// Whether a demand keeps failing once it fails, as long as devices are only taken; by number of the demand.
-    lasting: Vec<bool>,
 }
 
 /// A pod's claim and the entry of `spec.resourceClaims` that names it.
@@ -109,34 +113,60 @@ impl ClaimBook {
                 ));
                 allocation = None;
             }
-            let mut spec = claim.spec.clone();
-            spec.namespace.clone_from(&claim.metadata.namespace);
-            spec.name.clone_from(&claim.metadata.name);
-            let id = book.push(spec, owner.is_some());
+            let id = book.add(claim);
             if let Some(entry) = book.entries.get_mut(id.0) {
-                entry.allocation = allocation;
-                entry.owner = owner.map(|owner| owner.uid.clone());
-                entry.being_deleted = claim.metadata.deletion_timestamp.is_some();
-                entry.consumers = consumers;
+                entry.allocation = allocation.map(Arc::new);
+                entry.consumers = Arc::new(consumers);
             }
         }
         (book, remarks)
     }
 
+    /// Adds a claim with its owner, but without what it holds and who uses it.
+    pub(crate) fn add(&mut self, claim: &Claim) -> ClaimId {
+        let owner = claim.metadata.controller().filter(|owner| owner.kind == "Pod");
+        let mut spec = claim.spec.clone();
+        spec.namespace.clone_from(&claim.metadata.namespace);
+        spec.name.clone_from(&claim.metadata.name);
+        let id = self.push(spec, owner.is_some());
+        if let Some(entry) = self.entries.get_mut(id.0) {
+            entry.owner = owner.map(|owner| Arc::from(owner.uid.as_str()));
+            entry.being_deleted = claim.metadata.deletion_timestamp.is_some();
+        }
+        id
+    }
+
     fn push(&mut self, spec: ResourceClaim, generated: bool) -> ClaimId {
-        let id = ClaimId(self.entries.len());
         let demand = self.demand(&spec);
-        self.by_name.insert(spec.full_name(), id);
-        self.entries.push(ClaimEntry {
-            spec,
+        let name = Arc::from(spec.full_name());
+        let id = ClaimId(self.entries.push(ClaimEntry {
+            spec: Arc::new(spec),
             demand,
             allocation: None,
             generated,
             owner: None,
             being_deleted: false,
-            consumers: BTreeSet::new(),
-        });
+            consumers: Arc::default(),
+            removed: false,
+        }));
+        self.by_name.insert(name, id);
         id
+    }
+
+    /// Removes a claim; returns what it held.
+    pub(crate) fn remove(&mut self, id: ClaimId) -> Option<Arc<AllocationResult>> {
+        let entry = self.entries.get_mut(id.0)?;
+        if entry.removed {
+            return None;
+        }
+        entry.removed = true;
+        entry.consumers = Arc::default();
+        let held = entry.allocation.take();
+        let name = entry.spec.full_name();
+        if self.find(&name) == Some(id) {
+            self.by_name.remove(name.as_str());
+        }
+        held
     }
 
     /// Adds a claim that the scheduler makes for the extended resources of a pod.
@@ -146,18 +176,16 @@ impl ClaimBook {
 
     /// The number of what a claim demands.
     pub(crate) fn demand(&mut self, spec: &ResourceClaim) -> usize {
-        let number = self
-            .demands
-            .intern(Demand { requests: spec.requests.clone(), constraints: spec.constraints.clone() });
-        if number == self.lasting.len() {
-            self.lasting.push(fails_for_good(spec));
-        }
-        number
+        self.demands.intern(Demand {
+            requests: spec.requests.clone(),
+            constraints: spec.constraints.clone(),
+            lasting: fails_for_good(spec),
+        })
     }
 
     /// Whether a demand that found no devices finds none either when more are taken, whatever the release.
     pub(crate) fn fails_for_good(&self, demand: usize) -> bool {
-        self.lasting.get(demand).copied().unwrap_or(false)
+        self.demands.get(demand).is_some_and(|demand| demand.lasting)
     }
 
     /// A claim by number.
@@ -165,10 +193,16 @@ impl ClaimBook {
         self.entries.get(id.0)
     }
 
+    /// All claims that exist, by number.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ClaimId, &ClaimEntry)> {
+        let numbered = (0..).zip(self.entries.iter());
+        numbered.filter(|(_, entry)| !entry.removed).map(|(number, entry)| (ClaimId(number), entry))
+    }
+
     /// All claims that hold devices, with the UIDs of their consumers.
     pub(crate) fn allocated(&self) -> impl Iterator<Item = (&ClaimEntry, &BTreeSet<String>)> {
         let holding = self.entries.iter().filter(|entry| entry.allocation.is_some());
-        holding.map(|entry| (entry, &entry.consumers))
+        holding.map(|entry| (entry, entry.consumers.as_ref()))
     }
 
     /// A claim by `namespace/name`.
@@ -178,36 +212,49 @@ impl ClaimBook {
 
     /// All allocations.
     pub(crate) fn allocations(&self) -> impl Iterator<Item = &AllocationResult> {
-        self.entries.iter().filter_map(|entry| entry.allocation.as_ref())
+        self.entries.iter().filter_map(|entry| entry.allocation.as_deref())
     }
 
     /// All claims that hold devices, by name.
     pub(crate) fn holders(&self) -> Vec<Holder<'_>> {
-        let holding = self.entries.iter().filter_map(|entry| Some((entry, entry.allocation.as_ref()?)));
+        let holding = self.entries.iter().filter_map(|entry| Some((entry, entry.allocation.as_deref()?)));
         holding.map(|(entry, result)| Holder { claim: entry.spec.full_name(), result }).collect()
     }
 
     /// Sets what a claim holds.
     pub(crate) fn allocate(&mut self, id: ClaimId, result: AllocationResult) {
         if let Some(entry) = self.entries.get_mut(id.0) {
-            entry.allocation = Some(result);
+            entry.allocation = Some(Arc::new(result));
         }
     }
 
     /// Adds a pod to the consumers.
     pub(crate) fn reserve(&mut self, id: ClaimId, uid: &str) {
-        if let Some(entry) = self.entries.get_mut(id.0) {
-            entry.consumers.insert(uid.to_owned());
+        if let Some(entry) = self.entries.get_mut(id.0)
+            && !entry.consumers.contains(uid)
+        {
+            Arc::make_mut(&mut entry.consumers).insert(uid.to_owned());
         }
     }
 
+    /// Removes a pod from the consumers. Where none is left the claim loses what it holds, as the claim controller
+    /// does; that is returned.
+    pub(crate) fn unreserve(&mut self, id: ClaimId, uid: &str) -> Option<Arc<AllocationResult>> {
+        let entry = self.entries.get_mut(id.0)?;
+        if !entry.consumers.contains(uid) {
+            return None;
+        }
+        Arc::make_mut(&mut entry.consumers).remove(uid);
+        if entry.consumers.is_empty() { entry.allocation.take() } else { None }
+    }
+
     /// Takes the allocation of a claim that no pod uses, or only this one; `None` if others do.
-    pub(crate) fn deallocate_unused(&mut self, id: ClaimId, uid: &str) -> Option<AllocationResult> {
+    pub(crate) fn deallocate_unused(&mut self, id: ClaimId, uid: &str) -> Option<Arc<AllocationResult>> {
         let entry = self.entries.get_mut(id.0)?;
         if entry.consumers.iter().any(|consumer| consumer != uid) {
             return None;
         }
-        entry.consumers.clear();
+        entry.consumers = Arc::default();
         entry.allocation.take()
     }
 

@@ -1,13 +1,12 @@
 //! Devices on one node after the other: the allocator, what is held, and remembered verdicts.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use drayage_allocator::explanation::{self, Asked, Effort, Explanation, Holder};
 use drayage_allocator::objects::{AllocationResult, DeviceClass, Node, ResourceClaim, ResourceSlice};
+use drayage_allocator::persistent::{List, Map};
 use drayage_allocator::{AllocatedState, Allocator, Answer, Features, Inventory, Outcome, Profile, diagnose};
 use drayage_cel::Release;
-use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::explain::{self, NodeFailure};
 use super::workers::Workers;
@@ -30,34 +29,34 @@ pub(crate) enum Verdict {
 
 /// Demands that are to be met together, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ShapeId(usize);
+pub(crate) struct ShapeId(u32);
 
-/// The allocator with what is held, and the verdicts so far.
+/// The allocator with what is held, and the verdicts so far. Copies share what does not change.
 ///
-/// Over a simulation devices are only taken. So a failure stands for good where the demands allow that
-/// conclusion; other verdicts stand until something changes that the node can see.
-#[derive(Debug)]
+/// While devices are only taken, a failure stands for good where the demands allow that conclusion; other verdicts
+/// stand until something changes that the node can see.
+#[derive(Clone, Debug)]
 pub(crate) struct Devices {
     allocator: Allocator,
     state: AllocatedState,
     budget: u64,
-    /// How many shares are held; new ones are numbered from there.
+    /// How many shares were held so far; new ones are numbered from there.
     shares: u64,
-    taken_shares: FxHashSet<String>,
+    taken_shares: Map<String, ()>,
     /// Nodes that see the pools of a name; `None` for pools that more than one node may see.
-    reach: FxHashMap<String, Option<String>>,
-    node_numbers: FxHashMap<String, usize>,
-    node_changes: Vec<u32>,
-    common_changes: u32,
+    reach: Map<String, Option<Arc<str>>>,
+    node_numbers: Map<Arc<str>, usize>,
+    node_changes: List<Changes>,
+    common_changes: Changes,
     /// Whether failures may stand for good at all in this cluster and with these features.
     lasting: bool,
-    shapes: FxHashMap<Box<[usize]>, ShapeId>,
-    /// By shape, then by node.
-    remembered: Vec<Box<[Cell]>>,
+    shapes: Map<Box<[usize]>, ShapeId>,
+    /// By shape, then by node; shorter where the last nodes were not looked at.
+    remembered: List<List<Cell>>,
     /// Failures found, by shape and node.
-    explained: FxHashMap<(ShapeId, usize), Explained>,
+    explained: Map<(ShapeId, usize), Explained>,
     /// The pod whose full explanation stands for a shape and node, and the count of changes it is true for.
-    explained_in_full: FxHashMap<(ShapeId, usize), (u32, String)>,
+    explained_in_full: Map<(ShapeId, usize), (u32, Arc<str>)>,
     /// `None` for a single thread.
     workers: Option<Workers>,
     /// Ask anew each time, to compare.
@@ -77,7 +76,22 @@ pub(crate) struct Question<'a> {
 }
 
 /// Failures, and the count of changes they are true for.
-type Explained = (u32, Rc<[NodeFailure]>);
+type Explained = (u32, Arc<[NodeFailure]>);
+
+/// How often something changed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Changes {
+    all: u32,
+    /// Changes after which what failed before need not fail: devices are given back, slices come or go.
+    relief: u32,
+}
+
+impl Changes {
+    fn note(&mut self, relief: bool) {
+        self.all = self.all.wrapping_add(1);
+        self.relief = self.relief.wrapping_add(u32::from(relief));
+    }
+}
 
 /// What is remembered of a shape on a node.
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,8 +102,8 @@ enum Cell {
     Fits(u32),
     /// As before.
     Unsatisfiable(u32, bool),
-    /// True for good.
-    Hopeless(bool),
+    /// True until this count of changes that may help changes.
+    Hopeless(u32, bool),
 }
 
 /// Remembered verdicts are dropped beyond this many.
@@ -100,7 +114,6 @@ impl Devices {
     pub(crate) fn new(
         mut slices: Vec<ResourceSlice>,
         classes: impl IntoIterator<Item = DeviceClass>,
-        nodes: &[&str],
         profile: Profile,
         features: Features,
         budget: u64,
@@ -108,17 +121,9 @@ impl Devices {
     ) -> Self {
         // The order of the input must not matter.
         slices.sort_by(|left, right| left.name.cmp(&right.name));
-        let mut reach: FxHashMap<String, Option<String>> = FxHashMap::default();
+        let mut reach = Map::default();
         for slice in &slices {
-            let local = slice.node_name.as_ref().filter(|name| !name.is_empty());
-            reach
-                .entry(slice.pool.name.clone())
-                .and_modify(|seen| {
-                    if seen.as_ref() != local {
-                        *seen = None;
-                    }
-                })
-                .or_insert_with(|| local.cloned());
+            note_reach(&mut reach, slice);
         }
         // Books of counters may be shared by pools of one name in some releases, and the first to need them
         // fills them: then nothing is certain to stay.
@@ -128,16 +133,16 @@ impl Devices {
             state: AllocatedState::new(),
             budget,
             shares: 0,
-            taken_shares: FxHashSet::default(),
+            taken_shares: Map::default(),
             reach,
-            node_numbers: nodes.iter().enumerate().map(|(at, name)| ((*name).to_owned(), at)).collect(),
-            node_changes: vec![0; nodes.len()],
-            common_changes: 0,
+            node_numbers: Map::default(),
+            node_changes: List::default(),
+            common_changes: Changes::default(),
             lasting: !counters && !features.list_type_attributes,
-            shapes: FxHashMap::default(),
-            remembered: Vec::new(),
-            explained: FxHashMap::default(),
-            explained_in_full: FxHashMap::default(),
+            shapes: Map::default(),
+            remembered: List::default(),
+            explained: Map::default(),
+            explained_in_full: Map::default(),
             workers: Workers::new(threads),
             #[cfg(test)]
             forgetful: false,
@@ -167,19 +172,60 @@ impl Devices {
         self.allocator.class(name).is_some()
     }
 
+    /// Takes note of a node and its number, which is one more than that of the node before.
+    pub(crate) fn add_node(&mut self, name: &str) {
+        let at = self.node_changes.push(Changes::default());
+        self.node_numbers.insert(Arc::from(name), at as usize);
+    }
+
+    /// Adds a slice, or puts it in the place of the one of its name.
+    pub(crate) fn publish(&mut self, slice: ResourceSlice) {
+        if !slice.shared_counters.is_empty() {
+            self.lasting = false;
+        }
+        let touched = note_reach(&mut self.reach, &slice);
+        let before = self.slices().find(|other| other.name == slice.name);
+        let before = before.map(|before| self.reach.get(&before.pool.name).cloned().flatten());
+        self.allocator.publish(slice);
+        self.note_slice(touched);
+        if let Some(touched) = before {
+            self.note_slice(touched);
+        }
+    }
+
+    /// Removes the slice of this name; false if there is none.
+    pub(crate) fn withdraw(&mut self, name: &str) -> bool {
+        let Some(slice) = self.slices().find(|slice| slice.name == name) else { return false };
+        let touched = self.reach.get(&slice.pool.name).cloned().flatten();
+        let found = self.allocator.withdraw(name);
+        self.note_slice(touched);
+        found
+    }
+
+    /// A slice that the pool's node sees, or all nodes, came or went.
+    fn note_slice(&mut self, node: Option<Arc<str>>) {
+        let at = node.and_then(|name| self.node_numbers.get(&name).copied());
+        self.note_change(at, true);
+        if let Some(workers) = &mut self.workers {
+            workers.forget();
+        }
+    }
+
     /// The number of some demands that are to be met together, in order.
     pub(crate) fn shape(&mut self, demands: &[usize]) -> ShapeId {
         if let Some(&shape) = self.shapes.get(demands) {
             return shape;
         }
-        let nodes = self.node_changes.len();
-        if self.shapes.len().saturating_mul(nodes) > MOST_CELLS {
+        if self.shapes.len().saturating_mul(self.node_changes.len() as usize) > MOST_CELLS {
             // Numbers given before stay valid; only nothing is remembered under them any more.
-            self.shapes.clear();
-            self.remembered.iter_mut().for_each(|cells| *cells = Box::default());
+            self.shapes = Map::default();
+            let mut forgotten = List::default();
+            for _ in 0..self.remembered.len() {
+                forgotten.push(List::default());
+            }
+            self.remembered = forgotten;
         }
-        let shape = ShapeId(self.remembered.len());
-        self.remembered.push(vec![Cell::Unknown; nodes].into_boxed_slice());
+        let shape = ShapeId(self.remembered.push(List::default()));
         self.shapes.insert(demands.into(), shape);
         shape
     }
@@ -191,13 +237,15 @@ impl Devices {
         if self.forgetful {
             return None;
         }
-        let changes = self.changes(at);
-        match *self.remembered.get(shape.0)?.get(at)? {
-            Cell::Fits(when) if when == changes => Some(Verdict::Fits(None)),
-            Cell::Unsatisfiable(when, invalid_pools) if when == changes => {
+        let cell = *self.remembered.get(shape.0)?.get(u32::try_from(at).ok()?)?;
+        match cell {
+            Cell::Fits(when) if when == self.changes(at) => Some(Verdict::Fits(None)),
+            Cell::Unsatisfiable(when, invalid_pools) if when == self.changes(at) => {
                 Some(Verdict::Unsatisfiable { invalid_pools })
             }
-            Cell::Hopeless(invalid_pools) => Some(Verdict::Unsatisfiable { invalid_pools }),
+            Cell::Hopeless(when, invalid_pools) if when == self.reliefs(at) => {
+                Some(Verdict::Unsatisfiable { invalid_pools })
+            }
             _ => None,
         }
     }
@@ -246,13 +294,17 @@ impl Devices {
         let cell = match verdict {
             Verdict::Fits(_) => Cell::Fits(changes),
             Verdict::Unsatisfiable { invalid_pools } if lasting && self.lasting => {
-                Cell::Hopeless(*invalid_pools)
+                Cell::Hopeless(self.reliefs(at), *invalid_pools)
             }
             Verdict::Unsatisfiable { invalid_pools } => Cell::Unsatisfiable(changes, *invalid_pools),
             // An error ends the pod's turn, so it is not met again and again.
             Verdict::Failed(_) | Verdict::Undecided => Cell::Unknown,
         };
-        if let Some(remembered) = self.remembered.get_mut(shape.0).and_then(|cells| cells.get_mut(at)) {
+        let (Some(cells), Ok(number)) = (self.remembered.get_mut(shape.0), u32::try_from(at)) else { return };
+        while cells.len() <= number {
+            cells.push(Cell::Unknown);
+        }
+        if let Some(remembered) = cells.get_mut(number) {
             *remembered = cell;
         }
     }
@@ -275,20 +327,20 @@ impl Devices {
         at: usize,
         node: &Node,
         claims: &[&ResourceClaim],
-    ) -> Rc<[NodeFailure]> {
+    ) -> Arc<[NodeFailure]> {
         let changes = self.changes(at);
         if let Some((when, known)) = self.explained.get(&(shape, at))
             && *when == changes
         {
-            return Rc::clone(known);
+            return Arc::clone(known);
         }
         let found = self.diagnose(node, claims);
-        self.explained.insert((shape, at), (changes, Rc::clone(&found)));
+        self.explained.insert((shape, at), (changes, Arc::clone(&found)));
         found
     }
 
     /// As [`failures`](Self::failures), without remembering.
-    pub(crate) fn diagnose(&mut self, node: &Node, claims: &[&ResourceClaim]) -> Rc<[NodeFailure]> {
+    pub(crate) fn diagnose(&mut self, node: &Node, claims: &[&ResourceClaim]) -> Arc<[NodeFailure]> {
         let claims = explain::anonymous(claims);
         let claims: Vec<&ResourceClaim> = claims.iter().collect();
         match diagnose(&mut self.allocator, &self.state, node, &claims, self.budget) {
@@ -297,7 +349,7 @@ impl Devices {
                 let of_pool = slices.filter(|slice| slice.pool_id() == unusable.pool);
                 of_pool.map(|slice| slice.devices.len()).sum()
             }),
-            None => Rc::from([]),
+            None => Arc::from([]),
         }
     }
 
@@ -305,9 +357,9 @@ impl Devices {
     pub(crate) fn explained_for(&mut self, shape: ShapeId, at: usize, pod: &str) -> Option<String> {
         let changes = self.changes(at);
         match self.explained_in_full.get(&(shape, at)) {
-            Some((when, other)) if *when == changes => Some(other.clone()),
+            Some((when, other)) if *when == changes => Some(other.to_string()),
             _ => {
-                self.explained_in_full.insert((shape, at), (changes, pod.to_owned()));
+                self.explained_in_full.insert((shape, at), (changes, Arc::from(pod)));
                 None
             }
         }
@@ -329,43 +381,74 @@ impl Devices {
     pub(crate) fn hold(&mut self, result: &AllocationResult) {
         for id in result.results.iter().filter_map(|device| device.share_id.clone()) {
             self.shares += 1;
-            self.taken_shares.insert(id);
+            self.taken_shares.insert(id, ());
         }
         self.state.insert(result, self.allocator.features());
-        self.note_change(result);
+        self.note_devices(result, false);
     }
 
-    /// Records that a claim holds its devices no more. Nothing remembered stands after that.
+    /// Records that a claim holds its devices no more.
     pub(crate) fn release(&mut self, result: &AllocationResult) {
         self.state.remove(result, self.allocator.features());
-        for cells in &mut self.remembered {
-            cells.fill(Cell::Unknown);
-        }
-        self.explained.clear();
-        self.explained_in_full.clear();
+        self.note_devices(result, true);
     }
 
-    fn note_change(&mut self, result: &AllocationResult) {
-        let mut nodes = FxHashSet::default();
+    fn note_devices(&mut self, result: &AllocationResult, relief: bool) {
+        // A claim's devices are of one node, mostly.
+        let mut noted: Vec<Option<usize>> = Vec::with_capacity(1);
         for device in &result.results {
             let local = self.reach.get(&device.pool).and_then(Option::as_ref);
-            match local.and_then(|name| self.node_numbers.get(name)) {
-                Some(&at) => {
-                    nodes.insert(at);
-                }
-                None => self.common_changes = self.common_changes.wrapping_add(1),
+            let at = local.and_then(|name| self.node_numbers.get(name).copied());
+            if !noted.contains(&at) {
+                noted.push(at);
             }
         }
-        for at in nodes {
-            if let Some(changes) = self.node_changes.get_mut(at) {
-                *changes = changes.wrapping_add(1);
-            }
+        for at in noted {
+            self.note_change(at, relief);
         }
+    }
+
+    /// Counts a change that a node can see, or every node.
+    fn note_change(&mut self, at: Option<usize>, relief: bool) {
+        let changes = at.and_then(|at| self.node_changes.get_mut(u32::try_from(at).ok()?));
+        changes.unwrap_or(&mut self.common_changes).note(relief);
     }
 
     /// Counts changes that a node can see. Both parts only grow, so that an equal sum means no change.
     fn changes(&self, at: usize) -> u32 {
-        self.common_changes.wrapping_add(self.node_changes.get(at).copied().unwrap_or(0))
+        self.common_changes.all.wrapping_add(self.of_node(at).all)
+    }
+
+    /// As [`changes`](Self::changes), of those after which a failure need not stand.
+    fn reliefs(&self, at: usize) -> u32 {
+        self.common_changes.relief.wrapping_add(self.of_node(at).relief)
+    }
+
+    fn of_node(&self, at: usize) -> Changes {
+        u32::try_from(at).ok().and_then(|at| self.node_changes.get(at).copied()).unwrap_or_default()
+    }
+
+    /// What is held.
+    pub(crate) fn held(&self) -> &AllocatedState {
+        &self.state
+    }
+}
+
+/// Takes note of which node sees the pools of a slice's name; returns what is known of them now.
+fn note_reach(reach: &mut Map<String, Option<Arc<str>>>, slice: &ResourceSlice) -> Option<Arc<str>> {
+    let local = slice.node_name.as_deref().filter(|name| !name.is_empty());
+    match reach.get(&slice.pool.name) {
+        Some(None) => None,
+        Some(Some(seen)) if Some(seen.as_ref()) == local => Some(seen.clone()),
+        Some(_) => {
+            reach.insert(slice.pool.name.clone(), None);
+            None
+        }
+        None => {
+            let local = local.map(Arc::from);
+            reach.insert(slice.pool.name.clone(), local.clone());
+            local
+        }
     }
 }
 
@@ -382,7 +465,7 @@ fn verdict_of(answer: Answer) -> Verdict {
 #[derive(Clone, Copy)]
 struct Shares<'a> {
     last: u64,
-    taken: &'a FxHashSet<String>,
+    taken: &'a Map<String, ()>,
 }
 
 impl Shares<'_> {
@@ -398,7 +481,7 @@ impl Shares<'_> {
         let mut next_share = || loop {
             number += 1;
             let id = share_id(number);
-            if !self.taken.contains(&id) {
+            if self.taken.get(&id).is_none() {
                 return id;
             }
         };

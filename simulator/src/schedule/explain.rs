@@ -1,7 +1,7 @@
 //! Why the allocator finds no devices: diagnoses of single nodes, merged over all nodes that fail alike.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use drayage_allocator::Diagnosis;
 use drayage_allocator::diagnosis::{Attempt, Needed, Refusal, UnusablePool, UnusablePoolState};
@@ -55,7 +55,7 @@ fn placeholder(index: usize) -> String {
 pub(crate) fn failures(
     diagnosis: &Diagnosis,
     devices_of: impl Fn(&UnusablePool) -> usize,
-) -> Rc<[NodeFailure]> {
+) -> Arc<[NodeFailure]> {
     let pools: Vec<(String, RefusalCount)> = diagnosis
         .pools
         .iter()

@@ -2,42 +2,46 @@
 
 use std::fmt::{self, Debug, Write};
 use std::hash::Hasher;
+use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHasher};
+use drayage_allocator::persistent::{List, Map};
+use rustc_hash::FxHasher;
 
-/// Values by number, each once.
+/// Values by number, each once. Copies share them.
 ///
 /// The objects' types cannot be hashed; their debug text can, and equality decides.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Interner<T> {
-    values: Vec<T>,
-    numbers: FxHashMap<u64, Vec<u32>>,
+    values: List<Arc<T>>,
+    numbers: Map<u64, Arc<[u32]>>,
 }
 
 impl<T> Default for Interner<T> {
     fn default() -> Self {
-        Self { values: Vec::new(), numbers: FxHashMap::default() }
+        Self { values: List::default(), numbers: Map::default() }
     }
 }
 
 impl<T: Debug + Eq> Interner<T> {
     /// The number of a value, new if no equal value has one.
     pub(crate) fn intern(&mut self, value: T) -> usize {
-        let same_hash = self.numbers.entry(hash(&value)).or_default();
-        if let Some(&found) =
-            same_hash.iter().find(|&&number| self.values.get(number as usize) == Some(&value))
-        {
+        let hash = hash(&value);
+        let same_hash = self.numbers.get(&hash);
+        let mut found = same_hash.into_iter().flat_map(|numbers| numbers.iter());
+        if let Some(&found) = found.find(|&&number| self.values.get(number).is_some_and(|at| **at == value)) {
             return found as usize;
         }
-        let number = self.values.len();
-        same_hash.push(u32::try_from(number).unwrap_or(u32::MAX));
-        self.values.push(value);
-        number
+        let others = same_hash.cloned();
+        let number = self.values.push(Arc::new(value));
+        let numbers: Arc<[u32]> =
+            others.iter().flat_map(|numbers| numbers.iter().copied()).chain([number]).collect();
+        self.numbers.insert(hash, numbers);
+        number as usize
     }
 
     /// The value of a number.
-    pub(crate) fn get(&self, number: usize) -> Option<&T> {
-        self.values.get(number)
+    pub(crate) fn get(&self, number: usize) -> Option<&Arc<T>> {
+        self.values.get(u32::try_from(number).ok()?)
     }
 }
 
@@ -66,7 +70,7 @@ mod tests {
         let mut interner = Interner::default();
         let numbers = ["a", "b", "a", "c", "b"].map(|text| interner.intern(text.to_owned()));
         assert_eq!(numbers, [0, 1, 0, 2, 1]);
-        assert_eq!(interner.get(2).map(String::as_str), Some("c"));
+        assert_eq!(interner.get(2).map(|text| text.as_str()), Some("c"));
         assert_eq!(interner.get(3), None);
     }
 }

@@ -5,16 +5,21 @@
 //! DynamicResources; the first node by name that none refuses gets the pod, since this version does not score.
 
 mod apply;
+mod attempt;
+mod changes;
 mod claims;
+mod cluster_state;
 mod cycle;
 mod devices;
 mod explain;
 mod extended;
 mod interner;
 mod node;
+mod nodes;
 mod options;
 mod placement;
 mod plan;
+mod pods;
 mod ports;
 mod prepare;
 mod problem;
@@ -28,11 +33,17 @@ mod taints;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod view;
 mod workers;
 
 pub use apply::simulate_and_apply;
+pub use attempt::{Attempt, AttemptClaim};
+pub use claims::ClaimId;
+pub use cluster_state::ClusterState;
 pub use options::{DEFAULT_STEP_BUDGET, Observer, Options, SimulateError};
+pub use pods::{PodId, PodPlace};
 pub use prepare::Prepared;
 pub use problem::run_problem;
 pub use run::simulate;
 pub use single::{ClaimSelection, allocate_on_node, explain_on_node};
+pub use view::{ClaimView, NodeUse, PoolUse};

@@ -1,27 +1,35 @@
 //! Nodes as the simulation keeps them.
 
+use std::sync::Arc;
+
 use drayage_cluster::objects::{ContainerPort, Node, Pod};
 
+use super::pods::PodId;
 use super::ports;
 use super::resources::{
     Amounts, ContainerRequests, NodeResources, ResourceList, ResourceNames, pod_requests,
 };
 
 /// A node and what its pods take.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct NodeState {
-    pub(crate) for_allocator: drayage_allocator::objects::Node,
+    pub(crate) node: Arc<Node>,
+    pub(crate) for_allocator: Arc<drayage_allocator::objects::Node>,
     pub(crate) resources: NodeResources,
+    /// The pods that are here, in the order they came.
+    pub(crate) pods: Vec<PodId>,
     ports: Vec<ContainerPort>,
 }
 
 impl NodeState {
-    pub(crate) fn new(node: &Node, names: &mut ResourceNames) -> Self {
+    pub(crate) fn new(node: Arc<Node>, names: &mut ResourceNames) -> Self {
         let allowed_pods = node.allocatable.get("pods").map_or(0, drayage_cel::Quantity::value);
         Self {
-            for_allocator: node.for_allocator(),
+            for_allocator: Arc::new(node.for_allocator()),
             resources: NodeResources::new(names.amounts(&node.allocatable), allowed_pods),
+            pods: Vec::new(),
             ports: Vec::new(),
+            node,
         }
     }
 
@@ -35,10 +43,22 @@ impl NodeState {
         !wanted.iter().any(|wanted| self.ports.iter().any(|taken| ports::conflict(wanted, taken)))
     }
 
-    /// Takes what a pod needs.
-    pub(crate) fn take(&mut self, needs: &PodNeeds) {
+    /// Takes in a pod and what it needs.
+    pub(crate) fn take(&mut self, pod: PodId, needs: &PodNeeds) {
         self.resources.take(&needs.amounts);
         self.ports.extend(needs.ports.iter().cloned());
+        self.pods.push(pod);
+    }
+
+    /// Gives back what [`take`](Self::take) took for the same pod.
+    pub(crate) fn release(&mut self, pod: PodId, needs: &PodNeeds) {
+        self.resources.release(&needs.amounts);
+        for port in &needs.ports {
+            if let Some(at) = self.ports.iter().position(|taken| taken == port) {
+                self.ports.remove(at);
+            }
+        }
+        self.pods.retain(|&other| other != pod);
     }
 }
 

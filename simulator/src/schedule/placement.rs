@@ -3,14 +3,15 @@
 //! Pods that agree in what these filters look at share one list of verdicts over all nodes.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use drayage_allocator::objects::NodeSelector;
-use drayage_cluster::objects::{Node, Pod, Taint, Toleration};
-use rustc_hash::FxHashMap;
+use drayage_allocator::persistent::{List, Map};
+use drayage_cluster::objects::{Pod, Taint, Toleration};
 
 use super::interner::Interner;
 use super::node::NodeState;
+use super::nodes::Nodes;
 use super::selector::{self, NamedNodes};
 use super::taints;
 
@@ -27,8 +28,8 @@ pub(crate) enum PlacementRefusal {
     Affinity,
 }
 
-/// Verdicts over all nodes, in their order.
-pub(crate) type PlacementVerdicts = Rc<[Option<PlacementRefusal>]>;
+/// Verdicts over all nodes, by number.
+pub(crate) type PlacementVerdicts = List<Option<PlacementRefusal>>;
 
 /// What the filters look at of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,13 +39,23 @@ struct Wish {
     required: Option<NodeSelector>,
 }
 
-/// Verdicts by pod, remembered by what the filters look at.
-#[derive(Debug)]
+/// Verdicts by pod, remembered by what the filters look at. Copies share them.
+#[derive(Clone, Debug)]
 pub(crate) struct Placements {
     comparison: bool,
     taints: Interner<Taint>,
     wishes: Interner<Wish>,
-    verdicts: FxHashMap<usize, PlacementVerdicts>,
+    verdicts: Map<usize, Remembered>,
+    remembered: usize,
+    /// Numbers of nodes that changed, one after the other.
+    touched: Arc<Vec<usize>>,
+}
+
+#[derive(Clone, Debug)]
+struct Remembered {
+    verdicts: PlacementVerdicts,
+    /// How many of the changes of nodes they take into account.
+    changes: usize,
 }
 
 /// Remembered verdicts are dropped beyond this many, so that a cluster of unlike pods needs no memory for each.
@@ -57,62 +68,97 @@ impl Placements {
             comparison,
             taints: Interner::default(),
             wishes: Interner::default(),
-            verdicts: FxHashMap::default(),
+            verdicts: Map::default(),
+            remembered: 0,
+            touched: Arc::default(),
         }
     }
 
+    /// Takes note that a node was added or changed.
+    pub(crate) fn node_changed(&mut self, at: usize) {
+        Arc::make_mut(&mut self.touched).push(at);
+    }
+
     /// The verdicts on a pod, or the reason why no node is looked at.
-    pub(crate) fn verdicts(
-        &mut self,
-        pod: &Pod,
-        nodes: &[&Node],
-        states: &[NodeState],
-    ) -> Result<PlacementVerdicts, &'static str> {
+    pub(crate) fn verdicts(&mut self, pod: &Pod, nodes: &Nodes) -> Result<PlacementVerdicts, &'static str> {
         let required = pod.spec.node_affinity.as_ref().and_then(|affinity| affinity.required.clone());
-        let wish = self.wishes.intern(Wish {
+        let number = self.wishes.intern(Wish {
             tolerations: pod.spec.tolerations.clone(),
             node_selector: pod.spec.node_selector.clone(),
             required,
         });
-        if let Some(verdicts) = self.verdicts.get(&wish) {
-            return Ok(Rc::clone(verdicts));
+        let changes = self.touched.len();
+        let known = self.verdicts.get(&number).cloned();
+        if let Some(known) = &known
+            && known.changes == changes
+        {
+            return Ok(known.verdicts.clone());
         }
-        let Some(found) = self.wishes.get(wish) else { return Ok(Rc::from([])) };
-        let named = selector::named_nodes(found.required.as_ref());
+        let Some(wish) = self.wishes.get(number).cloned() else { return Ok(List::default()) };
+        let named = selector::named_nodes(wish.required.as_ref());
         if named == NamedNodes::Contradiction {
             return Err("pod affinity terms conflict");
         }
-        let tolerates_unschedulable = taints::tolerates_unschedulable(&found.tolerations, self.comparison);
-        let verdicts: PlacementVerdicts = nodes
-            .iter()
-            .zip(states)
-            .map(|(node, state)| {
-                if let NamedNodes::Only(names) = &named
-                    && !names.contains(node.metadata.name.as_str())
-                {
-                    return Some(PlacementRefusal::NotNamed);
+        let tolerates_unschedulable = taints::tolerates_unschedulable(&wish.tolerations, self.comparison);
+        let mut judge = |state: &NodeState| self.judge(&wish, &named, tolerates_unschedulable, state);
+        let verdicts = if let Some(known) = known {
+            let mut verdicts = known.verdicts;
+            let mut at = verdicts.len();
+            while let Some(state) = nodes.get(at as usize) {
+                at = verdicts.push(judge(state)) + 1;
+            }
+            let touched = Arc::clone(&self.touched);
+            for &at in touched.iter().skip(known.changes) {
+                if let (Some(state), Ok(number)) = (nodes.get(at), u32::try_from(at)) {
+                    let verdict = self.judge(&wish, &named, tolerates_unschedulable, state);
+                    if let Some(place) = verdicts.get_mut(number) {
+                        *place = verdict;
+                    }
                 }
-                if node.unschedulable && !tolerates_unschedulable {
-                    return Some(PlacementRefusal::Unschedulable);
-                }
-                if let Some(taint) = taints::untolerated(&node.taints, &found.tolerations, self.comparison) {
-                    let number = self.taints.intern(taint.clone());
-                    return Some(PlacementRefusal::Taint(u32::try_from(number).unwrap_or(u32::MAX)));
-                }
-                let accepted =
-                    selector::accepts(&found.node_selector, found.required.as_ref(), &state.for_allocator);
-                (!accepted).then_some(PlacementRefusal::Affinity)
-            })
-            .collect();
-        if self.verdicts.len().saturating_mul(nodes.len()) > MOST_VERDICTS {
-            self.verdicts.clear();
-        }
-        self.verdicts.insert(wish, Rc::clone(&verdicts));
+            }
+            verdicts
+        } else {
+            let mut verdicts = List::default();
+            for state in nodes.all() {
+                verdicts.push(judge(state));
+            }
+            self.remembered += nodes.all_len();
+            if self.remembered > MOST_VERDICTS {
+                self.verdicts = Map::default();
+                self.remembered = nodes.all_len();
+            }
+            verdicts
+        };
+        self.verdicts.insert(number, Remembered { verdicts: verdicts.clone(), changes });
         Ok(verdicts)
+    }
+
+    fn judge(
+        &mut self,
+        wish: &Wish,
+        named: &NamedNodes<'_>,
+        tolerates_unschedulable: bool,
+        state: &NodeState,
+    ) -> Option<PlacementRefusal> {
+        let node = &state.node;
+        if let NamedNodes::Only(names) = named
+            && !names.contains(node.metadata.name.as_str())
+        {
+            return Some(PlacementRefusal::NotNamed);
+        }
+        if node.unschedulable && !tolerates_unschedulable {
+            return Some(PlacementRefusal::Unschedulable);
+        }
+        if let Some(taint) = taints::untolerated(&node.taints, &wish.tolerations, self.comparison) {
+            let number = self.taints.intern(taint.clone());
+            return Some(PlacementRefusal::Taint(u32::try_from(number).unwrap_or(u32::MAX)));
+        }
+        let accepted = selector::accepts(&wish.node_selector, wish.required.as_ref(), &state.for_allocator);
+        (!accepted).then_some(PlacementRefusal::Affinity)
     }
 
     /// A taint by its number.
     pub(crate) fn taint(&self, number: u32) -> Option<&Taint> {
-        self.taints.get(number as usize)
+        self.taints.get(number as usize).map(Arc::as_ref)
     }
 }

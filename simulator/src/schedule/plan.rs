@@ -10,6 +10,7 @@ use super::devices::{Devices, Question, ShapeId, Verdict};
 use super::explain::{ExplainedInFull, Merged, NODES_EXPLAINED};
 use super::extended::{self, ResourceClasses};
 use super::node::NodeState;
+use super::nodes::Nodes;
 use super::resources::{Amounts, ResourceId, ResourceNames, may_be_backed_by_devices};
 use super::selector;
 use super::tally::Refusal;
@@ -177,7 +178,7 @@ impl DevicePlan {
         let elsewhere =
             self.bound.iter().any(|(_, nodes)| !selector::accepts_strictly(nodes, &node.for_allocator))
                 || self.claims.iter().any(|claim| {
-                    let allocation = book.get(claim.claim).and_then(|entry| entry.allocation.as_ref());
+                    let allocation = book.get(claim.claim).and_then(|entry| entry.allocation.as_deref());
                     allocation.is_some_and(|found| !devices.operations_suit(found, &node.for_allocator))
                 });
         let mut found = None;
@@ -203,7 +204,7 @@ impl DevicePlan {
         &mut self,
         pod: &Pod,
         nodes: &[usize],
-        states: &[NodeState],
+        states: &Nodes,
         book: &mut ClaimBook,
         devices: &mut Devices,
         names: &ResourceNames,
@@ -260,7 +261,7 @@ impl DevicePlan {
         &mut self,
         pod: &Pod,
         nodes: &[usize],
-        states: &[NodeState],
+        states: &Nodes,
         book: &mut ClaimBook,
         devices: &mut Devices,
         names: &ResourceNames,
@@ -291,7 +292,7 @@ impl DevicePlan {
         &mut self,
         pod: &Pod,
         failures: &[DeviceFailure],
-        states: &[NodeState],
+        states: &Nodes,
         book: &mut ClaimBook,
         devices: &mut Devices,
         names: &ResourceNames,
@@ -299,7 +300,7 @@ impl DevicePlan {
         let mut explained = ExplainedInFull::default();
         let mut done: Vec<usize> = Vec::new();
         for failure in failures {
-            let Some(at) = states.iter().position(|state| state.name() == failure.nearest_node) else {
+            let Some(at) = states.find(&failure.nearest_node) else {
                 continue;
             };
             if done.contains(&at) || done.len() == NODES_EXPLAINED {
@@ -410,7 +411,7 @@ fn claims_to_allocate<'a>(
 ) -> Vec<&'a ResourceClaim> {
     to_allocate
         .iter()
-        .filter_map(|&id| book.get(id).map(|entry| &entry.spec))
+        .filter_map(|&id| book.get(id).map(|entry| entry.spec.as_ref()))
         .chain(variant.map(|variant| &variant.claim))
         .collect()
 }

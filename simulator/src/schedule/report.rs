@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drayage_allocator::objects::{AllocationResult, DeviceId};
-use drayage_cluster::objects::Pod;
 use drayage_cluster::write::allocation_result_json;
 use rustc_hash::FxHashMap;
 
+use super::attempt::Attempt;
 use super::claims::ClaimEntry;
-use super::cycle::{Attempt, Simulation};
+use super::cluster_state::ClusterState;
+use super::pods::{PodId, PodPlace};
 use crate::report::{ClaimReport, DeviceReport, PodOutcome, PodReport, Summary};
 
 /// Report on a pod that ran before.
-pub(crate) fn running(simulation: &Simulation<'_>, pod: &Pod) -> PodReport {
+pub(crate) fn running(simulation: &ClusterState, id: PodId) -> Option<PodReport> {
+    let entry = simulation.pods.get(id)?;
+    let pod = entry.pod.as_ref();
     let mut notes = Vec::new();
     if pod.metadata.deletion_timestamp.is_some() {
         notes.push("terminating, but still holding its resources".to_owned());
@@ -30,17 +33,18 @@ pub(crate) fn running(simulation: &Simulation<'_>, pod: &Pod) -> PodReport {
         }
         Err(problem) => notes.push(problem),
     }
-    if let Some(status) = &pod.status.extended_resource_claim_status {
-        let name = format!("{}/{}", pod.metadata.namespace, status.resource_claim_name);
-        let entry = simulation.claims.find(&name).and_then(|id| simulation.claims.get(id));
-        claims.extend(entry.map(|entry| claim(entry, None, true)));
-    }
-    PodReport {
+    let node = match entry.place {
+        PodPlace::Node(at) => simulation.nodes.get(at).map(|state| state.name().to_owned()),
+        _ => pod.spec.node_name.clone(),
+    };
+    let extended = entry.extended.and_then(|id| simulation.claims.get(id));
+    claims.extend(extended.map(|entry| claim(entry, None, true)));
+    Some(PodReport {
         namespace: pod.metadata.namespace.clone(),
         name: pod.metadata.name.clone(),
         expanded_from: None,
         outcome: PodOutcome::AlreadyRunning,
-        node: pod.spec.node_name.clone(),
+        node,
         claims,
         message: None,
         reasons: Vec::new(),
@@ -48,11 +52,12 @@ pub(crate) fn running(simulation: &Simulation<'_>, pod: &Pod) -> PodReport {
         explained_like: None,
         error: None,
         notes,
-    }
+    })
 }
 
 /// Report on an attempt.
-pub(crate) fn attempted(simulation: &Simulation<'_>, pod: &Pod, attempt: Attempt) -> PodReport {
+pub(crate) fn attempted(simulation: &ClusterState, id: PodId, attempt: Attempt) -> Option<PodReport> {
+    let pod = simulation.pods.get(id)?.pod.as_ref();
     let claims = attempt
         .claims
         .into_iter()
@@ -62,12 +67,12 @@ pub(crate) fn attempted(simulation: &Simulation<'_>, pod: &Pod, attempt: Attempt
             Some(claim(entry, used.pod_claim, before))
         })
         .collect();
-    PodReport {
+    Some(PodReport {
         namespace: pod.metadata.namespace.clone(),
         name: pod.metadata.name.clone(),
         expanded_from: None,
         outcome: attempt.outcome,
-        node: attempt.node.and_then(|at| Some(simulation.states.get(at)?.name().to_owned())),
+        node: attempt.node.and_then(|at| Some(simulation.nodes.get(at)?.name().to_owned())),
         claims,
         message: attempt.message,
         reasons: attempt.reasons,
@@ -75,7 +80,7 @@ pub(crate) fn attempted(simulation: &Simulation<'_>, pod: &Pod, attempt: Attempt
         explained_like: attempt.explained.like,
         error: attempt.error,
         notes: attempt.notes,
-    }
+    })
 }
 
 fn claim(entry: &ClaimEntry, pod_claim: Option<String>, allocated_before: bool) -> ClaimReport {
@@ -86,7 +91,7 @@ fn claim(entry: &ClaimEntry, pod_claim: Option<String>, allocated_before: bool) 
         entry.generated,
         extended_resources,
         allocated_before,
-        entry.allocation.as_ref(),
+        entry.allocation.as_deref(),
     )
 }
 
@@ -130,11 +135,11 @@ fn devices(result: &AllocationResult) -> Vec<DeviceReport> {
 }
 
 /// Counts over all pods and devices.
-pub(crate) fn summary(simulation: &Simulation<'_>, pods: &[PodReport]) -> Summary {
+pub(crate) fn summary(simulation: &ClusterState, pods: &[PodReport]) -> Summary {
     let mut summary = Summary {
         pods: pods.len(),
         finished: simulation.finished(),
-        nodes: simulation.states.len(),
+        nodes: simulation.nodes.len(),
         ..Summary::default()
     };
     for pod in pods {
@@ -177,12 +182,12 @@ fn cause(pod: &PodReport) -> String {
     }
 }
 
-fn device_count(simulation: &Simulation<'_>) -> usize {
+fn device_count(simulation: &ClusterState) -> usize {
     newest_devices(simulation).collect::<BTreeSet<_>>().len()
 }
 
 /// The devices of every pool's newest generation.
-fn newest_devices<'a>(simulation: &'a Simulation<'_>) -> impl Iterator<Item = DeviceId> + 'a {
+fn newest_devices(simulation: &ClusterState) -> impl Iterator<Item = DeviceId> {
     let slices = || simulation.devices.slices();
     let mut newest: FxHashMap<_, i64> = FxHashMap::default();
     for slice in slices() {

@@ -116,6 +116,19 @@ impl Amounts {
     }
 }
 
+impl Amounts {
+    fn subtract(&mut self, other: &Self) {
+        self.milli_cpu = self.milli_cpu.saturating_sub(other.milli_cpu);
+        self.memory = self.memory.saturating_sub(other.memory);
+        self.ephemeral_storage = self.ephemeral_storage.saturating_sub(other.ephemeral_storage);
+        for &(id, amount) in &other.scalars {
+            if let Ok(at) = self.scalars.binary_search_by_key(&id, |&(id, _)| id) {
+                self.scalars[at].1 = self.scalars[at].1.saturating_sub(amount);
+            }
+        }
+    }
+}
+
 /// What a node offers and what its pods have taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NodeResources {
@@ -143,6 +156,22 @@ impl NodeResources {
     pub(crate) fn take(&mut self, needed: &Amounts) {
         self.pods += 1;
         self.requested.add(needed);
+    }
+
+    /// Gives back what a pod took.
+    pub(crate) fn release(&mut self, needed: &Amounts) {
+        self.pods = self.pods.saturating_sub(1);
+        self.requested.subtract(needed);
+    }
+
+    /// How many pods there are.
+    pub(crate) fn pods(&self) -> i64 {
+        self.pods
+    }
+
+    /// What the pods here have taken together.
+    pub(crate) fn requested(&self) -> &Amounts {
+        &self.requested
     }
 
     /// Whether the pod fits. `delegated` says of a scalar resource that the node does not offer itself whether

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
-use super::cycle::Simulation;
+use super::cluster_state::ClusterState;
 use super::options::{Observer, Options, SimulateError};
 use super::prepare::Prepared;
 use super::queue::QUEUE_RULE;
@@ -20,13 +20,13 @@ pub fn simulate(
     observer: &mut dyn Observer,
     cancel: &AtomicBool,
 ) -> Result<SimulationReport, SimulateError> {
-    let mut simulation = Simulation::new(&prepared.snapshot, options);
+    let mut simulation = ClusterState::new(prepared, options);
     report_of(&mut simulation, prepared, options, observer, cancel)
 }
 
 /// Runs a simulation and reports on it.
 pub(crate) fn report_of(
-    simulation: &mut Simulation<'_>,
+    simulation: &mut ClusterState,
     prepared: &Prepared,
     options: &Options,
     observer: &mut dyn Observer,
@@ -59,11 +59,7 @@ const APPROXIMATIONS: [&str; 8] = [
     "share IDs are counted up, where a scheduler draws random ones",
 ];
 
-pub(crate) fn assumptions(
-    prepared: &Prepared,
-    options: &Options,
-    simulation: &Simulation<'_>,
-) -> Assumptions {
+pub(crate) fn assumptions(prepared: &Prepared, options: &Options, simulation: &ClusterState) -> Assumptions {
     let gates = &options.gates;
     let owned = |values: &BTreeMap<&'static str, bool>| {
         values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()

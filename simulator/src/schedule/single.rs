@@ -8,7 +8,7 @@ use drayage_allocator::objects::ResourceClaim;
 use drayage_cluster::Snapshot;
 
 use super::claims::ClaimId;
-use super::cycle::Simulation;
+use super::cluster_state::ClusterState;
 use super::explain::Merged;
 use super::node::PodNeeds;
 use super::options::{Options, SimulateError};
@@ -45,12 +45,9 @@ pub fn allocate_on_node(
     options: &Options,
 ) -> Result<AllocateReport, SimulateError> {
     let snapshot = &prepared.snapshot;
-    let mut simulation = Simulation::new(snapshot, options);
-    let at = simulation
-        .states
-        .iter()
-        .position(|state| state.name() == node)
-        .ok_or_else(|| SimulateError::NodeMissing { name: node.to_owned() })?;
+    let mut simulation = ClusterState::new(prepared, options);
+    let at =
+        simulation.nodes.find(node).ok_or_else(|| SimulateError::NodeMissing { name: node.to_owned() })?;
     let mut report = AllocateReport {
         api_version: API_VERSION,
         kind: "AllocateReport",
@@ -81,9 +78,9 @@ pub fn explain_on_node(
     selection: &ClaimSelection,
     options: &Options,
 ) -> Result<Result<Explanation, ErrorReport>, SimulateError> {
-    let mut simulation = Simulation::new(&prepared.snapshot, options);
+    let mut simulation = ClusterState::new(prepared, options);
     let missing = || SimulateError::NodeMissing { name: node.to_owned() };
-    let at = simulation.states.iter().position(|state| state.name() == node).ok_or_else(missing)?;
+    let at = simulation.nodes.find(node).ok_or_else(missing)?;
     let chosen = match choose(&mut simulation, &prepared.snapshot, at, selection, options)? {
         Ok(chosen) => chosen,
         Err(message) => {
@@ -96,11 +93,11 @@ pub fn explain_on_node(
     let entries = claims.filter_map(|(_, id)| simulation.claims.get(*id));
     let claims: Vec<&ResourceClaim> = entries
         .filter(|entry| entry.allocation.is_none())
-        .map(|entry| &entry.spec)
+        .map(|entry| entry.spec.as_ref())
         .chain(&chosen.extended)
         .collect();
     let holders = simulation.claims.holders();
-    let state = simulation.states.get(at).ok_or_else(missing)?;
+    let state = simulation.nodes.get(at).ok_or_else(missing)?;
     Ok(Ok(simulation.devices.explain(&state.for_allocator, &claims, &holders)))
 }
 
@@ -112,7 +109,7 @@ struct Chosen {
 }
 
 fn choose(
-    simulation: &mut Simulation<'_>,
+    simulation: &mut ClusterState,
     snapshot: &Snapshot,
     at: usize,
     selection: &ClaimSelection,
@@ -151,8 +148,8 @@ fn choose(
     Ok(Ok(Chosen { claims, extended: None }))
 }
 
-fn allocate(simulation: &mut Simulation<'_>, at: usize, chosen: &Chosen, report: &mut AllocateReport) {
-    let Some(state) = simulation.states.get(at) else { return };
+fn allocate(simulation: &mut ClusterState, at: usize, chosen: &Chosen, report: &mut AllocateReport) {
+    let Some(state) = simulation.nodes.get(at) else { return };
     let mut seen = BTreeSet::new();
     let entries: Vec<_> = chosen
         .claims
@@ -164,7 +161,7 @@ fn allocate(simulation: &mut Simulation<'_>, at: usize, chosen: &Chosen, report:
     let claims: Vec<&ResourceClaim> = entries
         .iter()
         .filter(|(_, entry)| entry.allocation.is_none())
-        .map(|(_, entry)| &entry.spec)
+        .map(|(_, entry)| entry.spec.as_ref())
         .chain(&chosen.extended)
         .collect();
     let answer = simulation.devices.ask(&state.for_allocator, &claims);
@@ -194,7 +191,7 @@ fn allocate(simulation: &mut Simulation<'_>, at: usize, chosen: &Chosen, report:
     for (pod_claim, entry) in entries {
         let before = entry.allocation.is_some();
         let new = if before { None } else { results.next() };
-        let allocation = entry.allocation.as_ref().or(new.as_ref());
+        let allocation = entry.allocation.as_deref().or(new.as_ref());
         report.claims.push(claim_report(
             pod_claim,
             &entry.spec.full_name(),

@@ -101,7 +101,7 @@ struct Count {
 }
 
 /// The refusals of one pod.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     counts: FxHashMap<Refusal, Count>,
     claims_elsewhere: Vec<usize>,

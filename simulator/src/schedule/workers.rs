@@ -1,6 +1,7 @@
 //! Threads that ask the allocator about several nodes at once.
 
 use std::fmt;
+use std::sync::Arc;
 
 use drayage_allocator::Allocator;
 use rayon::prelude::*;
@@ -8,9 +9,11 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::devices::{Question, Verdict};
 
-/// Threads, each with an allocator of its own, which remembers the nodes it was asked about.
+/// Threads, each with an allocator of its own, which remembers the nodes it was asked about. Copies share the
+/// threads.
+#[derive(Clone)]
 pub(crate) struct Workers {
-    threads: ThreadPool,
+    threads: Arc<ThreadPool>,
     allocators: Vec<Allocator>,
 }
 
@@ -24,7 +27,12 @@ impl Workers {
             return None;
         }
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().ok()?;
-        Some(Self { threads: pool, allocators: Vec::new() })
+        Some(Self { threads: Arc::new(pool), allocators: Vec::new() })
+    }
+
+    /// Forgets the allocators, after slices changed.
+    pub(crate) fn forget(&mut self) {
+        self.allocators.clear();
     }
 
     /// Asks all questions. The verdicts come in an order that depends on the questions and the number of threads only.

@@ -1,0 +1,225 @@
+//! A cluster under simulation, and what is known of it.
+
+use std::sync::Arc;
+
+use drayage_allocator::Profile;
+use drayage_allocator::objects::{ResourceClaim, ResourceSlice};
+use drayage_cluster::controllers;
+use drayage_cluster::objects::Pod;
+use rustc_hash::FxHashSet;
+
+use super::claims::ClaimBook;
+use super::devices::Devices;
+use super::extended::ResourceClasses;
+use super::node::{NodeState, PodNeeds};
+use super::nodes::Nodes;
+use super::options::Options;
+use super::placement::Placements;
+use super::plan::DevicePlan;
+use super::pods::{PodId, PodPlace, Pods};
+use super::prepare::Prepared;
+use super::queue;
+use super::resources::{ResourceId, ResourceNames};
+use super::tally::Tally;
+
+/// A cluster under simulation: nodes, pods and claims with what they hold, and all that was found out about them.
+///
+/// A clone is a fork: it costs a few reference counts, whatever the size of the cluster, and neither of the two sees
+/// what happens to the other afterwards. What was found out before is shared, such as which nodes a pod may run on.
+///
+/// Nodes and pods keep their numbers for as long as the state and its forks exist.
+#[derive(Clone, Debug)]
+pub struct ClusterState {
+    pub(super) options: Arc<Options>,
+    pub(crate) nodes: Nodes,
+    pub(crate) pods: Pods,
+    pub(crate) names: ResourceNames,
+    pub(crate) claims: ClaimBook,
+    pub(crate) devices: Devices,
+    pub(super) placements: Placements,
+    /// Given where gate DRAExtendedResource is on.
+    pub(super) classes: Option<Arc<ResourceClasses>>,
+    /// Resources that devices may stand in for.
+    pub(super) delegated: FxHashSet<ResourceId>,
+    pub(super) tally: Tally,
+    pub(crate) warnings: Arc<Vec<String>>,
+    finished: usize,
+}
+
+impl ClusterState {
+    /// The state that the objects describe: running pods on their nodes with what they hold, the others waiting.
+    pub fn new(prepared: &Prepared, options: &Options) -> Self {
+        let objects = &prepared.snapshot;
+        let gates = &options.gates;
+        let mut names = ResourceNames::default();
+        let mut by_name: Vec<_> = objects.nodes.iter().collect();
+        by_name.sort_by(|left, right| left.metadata.name.cmp(&right.metadata.name));
+        let nodes =
+            Nodes::new(by_name.into_iter().map(|node| NodeState::new(Arc::new(node.clone()), &mut names)));
+
+        let (claims, mut warnings) = ClaimBook::new(&objects.claims, &objects.pods);
+        let features = gates.features();
+        let mut slices: Vec<ResourceSlice> = objects.slices.iter().map(|slice| slice.spec.clone()).collect();
+        if features.device_taints && gates.enabled("DRADeviceTaintRules") {
+            controllers::apply_taint_rules(&mut slices, &objects.taint_rules);
+        }
+        let mut devices = Devices::new(
+            slices,
+            objects.classes.iter().map(|class| class.spec.clone()),
+            Profile::named(gates.profile()),
+            features,
+            options.step_budget,
+            options.threads,
+        );
+        for state in nodes.all() {
+            devices.add_node(state.name());
+        }
+        for allocation in claims.allocations() {
+            devices.hold(allocation);
+        }
+
+        let mut running = Vec::new();
+        let mut pending = Vec::new();
+        let mut finished = 0;
+        for pod in &objects.pods {
+            if pod.has_ended() {
+                finished += 1;
+            } else if pod.spec.node_name.is_some() {
+                running.push(pod);
+            } else {
+                pending.push(pod);
+            }
+        }
+        let full_name = |pod: &Pod| (pod.metadata.namespace.clone(), pod.metadata.name.clone());
+        running.sort_by_cached_key(|pod| full_name(pod));
+        pending.sort_by(|left, right| queue::order(left, right));
+        warn_of_other_schedulers(&pending, &mut warnings);
+        let mut state = Self {
+            options: Arc::new(options.clone()),
+            nodes,
+            pods: Pods::default(),
+            names,
+            claims,
+            devices,
+            placements: Placements::new(gates.enabled("TaintTolerationComparisonOperators")),
+            classes: gates
+                .enabled("DRAExtendedResource")
+                .then(|| Arc::new(ResourceClasses::new(&objects.classes))),
+            delegated: FxHashSet::default(),
+            tally: Tally::default(),
+            warnings: Arc::default(),
+            finished,
+        };
+        for pod in running {
+            state.place_running(pod, &mut warnings);
+        }
+        for pod in pending {
+            state.pods.add(Arc::new(pod.clone()), PodPlace::Pending);
+        }
+        state.warn_of_nodes_without_room(&mut warnings);
+        state.warnings = Arc::new(warnings);
+        state
+    }
+
+    /// A running pod takes what it needs, whether or not it is there.
+    fn place_running(&mut self, pod: &Pod, warnings: &mut Vec<String>) {
+        let id = self.pods.add(Arc::new(pod.clone()), PodPlace::Elsewhere);
+        let status = pod.status.extended_resource_claim_status.as_ref();
+        let extended = status.and_then(|status| {
+            self.claims.find(&format!("{}/{}", pod.metadata.namespace, status.resource_claim_name))
+        });
+        let node = pod.spec.node_name.as_deref().unwrap_or_default();
+        let at = self.nodes.find(node);
+        if let Some(entry) = self.pods.get_mut(id) {
+            entry.place = at.map_or(PodPlace::Elsewhere, PodPlace::Node);
+            entry.extended = extended;
+        }
+        let Some(at) = at else {
+            warnings.push(format!(
+                "pod `{}` runs on node `{node}`, which is not in the input",
+                pod.metadata.full_name()
+            ));
+            return;
+        };
+        let needs = self.needs(pod);
+        if let Some(state) = self.nodes.get_mut(at) {
+            state.take(id, &needs);
+        }
+    }
+
+    /// A node without `pods` among its allocatable resources takes none, in a cluster as well as here; in a file
+    /// written by hand that is seldom meant.
+    fn warn_of_nodes_without_room(&self, warnings: &mut Vec<String>) {
+        let mut without = self.nodes.all().filter(|state| state.resources.allowed_pods == 0);
+        if let Some(first) = without.next() {
+            warnings.push(format!(
+                "{} nodes allow no pods, such as `{}`: `status.allocatable` has no `pods`",
+                1 + without.count(),
+                first.name(),
+            ));
+        }
+    }
+
+    /// What a pod needs of its node.
+    pub(super) fn needs(&mut self, pod: &Pod) -> PodNeeds {
+        PodNeeds::new(pod, self.options.gates.enabled("PodLevelResources"), &mut self.names)
+    }
+
+    /// Takes note of the resources among a pod's needs that devices may stand in for.
+    pub(super) fn note_delegated(&mut self, needs: &PodNeeds) {
+        let Some(classes) = &self.classes else { return };
+        for &(id, _) in needs.amounts.scalars() {
+            if classes.class(self.names.name(id)).is_some() {
+                self.delegated.insert(id);
+            }
+        }
+    }
+
+    /// The device classes behind extended resources, where the gate is on.
+    pub(crate) fn classes(&self) -> Option<&ResourceClasses> {
+        self.classes.as_deref()
+    }
+
+    /// The claim for the extended resources of a pod that devices must provide on a node.
+    pub(crate) fn extended_claim(
+        &mut self,
+        plan: &mut DevicePlan,
+        pod: &Pod,
+        at: usize,
+    ) -> Option<ResourceClaim> {
+        let state = self.nodes.get(at)?;
+        plan.extended_claim(pod, state, &mut self.claims, &mut self.devices, &self.names)
+    }
+
+    /// Number of pods that have ended.
+    pub fn finished(&self) -> usize {
+        self.finished
+    }
+
+    /// Whether a pod waits for a node.
+    pub fn is_pending(&self, id: PodId) -> bool {
+        self.pods.get(id).is_some_and(|entry| entry.place == PodPlace::Pending)
+    }
+
+    /// Pods in the order of the scheduler's queue.
+    pub fn in_queue_order(&self, mut pods: Vec<PodId>) -> Vec<PodId> {
+        pods.sort_by(|&left, &right| match (self.pods.get(left), self.pods.get(right)) {
+            (Some(left), Some(right)) => queue::order(&left.pod, &right.pod),
+            _ => left.cmp(&right),
+        });
+        pods
+    }
+}
+
+/// Pods that another scheduler would place are treated like the rest, which should not go unsaid.
+fn warn_of_other_schedulers(pending: &[&Pod], warnings: &mut Vec<String>) {
+    let is_other = |name: &str| !name.is_empty() && name != "default-scheduler";
+    let mut others = pending.iter().filter(|pod| is_other(&pod.spec.scheduler_name));
+    let Some(first) = others.next() else { return };
+    warnings.push(format!(
+        "{} pending pods name another scheduler, such as `{}` of pod `{}`; they are placed like the others",
+        1 + others.count(),
+        first.spec.scheduler_name,
+        first.metadata.full_name(),
+    ));
+}

@@ -1,0 +1,92 @@
+//! The nodes of a cluster by number, in a form whose copies share what does not change.
+
+use std::sync::Arc;
+
+use drayage_allocator::persistent::{List, Map};
+
+use super::node::NodeState;
+
+/// The nodes. A node keeps its number for as long as the cluster exists, and a removed node leaves a gap.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Nodes {
+    entries: List<Arc<NodeState>>,
+    by_name: Map<Arc<str>, usize>,
+    /// Numbers of the nodes that exist, by name.
+    order: Arc<Vec<usize>>,
+}
+
+impl Nodes {
+    /// Takes nodes over, which come in the order of their names.
+    pub(crate) fn new(states: impl IntoIterator<Item = NodeState>) -> Self {
+        let mut nodes = Self::default();
+        let mut order = Vec::new();
+        for state in states {
+            order.push(nodes.push(state));
+        }
+        nodes.order = Arc::new(order);
+        nodes
+    }
+
+    fn push(&mut self, state: NodeState) -> usize {
+        let name: Arc<str> = Arc::from(state.name());
+        let at = self.entries.push(Arc::new(state)) as usize;
+        self.by_name.insert(name, at);
+        at
+    }
+
+    /// Adds a node. If there is one of its name already, that one is removed.
+    pub(crate) fn add(&mut self, state: NodeState) -> usize {
+        if let Some(before) = self.find(state.name()) {
+            self.remove(before);
+        }
+        let place =
+            self.order.partition_point(|&at| self.get(at).is_some_and(|other| other.name() < state.name()));
+        let at = self.push(state);
+        Arc::make_mut(&mut self.order).insert(place, at);
+        at
+    }
+
+    /// Removes a node. Its state can still be looked at.
+    pub(crate) fn remove(&mut self, at: usize) {
+        let Some(name) = self.get(at).map(|state| state.name().to_owned()) else { return };
+        if self.find(&name) == Some(at) {
+            self.by_name.remove(name.as_str());
+        }
+        Arc::make_mut(&mut self.order).retain(|&other| other != at);
+    }
+
+    /// Numbers of the nodes that exist, by name.
+    pub(crate) fn order(&self) -> Arc<Vec<usize>> {
+        Arc::clone(&self.order)
+    }
+
+    /// How many nodes exist.
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// How many nodes exist or did.
+    pub(crate) fn all_len(&self) -> usize {
+        self.entries.len() as usize
+    }
+
+    /// A node by number.
+    pub(crate) fn get(&self, at: usize) -> Option<&NodeState> {
+        self.entries.get(u32::try_from(at).ok()?).map(Arc::as_ref)
+    }
+
+    /// A node by number, to be changed.
+    pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut NodeState> {
+        self.entries.get_mut(u32::try_from(at).ok()?).map(Arc::make_mut)
+    }
+
+    /// The number of a node that exists.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The nodes that exist or did, by number.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &NodeState> {
+        self.entries.iter().map(Arc::as_ref)
+    }
+}
