@@ -63,9 +63,9 @@ fn apply(state: &mut ClusterState, change: Change, number: usize) -> String {
         Change::Evict | Change::Delete => {
             let Some((id, _)) = pods.get(number % pods.len().max(1)) else { return String::new() };
             if matches!(change, Change::Evict) {
-                state.evict(*id)
+                state.evict(*id);
             } else {
-                state.delete(*id)
+                state.delete(*id);
             }
             format!("{:?}", state.pod_use_and_claims())
         }
@@ -109,7 +109,9 @@ fn apply(state: &mut ClusterState, change: Change, number: usize) -> String {
             let mut fork = state.clone();
             let _ = fork.run(&mut (), &AtomicBool::new(false));
             let bound: Vec<_> = fork.pods().map(|(id, ..)| id).collect();
-            bound.into_iter().for_each(|id| fork.evict(id));
+            for id in bound {
+                fork.evict(id);
+            }
             format!("{:?}", fork.pod_use_and_claims())
         }
     }
