@@ -4,10 +4,12 @@
 //! - [`schedule`]: the scheduling cycle over a snapshot of a cluster
 //! - [`report`]: its answer as data
 //! - [`what_if`]: nodes that fail, go or come, and what more fits
+//! - [`lab`]: node-scoring policies compared on public traces
 //! - [`import`]: public traces turned into Kubernetes objects
 
 pub mod gates;
 pub mod import;
+pub mod lab;
 pub mod report;
 pub mod schedule;
 pub mod what_if;

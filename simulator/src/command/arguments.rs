@@ -49,6 +49,9 @@ pub(crate) enum Sub {
     /// Turn public traces into Kubernetes objects
     #[command(subcommand)]
     Import(Import),
+    /// Compare policies that choose nodes
+    #[command(subcommand)]
+    Lab(Lab),
     Profiles(Profiles),
     Completions(Completions),
 }
@@ -336,6 +339,72 @@ pub(crate) enum ImportFormat {
     #[default]
     Yaml,
     /// One List
+    Json,
+}
+
+/// Which experiment to run.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Lab {
+    Atc23(LabAtc23),
+}
+
+/// The experiment of "Beware of Fragmentation" (USENIX ATC 2023): how full six policies make a cluster of GPUs.
+///
+/// Pods of the openb trace arrive in random order until they have demanded 130 % of all GPUs, and one score places
+/// them. With the study's seeds, pods and nodes have the study's order. Prints the mean of allocated GPUs beside the
+/// published one, what is left of it when ties between nodes are broken the other way, and the fragment at 90 %.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: one workload under all policies
+  dray lab atc23 --datasets datasets/ --workload default
+
+Example: two policies on all workloads of the study, with ties as kube-scheduler breaks them
+  dray lab atc23 --datasets datasets/ --policy FGD,BestFit --ties random")]
+pub(crate) struct LabAtc23 {
+    /// Folder with `openb_node_list_gpu_node.csv`, `openb_pod_list_*.csv` and, for the comparison,
+    /// `published_alloc_at_130.csv` and `published_frag_amount_at_90.csv`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) datasets: PathBuf,
+    /// Workloads, such as `default` or `gpuspec33`; by default the 17 of the study
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) workload: Vec<String>,
+    /// Policies: Random, DotProd, GpuClustering, GpuPacking, BestFit, FGD; by default all
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) policy: Vec<drayage_simulator::lab::Policy>,
+    /// Seeds, single numbers or ranges such as 42-51
+    #[arg(long, value_name = "SEEDS", default_value = "42-51")]
+    pub(crate) seeds: String,
+    /// Which of several best nodes is taken in the runs that are compared
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) ties: LabTies,
+    /// Leave out the runs with the other rule for ties
+    #[arg(long)]
+    pub(crate) one_rule: bool,
+    /// How the answer is printed
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: LabOutput,
+    /// Threads, as many as cores by default; the answer is the same for any number
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
+/// Rules for ties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LabTies {
+    /// The first by name, as the study did
+    #[default]
+    Lexical,
+    /// Any, as kube-scheduler does
+    Random,
+}
+
+/// How `dray lab` prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LabOutput {
+    /// One line for each workload and policy
+    #[default]
+    Table,
+    /// One JSON object
     Json,
 }
 

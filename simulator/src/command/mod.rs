@@ -14,6 +14,7 @@ mod failure;
 mod guard;
 mod import;
 mod kubernetes;
+mod lab;
 mod objects;
 mod output;
 mod profiles;
@@ -58,6 +59,7 @@ fn run(subcommand: Sub, terminal: &Terminal) -> Result<Exit, Failure> {
         Sub::Allocate(typed) => allocate::run(&typed, terminal),
         Sub::Cel(typed) => cel::run(typed, terminal),
         Sub::Import(typed) => import::run(&typed, terminal),
+        Sub::Lab(typed) => lab::run(&typed, terminal),
         Sub::Profiles(typed) => profiles::run(&typed, terminal),
         Sub::Completions(typed) => completions::run(&typed, terminal),
     }

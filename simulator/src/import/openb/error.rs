@@ -55,7 +55,7 @@ pub enum ImportError {
 
 /// A line of a table.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     pub(super) table: String,
     pub(super) line: u64,
 }

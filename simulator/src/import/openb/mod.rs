@@ -15,7 +15,7 @@
 
 mod error;
 mod objects;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 

@@ -10,35 +10,38 @@ use super::{Table, WHOLE_GPU};
 
 /// A node of the trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NodeRow {
-    pub(super) name: String,
-    pub(super) cpu_milli: u64,
-    pub(super) memory_mib: u64,
-    pub(super) gpus: u32,
-    pub(super) model: String,
+pub(crate) struct NodeRow {
+    pub(crate) name: String,
+    pub(crate) cpu_milli: u64,
+    pub(crate) memory_mib: u64,
+    pub(crate) gpus: u32,
+    pub(crate) model: String,
 }
 
 /// A pod of the trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PodRow {
-    pub(super) name: String,
-    pub(super) cpu_milli: u64,
-    pub(super) memory_mib: u64,
-    pub(super) demand: Option<Demand>,
-    pub(super) qos: Option<String>,
-    pub(super) phase: Option<String>,
-    pub(super) creation_second: Option<u64>,
+pub(crate) struct PodRow {
+    pub(crate) name: String,
+    pub(crate) cpu_milli: u64,
+    pub(crate) memory_mib: u64,
+    pub(crate) demand: Option<Demand>,
+    pub(crate) qos: Option<String>,
+    pub(crate) phase: Option<String>,
+    pub(crate) creation_second: Option<u64>,
+    pub(crate) deletion_second: Option<u64>,
+    /// `gpu_spec` as it is written: models in an order, perhaps one of them twice.
+    pub(crate) gpu_spec: String,
 }
 
 /// What a pod wants of GPUs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Demand {
+pub(crate) struct Demand {
     /// Number of GPUs, at least one.
-    pub(super) gpus: u32,
+    pub(crate) gpus: u32,
     /// Thousandths of each.
-    pub(super) milli: u32,
+    pub(crate) milli: u32,
     /// Models that will do; empty for any.
-    pub(super) models: BTreeSet<String>,
+    pub(crate) models: BTreeSet<String>,
 }
 
 /// The API's limit on devices of one slice that have capacities but no taints or counters.
@@ -50,7 +53,7 @@ const MOST_OF_A_RESOURCE: u64 = 1 << 40;
 /// A hundred years.
 const LATEST_SECOND: u64 = 100 * 366 * 86_400;
 
-pub(super) fn nodes(
+pub(crate) fn nodes(
     table: Table<impl Read>,
 ) -> Result<impl Iterator<Item = Result<(Place, NodeRow), ImportError>>, ImportError> {
     let rows = Rows::new(table)?;
@@ -78,20 +81,25 @@ pub(super) fn nodes(
     }))
 }
 
-pub(super) fn pods(
+pub(crate) fn pods(
     table: Table<impl Read>,
 ) -> Result<impl Iterator<Item = Result<(Place, PodRow), ImportError>>, ImportError> {
     let rows = Rows::new(table)?;
     let [name, cpu, memory, num_gpu, gpu_milli] =
         rows.columns(["name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli"])?;
-    let [spec, qos, phase, creation] =
-        ["gpu_spec", "qos", "pod_phase", "creation_time"].map(|column| rows.optional_column(column));
+    let [spec, qos, phase, creation, deletion] =
+        ["gpu_spec", "qos", "pod_phase", "creation_time", "deletion_time"]
+            .map(|column| rows.optional_column(column));
     Ok(rows.map(move |row| {
         let (place, record) = row?;
         let row = Row { place: &place, record: &record };
         let demand = demand(&row, num_gpu, gpu_milli, spec)?;
         let filled =
             |column: Option<Column>| column.map(|column| row.text(column)).filter(|text| !text.is_empty());
+        let second = |column: Option<Column>| match column {
+            Some(column) if !row.text(column).is_empty() => row.number(column, LATEST_SECOND).map(Some),
+            _ => Ok(None),
+        };
         let row = PodRow {
             name: row.name(name)?,
             cpu_milli: row.number(cpu, MOST_OF_A_RESOURCE)?,
@@ -99,10 +107,9 @@ pub(super) fn pods(
             demand,
             qos: filled(qos).map(str::to_owned),
             phase: filled(phase).map(str::to_owned),
-            creation_second: match creation {
-                Some(column) if !row.text(column).is_empty() => Some(row.number(column, LATEST_SECOND)?),
-                _ => None,
-            },
+            creation_second: second(creation)?,
+            deletion_second: second(deletion)?,
+            gpu_spec: spec.map_or("", |column| row.text(column)).to_owned(),
         };
         Ok((place, row))
     }))
