@@ -1,6 +1,7 @@
 //! Consumable capacity (KEP-5075): what a request takes of a device, and whether there is enough left.
 
 use std::collections::BTreeMap;
+use std::slice;
 
 use drayage_cel::{Quantity, QuantityFormat};
 
@@ -115,8 +116,20 @@ fn consumed_amount(
     if let Some(range @ CapacityRequestPolicyRange { min: Some(min), .. }) = &policy.valid_range {
         return round_up_to_range(requested, min, range, rules);
     }
-    let larger = policy.valid_values.iter().flatten().find(|value| requested <= value);
-    Ok(larger.unwrap_or(requested).clone())
+    let values = policy.valid_values.as_deref().unwrap_or_default();
+    Ok(match values.iter().find(|value| requested <= value) {
+        Some(larger) => larger.clone(),
+        None => compared(requested, values),
+    })
+}
+
+/// The requested amount after upstream compared it with others. That can turn it into another representation, in
+/// which it is no longer recognised as the policy's default.
+fn compared(requested: &Quantity, with: &[Quantity]) -> Quantity {
+    if with.iter().any(Quantity::is_arbitrary_precision) {
+        return requested.clone().into_arbitrary_precision();
+    }
+    requested.clone()
 }
 
 /// The smallest amount of the range that is not below the request. Steps work on whole numbers, rounded up, or on
@@ -130,7 +143,7 @@ fn round_up_to_range(
     if requested < min {
         return Ok(min.clone());
     }
-    let Some(step) = &range.step else { return Ok(requested.clone()) };
+    let Some(step) = &range.step else { return Ok(compared(requested, slice::from_ref(min))) };
     if rules.fractional && in_thousandths(range) {
         let Some(milli) = thousandths(requested) else {
             return Err(unrepresentable(&format!("request {requested} is not a representable milli value")));
@@ -194,7 +207,7 @@ fn thousandths(amount: &Quantity) -> Option<i64> {
 }
 
 fn violates(amount: &Quantity, policy: &CapacityRequestPolicy, rules: CapacityRules) -> bool {
-    if policy.default.as_ref().is_some_and(|default| amount.same_representation(default)) {
+    if policy.default.as_ref().is_some_and(|default| amount.is_equal_in_go(default)) {
         return false;
     }
     if let Some(range) = &policy.valid_range {

@@ -65,7 +65,7 @@ pub fn ease(problem: &mut Problem, random: &mut Random) {
         if let Some(last) = slice.devices.last().cloned() {
             for number in 1..=2 {
                 let mut spare = last.clone();
-                spare.name = format!("spare-{index}-{number}");
+                spare.name = format!("spare-{index}-{number}-{}", slice.devices.len());
                 spare.taints.clear();
                 slice.devices.push(spare);
             }

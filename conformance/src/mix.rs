@@ -27,8 +27,11 @@ pub fn problem(seed: u64, target: Target) -> Problem {
     }
     fit::fit(&mut problem, &mut random);
     // What 1.37 added makes solutions rarer.
-    if random.percent(if target.release >= Release::V1_37 { 90 } else { 50 }) {
-        fit::ease(&mut problem, &mut random);
+    let (once, again) = if target.release >= Release::V1_37 { (100, 40) } else { (60, 0) };
+    for percent in [once, again] {
+        if random.percent(percent) {
+            fit::ease(&mut problem, &mut random);
+        }
     }
     if random.percent(2) {
         fit::fill(&mut problem, &mut random);

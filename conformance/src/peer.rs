@@ -201,6 +201,7 @@ const ERROR_TEXTS: &[(&str, ErrorKind)] = &[
     ("is currently invalid", ErrorKind::PoolInvalid),
     ("is invalid: ", ErrorKind::PoolInvalid),
     ("exceeds the claim limit", ErrorKind::TooManyDevices),
+    ("allocation max size exceeded", ErrorKind::TooManyDevices),
     ("empty constraint", ErrorKind::UnknownConstraint),
     ("because a claim constraint would not be satisfied", ErrorKind::AllDevicesConstraint),
     ("invalid resource pools were encountered", ErrorKind::InvalidPools),

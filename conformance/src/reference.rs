@@ -643,7 +643,7 @@ fn amount(ask: &Ask<'_>, name: &str, capacity: &DeviceCapacity) -> Quantity {
 fn policy_allows(amount: &Quantity, capacity: &DeviceCapacity) -> bool {
     let Some(policy) = &capacity.request_policy else { return true };
     // The default is recognised by its very form, not by its number.
-    if policy.default.as_ref().is_some_and(|default| default.same_representation(amount)) {
+    if policy.default.as_ref().is_some_and(|default| default.is_equal_in_go(amount)) {
         return true;
     }
     if let Some(range) = &policy.valid_range {

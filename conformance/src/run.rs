@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use drayage_allocator::Outcome;
+use drayage_allocator::{Answer, Outcome};
 use serde_json::Value;
 
 use crate::compare::{Comparison, compare};
@@ -61,6 +61,8 @@ pub struct Summary {
     pub channels: BTreeMap<String, u64>,
     /// Problems where our answer was one that upstream gives, but not its first: it leaves something to chance.
     pub asked_again: u64,
+    /// What we answer where upstream panics and we do not say so: how often, and some of the seeds.
+    pub panicked: BTreeMap<String, (u64, Vec<u64>)>,
     /// Seeds of problems where the allocator's verifier refuses the answer, with what it says.
     pub refused: BTreeMap<u64, String>,
     /// Features that the problems used.
@@ -77,6 +79,7 @@ pub fn run(plan: &Plan, peer: &Path, mut progress: impl FnMut(u64)) -> Result<Su
         endings: BTreeMap::new(),
         channels: BTreeMap::new(),
         asked_again: 0,
+        panicked: BTreeMap::new(),
         refused: BTreeMap::new(),
         coverage: Coverage::new(plan.target),
         found: Vec::new(),
@@ -109,6 +112,13 @@ pub fn run(plan: &Plan, peer: &Path, mut progress: impl FnMut(u64)) -> Result<Su
                 summary.asked_again += 1;
             }
             *summary.comparisons.entry(comparison).or_default() += 1;
+            if comparison == Comparison::PeerPanic {
+                let (count, seeds) = summary.panicked.entry(our_ending(&ours)).or_default();
+                *count += 1;
+                if seeds.len() < 5 {
+                    seeds.push(seed);
+                }
+            }
             if matches!(comparison, Comparison::Differs(_)) && summary.found.len() < plan.shown {
                 summary.found.push(make_small(plan.target, &mut peer, seed, problem, comparison)?);
             }
@@ -178,6 +188,15 @@ fn make_small(
     })
 }
 
+fn our_ending(ours: &Answer) -> String {
+    match &ours.outcome {
+        Outcome::Allocated(_) => "allocated".to_owned(),
+        Outcome::Unsatisfiable { .. } => "unsatisfiable".to_owned(),
+        Outcome::Undecided => "undecided".to_owned(),
+        Outcome::Error(error) => format!("error: {}", error.kind()),
+    }
+}
+
 fn describe(theirs: &PeerAnswer) -> String {
     let kind = || theirs.error_kind().map_or("of no known kind", drayage_allocator::ErrorKind::as_str);
     match theirs.ending {
@@ -213,6 +232,11 @@ impl Summary {
             "",
             &mut [("all".to_owned(), total), ("agreed only when asked again".to_owned(), self.asked_again)]
                 .into_iter(),
+        );
+        let panicked = self.panicked.iter();
+        section(
+            "upstream panicked, and we answer",
+            &mut panicked.map(|(answer, (count, seeds))| (format!("{answer}, seeds {seeds:?}"), *count)),
         );
         let refused = self.refused.iter().map(|(seed, text)| (format!("seed {seed}: {text}"), 1));
         section("refused by our own verifier", &mut refused.take(5));

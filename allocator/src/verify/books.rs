@@ -6,7 +6,9 @@ use crate::objects::{
     AllocationMode, CapacityRequestPolicyRange, CounterSet, Device, DeviceCapacity, DeviceId, PoolId,
     Quantity, ResourceClaim, ResourceSlice,
 };
-use crate::profile::{CounterBooks, NewFields, SecondCapacityCheck, ShareEntries, TaintEffects};
+use crate::profile::{
+    CounterBooks, NewFields, SecondCapacityCheck, ShareEntries, SteppedAmounts, TaintEffects,
+};
 
 use super::claim::{Ask, Pick};
 use super::groups::Groups;
@@ -300,13 +302,23 @@ pub(crate) fn taken(
             match &range.step {
                 _ if *requested < min => min,
                 None => requested.clone(),
-                Some(step) if in_thousandths(question, range) => stepped(
-                    requested.milli_value(),
-                    min.milli_value(),
-                    step.milli_value(),
-                    Quantity::from_milli,
-                ),
-                Some(step) => stepped(requested.value(), min.value(), step.value(), Quantity::from_integer),
+                Some(step) => {
+                    let format = match question.profile.stepped_amounts {
+                        SteppedAmounts::BinarySi => drayage_cel::QuantityFormat::BinarySI,
+                        SteppedAmounts::OfStep => step.format(),
+                    };
+                    if in_thousandths(question, range) {
+                        let milli = |amount: &Quantity| amount.milli_value();
+                        let amount = stepped(milli(requested), milli(&min), milli(step));
+                        match amount % 1000 {
+                            0 => Quantity::from_integer(amount / 1000, format),
+                            _ => Quantity::from_milli(amount, format),
+                        }
+                    } else {
+                        let amount = stepped(requested.value(), min.value(), step.value());
+                        Quantity::from_integer(amount, format)
+                    }
+                }
             }
         }
         (_, Some(values)) => values.iter().find(|value| *requested <= **value).unwrap_or(requested).clone(),
@@ -315,16 +327,10 @@ pub(crate) fn taken(
 }
 
 /// The smallest `min` plus a multiple of `step` that is not below `requested`.
-fn stepped(
-    requested: i64,
-    min: i64,
-    step: i64,
-    quantity: fn(i64, drayage_cel::QuantityFormat) -> Quantity,
-) -> Quantity {
+fn stepped(requested: i64, min: i64, step: i64) -> i64 {
     let (wide_min, wide_step) = (i128::from(min), i128::from(step.max(1)));
     let steps = (i128::from(requested) - wide_min + wide_step - 1).div_euclid(wide_step);
-    let amount = i64::try_from(wide_min + steps * wide_step).unwrap_or(i64::MAX);
-    quantity(amount, drayage_cel::QuantityFormat::BinarySI)
+    i64::try_from(wide_min + steps * wide_step).unwrap_or(i64::MAX)
 }
 
 /// Whether a range is computed in thousandths: the feature is on, and all its bounds are whole numbers of them.
@@ -338,7 +344,7 @@ fn in_thousandths(question: &Question<'_>, range: &CapacityRequestPolicyRange) -
 /// Whether a policy lets this amount be taken.
 pub(crate) fn allowed(question: &Question<'_>, amount: &Quantity, capacity: &DeviceCapacity) -> bool {
     let Some(policy) = &capacity.request_policy else { return true };
-    if policy.default.as_ref().is_some_and(|default| default.same_representation(amount)) {
+    if policy.default.as_ref().is_some_and(|default| default.is_equal_in_go(amount)) {
         return true;
     }
     if let Some(range) = &policy.valid_range {

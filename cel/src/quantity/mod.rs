@@ -227,9 +227,28 @@ impl Quantity {
         Self { amount, format: self.format, text: None }
     }
 
-    /// Whether both have the same representation, format and text, not just the same number.
+    /// Whether both have the same representation, format and text, not just the same number. A quantity that was
+    /// computed has no text, so it differs from one that was read, even where both print the same.
     pub fn same_representation(&self, other: &Self) -> bool {
-        self.amount == other.amount && self.format == other.format && self.to_string() == other.to_string()
+        self.amount == other.amount && self.format == other.format && self.text == other.text
+    }
+
+    /// Whether Go's `==` holds between the two. In arbitrary precision it never does, because there it compares
+    /// where the numbers are stored.
+    pub fn is_equal_in_go(&self, other: &Self) -> bool {
+        matches!(self.amount, Amount::Integer { .. }) && self.same_representation(other)
+    }
+
+    /// Whether upstream holds this in arbitrary precision, as it does `1.5Gi`.
+    pub fn is_arbitrary_precision(&self) -> bool {
+        matches!(self.amount, Amount::Exact(_))
+    }
+
+    /// The same number, format and text in arbitrary precision. Upstream's `Cmp` turns its receiver into this when
+    /// it compares it with a quantity that is held so.
+    #[must_use]
+    pub fn into_arbitrary_precision(self) -> Self {
+        Self { amount: Amount::Exact(self.amount.to_decimal()), ..self }
     }
 }
 

@@ -148,6 +148,19 @@ fn same_number_may_have_another_representation() {
     assert!(!left.same_representation(&right) && left.same_representation(&left.clone()));
 }
 
+#[test]
+fn go_tells_a_computed_quantity_from_one_that_was_read() {
+    let computed = |value| Quantity::from_integer(value, QuantityFormat::DecimalSI);
+    assert!(!computed(4).is_equal_in_go(&quantity("4")) && computed(4).is_equal_in_go(&computed(4)));
+    // Texts that end in three zeros are not kept.
+    assert!(computed(1000).is_equal_in_go(&quantity("1000")));
+    let exact = quantity("1.5Gi");
+    assert!(exact.is_arbitrary_precision() && exact.same_representation(&exact));
+    assert!(!exact.is_equal_in_go(&exact));
+    assert!(!quantity("4").into_arbitrary_precision().is_equal_in_go(&quantity("4")));
+    assert_eq!(quantity("4").into_arbitrary_precision(), quantity("4"));
+}
+
 fn hash(quantity: &Quantity) -> u64 {
     let mut hasher = DefaultHasher::new();
     quantity.hash(&mut hasher);
