@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use drayage_allocator::{Answer, Outcome};
+use drayage_allocator::{Answer, ErrorKind, Outcome};
 use serde_json::Value;
 
 use crate::compare::{Comparison, compare};
@@ -61,7 +61,7 @@ pub struct Summary {
     pub channels: BTreeMap<String, u64>,
     /// Problems where our answer was one that upstream gives, but not its first: it leaves something to chance.
     pub asked_again: u64,
-    /// What we answer where upstream panics and we do not say so: how often, and some of the seeds.
+    /// What we answer where upstream panics: how often, and some of the seeds.
     pub panicked: BTreeMap<String, (u64, Vec<u64>)>,
     /// Seeds of problems where the allocator's verifier refuses the answer, with what it says.
     pub refused: BTreeMap<u64, String>,
@@ -105,15 +105,20 @@ pub fn run(plan: &Plan, peer: &Path, mut progress: impl FnMut(u64)) -> Result<Su
                 summary.refused.insert(seed, format!("{violations:?}"));
             }
             let mut comparison = compare(&ours, &theirs);
-            if matches!(comparison, Comparison::Differs(_))
+            if matches!(comparison, Comparison::Differs(_) | Comparison::PeerPanic)
                 && differs(plan.target, &mut peer, &problem)?.is_none()
             {
                 comparison = Comparison::Agreed;
                 summary.asked_again += 1;
             }
             *summary.comparisons.entry(comparison).or_default() += 1;
-            if comparison == Comparison::PeerPanic {
-                let (count, seeds) = summary.panicked.entry(our_ending(&ours)).or_default();
+            if theirs.ending == Ending::Panic {
+                let answer = match comparison {
+                    Comparison::Agreed if is_panic(&ours) => "that it panics".to_owned(),
+                    Comparison::Agreed => "as it does in another order of pools".to_owned(),
+                    _ => our_ending(&ours),
+                };
+                let (count, seeds) = summary.panicked.entry(answer).or_default();
                 *count += 1;
                 if seeds.len() < 5 {
                     seeds.push(seed);
@@ -150,7 +155,8 @@ pub fn differs(
             tries = 120;
         }
         let comparison = compare(&ours, &theirs);
-        if !matches!(comparison, Comparison::Differs(_)) {
+        // In one order of pools upstream may panic where it does not in another.
+        if !matches!(comparison, Comparison::Differs(_) | Comparison::PeerPanic) {
             return Ok(None);
         }
         latest = Some((comparison, theirs));
@@ -188,6 +194,10 @@ fn make_small(
     })
 }
 
+fn is_panic(ours: &Answer) -> bool {
+    ours.error().is_some_and(|error| error.kind() == ErrorKind::Panic)
+}
+
 fn our_ending(ours: &Answer) -> String {
     match &ours.outcome {
         Outcome::Allocated(_) => "allocated".to_owned(),
@@ -198,7 +208,7 @@ fn our_ending(ours: &Answer) -> String {
 }
 
 fn describe(theirs: &PeerAnswer) -> String {
-    let kind = || theirs.error_kind().map_or("of no known kind", drayage_allocator::ErrorKind::as_str);
+    let kind = || theirs.error_kind().map_or("of no known kind", ErrorKind::as_str);
     match theirs.ending {
         Ending::Allocated => "allocated".to_owned(),
         Ending::Unsatisfiable if theirs.error.is_some() => format!("unsatisfiable: {}", kind()),
@@ -236,7 +246,7 @@ impl Summary {
         let panicked = self.panicked.iter();
         section(
             "upstream panicked, and we answer",
-            &mut panicked.map(|(answer, (count, seeds))| (format!("{answer}, seeds {seeds:?}"), *count)),
+            &mut panicked.map(|(answer, (count, seeds))| (format!("{answer}; seeds {seeds:?}"), *count)),
         );
         let refused = self.refused.iter().map(|(seed, text)| (format!("seed {seed}: {text}"), 1));
         section("refused by our own verifier", &mut refused.take(5));

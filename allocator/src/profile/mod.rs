@@ -109,7 +109,8 @@ switches! {
     capacity_faults: CapacityFaults, faults: ["computed all the same"], upstream: [];
     /// The format of an amount that was rounded up to a step of a range.
     stepped_amounts: SteppedAmounts, faults: [], upstream: [140_161];
-    /// Of which device capacity is checked again before it is taken.
+    /// Of which device capacity is checked again before it is taken. Where its slice has no such other device,
+    /// upstream panics, and the answer is an error of the kind `panic`.
     second_capacity_check: SecondCapacityCheck, faults: ["another device"], upstream: [];
     /// In which orders the devices of a request are tried.
     enumeration: Enumeration, faults: ["permutations"], upstream: [131_730, 133_678];
