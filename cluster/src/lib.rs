@@ -18,6 +18,7 @@ mod decode;
 mod fault;
 mod fields;
 mod json;
+pub mod lint;
 mod load;
 pub mod matching;
 pub mod objects;
@@ -31,7 +32,7 @@ pub mod write;
 mod yaml;
 
 pub use fault::{Fault, LoadErrors};
-pub use load::{Input, LoadOptions, load};
+pub use load::{Input, LoadOptions, load, load_with_faults};
 pub use path::{FieldPath, Segment};
-pub use snapshot::{Ignored, IgnoredReason, Snapshot};
+pub use snapshot::{Ignored, IgnoredReason, ScaleFromZero, Snapshot};
 pub use source::{Origin, Place, Source, Sources};

@@ -7,7 +7,7 @@ use drayage_allocator::objects::{DeviceClass, ResourceSlice};
 use crate::controllers;
 use crate::fault::Fault;
 use crate::objects::{
-    Claim, ClaimTemplate, Class, DisruptionBudget, Metadata, Namespace, Node, ObjectReference, Pod,
+    Claim, ClaimTemplate, Class, DisruptionBudget, Metadata, Namespace, Node, ObjectReference, Origin, Pod,
     PriorityClass, Slice, TaintRule, Workload,
 };
 use crate::source::{Place, Sources};
@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub priority_classes: Vec<PriorityClass>,
     /// PodDisruptionBudgets
     pub disruption_budgets: Vec<DisruptionBudget>,
+    /// Node groups of Cluster API that announce devices of nodes that do not exist yet.
+    pub scale_from_zero: Vec<ScaleFromZero>,
     /// What was read but has no effect on answers.
     pub ignored: Vec<Ignored>,
     /// What deserves a look but is no error.
@@ -126,6 +128,23 @@ fn find<'s, T>(
         (metadata.namespace.as_str(), metadata.name.as_str()).cmp(&(namespace, name))
     });
     position.ok().and_then(|position| sorted.get(position))
+}
+
+/// A node group of Cluster API with the annotation from which cluster-autoscaler makes the devices of a node that does
+/// not exist yet. No answer depends on it; lint has something to say about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScaleFromZero {
+    /// The node group, such as a MachineDeployment.
+    pub object: ObjectReference,
+    /// The driver that the annotation names.
+    pub driver: String,
+    /// Where it was read.
+    pub origin: Origin,
+}
+
+impl ScaleFromZero {
+    /// The annotation's key.
+    pub const ANNOTATION: &str = "capacity.cluster-autoscaler.kubernetes.io/dra-driver";
 }
 
 /// Something that was read but has no effect, once for each kind and field.

@@ -3,9 +3,11 @@
 //! Objects remember only a range of a text. Line, column and the exact place of a field are found when somebody
 //! asks, by reading that range again: errors are rare, objects are many.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::decode::ResourceVersion;
 use crate::path::{FieldPath, Segment};
 use crate::tree::{Node, Value};
 use crate::{json, yaml};
@@ -61,6 +63,8 @@ pub(crate) struct SourceRange {
     pub(crate) at: usize,
     /// Which element of `items`, for an object in a YAML list.
     pub(crate) item: Option<usize>,
+    /// The version, for an object of `resource.k8s.io`.
+    pub(crate) version: Option<ResourceVersion>,
 }
 
 impl Origin {
@@ -73,6 +77,12 @@ impl Origin {
     /// Orders origins as they were read.
     pub(crate) fn position(&self) -> Option<(usize, usize, Option<usize>)> {
         self.range.map(|range| (range.source, range.start, range.item))
+    }
+
+    /// The version of `resource.k8s.io` in which the object is written, such as `v1beta1`; `None` for objects of
+    /// other groups and for those that were not read.
+    pub fn resource_version(&self) -> Option<&'static str> {
+        self.range.and_then(|range| range.version).map(ResourceVersion::as_str)
     }
 
     /// Whether the object was read from a source at all.
@@ -140,6 +150,44 @@ impl Sources {
         self.place_at(range.source, at)
     }
 
+    /// The places of many fields, as [`place`](Self::place) finds each: every document is read once, and lines are
+    /// counted once in every source.
+    pub fn places(&self, fields: &[(&Origin, &FieldPath)]) -> Vec<Option<Place>> {
+        let mut by_document: BTreeMap<(usize, usize, usize), Vec<usize>> = BTreeMap::new();
+        for (index, (origin, _)) in fields.iter().enumerate() {
+            if let Some(range) = origin.range {
+                by_document.entry((range.source, range.start, range.end)).or_default().push(index);
+            }
+        }
+        let mut offsets: Vec<(usize, usize, usize)> = Vec::new();
+        for ((source, start, end), members) in by_document {
+            let Some(text) = self.list.get(source).map(Source::text) else { continue };
+            let notation = members
+                .first()
+                .and_then(|index| fields.get(*index)?.0.range)
+                .map_or(Notation::Yaml, |range| range.notation);
+            let document = document(text, start, end, notation);
+            for index in members {
+                let Some((origin, path)) = fields.get(index) else { continue };
+                let Some(range) = origin.range else { continue };
+                let path = origin.within.clone().join(path);
+                let found = document.as_ref().and_then(|document| offset_in(document, range.item, &path));
+                offsets.push((source, found.unwrap_or(range.at), index));
+            }
+        }
+        offsets.sort_unstable();
+        let mut places = vec![None; fields.len()];
+        let mut lines = LineCounter::default();
+        for (source, at, index) in offsets {
+            let Some(source_text) = self.list.get(source) else { continue };
+            let line = lines.line(source, source_text.text(), at);
+            if let Some(place) = places.get_mut(index) {
+                *place = Some(place_on_line(&source_text.name, &source_text.text, at, line));
+            }
+        }
+        places
+    }
+
     /// The place of a byte of a text field, such as the column in a CEL expression where compiling failed.
     ///
     /// Quotes, escapes and block scalars make what is written differ from what is meant. The line of the value is
@@ -174,8 +222,36 @@ impl Sources {
     }
 }
 
+/// Counts lines forward, for offsets that come in order.
+#[derive(Default)]
+struct LineCounter {
+    source: usize,
+    at: usize,
+    line: usize,
+}
+
+impl LineCounter {
+    /// The line of an offset, from 1.
+    fn line(&mut self, source: usize, text: &str, at: usize) -> usize {
+        if self.line == 0 || source != self.source || at < self.at {
+            *self = Self { source, at: 0, line: 1 };
+        }
+        let at = at.min(text.len());
+        let between = text.as_bytes().get(self.at..at).unwrap_or_default();
+        self.line += between.split(|byte| *byte == b'\n').count() - 1;
+        self.at = at;
+        self.line
+    }
+}
+
 /// The place of a byte offset in a text.
 pub(crate) fn place_in(name: &str, text: &str, at: usize) -> Place {
+    let line = LineCounter::default().line(0, text, at);
+    place_on_line(name, text, at, line)
+}
+
+/// The place of a byte offset whose line is known.
+fn place_on_line(name: &str, text: &str, at: usize, line: usize) -> Place {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {
         at -= 1;
@@ -185,7 +261,6 @@ pub(crate) fn place_in(name: &str, text: &str, at: usize) -> Place {
     let line_end = after.find('\n').map_or(text.len(), |newline| at + newline);
     let lead = before.get(line_start..).unwrap_or_default();
     let column = lead.chars().count() + 1;
-    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
     let full = text.get(line_start..line_end).unwrap_or_default().trim_end_matches('\r');
     let skipped = if column > SHOWN_WIDTH { column - SHOWN_WIDTH / 2 } else { 0 };
     Place {
@@ -198,18 +273,26 @@ pub(crate) fn place_in(name: &str, text: &str, at: usize) -> Place {
 }
 
 fn offset_of(text: &str, range: SourceRange, path: &FieldPath) -> Option<usize> {
-    let document = match range.notation {
-        Notation::Json => json::Parser::new(text, range.start, range.end).value().ok()?,
-        Notation::Yaml => yaml::parse_document(text, range.start, range.end).ok()?,
-    };
-    let node = match range.item {
-        None => &document,
+    offset_in(&document(text, range.start, range.end, range.notation)?, range.item, path)
+}
+
+fn document(text: &str, start: usize, end: usize, notation: Notation) -> Option<Node<'_>> {
+    match notation {
+        Notation::Json => json::Parser::new(text, start, end).value().ok(),
+        Notation::Yaml => yaml::parse_document(text, start, end).ok(),
+    }
+}
+
+/// The offset of the last field of the path that is there; `None` for the object itself.
+fn offset_in(document: &Node<'_>, item: Option<usize>, path: &FieldPath) -> Option<usize> {
+    let node = match item {
+        None => document,
         Some(index) => match &document.value.get("items")?.value {
             Value::List(items) => items.get(index)?,
             _ => return None,
         },
     };
-    Some(follow(node, path.segments()))
+    (!path.is_root()).then(|| follow(node, path.segments()))
 }
 
 /// Goes as far as the path leads and gives the offset of the last field that is there.

@@ -16,7 +16,7 @@ pub(crate) mod slice;
 pub(crate) mod workload;
 
 /// The versions of `resource.k8s.io` that were ever served. `v1beta2` and `v1` have the same shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum ResourceVersion {
     /// 1.26 to 1.33; claims by structured parameters since 1.31.
     V1Alpha3,
@@ -37,6 +37,16 @@ impl ResourceVersion {
             "v1beta1" => Some(Self::V1Beta1),
             "v1alpha3" => Some(Self::V1Alpha3),
             _ => None,
+        }
+    }
+
+    /// The version part of `apiVersion`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V1Beta2 => "v1beta2",
+            Self::V1Beta1 => "v1beta1",
+            Self::V1Alpha3 => "v1alpha3",
         }
     }
 

@@ -8,9 +8,9 @@ use super::common::{node_selector, node_selector_term};
 use super::metadata::metadata;
 use crate::fields::{Fields, Item, object};
 use crate::objects::{
-    Container, ContainerPort, ExtendedResourceClaimStatus, ExtendedResourceMapping, NodeAffinity, Origin,
-    Pod, PodResourceClaim, PodResourceClaimStatus, PodSpec, PodStatus, PodTemplate, PreferredNodeTerm,
-    ResourceRequirements, Toleration,
+    Container, ContainerClaim, ContainerPort, ExtendedResourceClaimStatus, ExtendedResourceMapping,
+    NodeAffinity, Origin, Pod, PodResourceClaim, PodResourceClaimStatus, PodSpec, PodStatus, PodTemplate,
+    PreferredNodeTerm, ResourceRequirements, Toleration,
 };
 
 /// Fields of a pod's `spec` that have no part in scheduling.
@@ -39,8 +39,7 @@ const IRRELEVANT: &[&str] = &[
     "hostUsers",
 ];
 
-/// Fields of a container that have no part in scheduling. `resources.claims` does not either: every claim of the
-/// pod is allocated, whether a container uses it or not.
+/// Fields of a container that have no part in scheduling.
 const IRRELEVANT_IN_CONTAINER: &[&str] = &[
     "image",
     "command",
@@ -189,7 +188,9 @@ fn toleration(fields: &Fields<'_, '_>) -> Toleration {
 
 fn container(fields: &Fields<'_, '_>, host_network: bool) -> Container {
     fields.skip(IRRELEVANT_IN_CONTAINER);
-    let mut resources = fields.object("resources", resources).unwrap_or_default();
+    let (mut resources, claims) = fields
+        .object("resources", |fields| (resources(fields), container_claims(fields)))
+        .unwrap_or_default();
     for (name, limit) in &resources.limits {
         resources.requests.entry(name.clone()).or_insert_with(|| limit.clone());
     }
@@ -200,7 +201,16 @@ fn container(fields: &Fields<'_, '_>, host_network: bool) -> Container {
             .list("ports", |item| object(item, |fields| port(fields, host_network)).flatten())
             .unwrap_or_default(),
         restarts_always: fields.text("restartPolicy").as_deref() == Some("Always"),
+        claims,
     }
+}
+
+fn container_claims(fields: &Fields<'_, '_>) -> Vec<ContainerClaim> {
+    let claim = |fields: &Fields<'_, '_>| ContainerClaim {
+        name: fields.string("name"),
+        request: fields.text("request").filter(|request| !request.is_empty()),
+    };
+    fields.list("claims", |item| object(item, claim)).unwrap_or_default()
 }
 
 fn resources(fields: &Fields<'_, '_>) -> ResourceRequirements {

@@ -42,6 +42,20 @@ const SHOWN_NOTICES: usize = 50;
 /// Objects without a namespace get `default`, objects without a UID a stand-in, pods their priority. Every object
 /// has what the API server would have filled in. An object that is given twice must be the same both times.
 pub fn load(inputs: &[Input], options: LoadOptions) -> Result<Snapshot, LoadErrors> {
+    let (snapshot, report) = read(inputs, options);
+    report.into_result(snapshot, options.strict)
+}
+
+/// As [`load`], with all that could be understood beside the faults: for those that look for faults.
+///
+/// An object with faults has defaults where something could not be read.
+pub fn load_with_faults(inputs: &[Input], options: LoadOptions) -> (Snapshot, LoadErrors) {
+    let (mut snapshot, report) = read(inputs, options);
+    let errors = report.finish(&mut snapshot, options.strict);
+    (snapshot, errors)
+}
+
+fn read(inputs: &[Input], options: LoadOptions) -> (Snapshot, Report) {
     let gathered = input::Gathered::read(inputs, options.max_bytes);
     let mut reader = reader::Reader::new(options);
     for fault in gathered.faults {
@@ -55,7 +69,7 @@ pub fn load(inputs: &[Input], options: LoadOptions) -> Result<Snapshot, LoadErro
     }
     let (mut snapshot, mut report) = reader.finish();
     assemble::assemble(&mut snapshot, &mut report);
-    report.into_result(snapshot, options.strict)
+    (snapshot, report)
 }
 
 /// A fault whose line and column are not looked up yet.
@@ -146,6 +160,12 @@ impl Report {
     }
 
     fn into_result(self, mut snapshot: Snapshot, strict: bool) -> Result<Snapshot, LoadErrors> {
+        let errors = self.finish(&mut snapshot, strict);
+        if errors.faults.is_empty() { Ok(snapshot) } else { Err(errors) }
+    }
+
+    /// Moves what was found into the snapshot and gives the errors.
+    fn finish(self, snapshot: &mut Snapshot, strict: bool) -> LoadErrors {
         let sources = &snapshot.sources;
         let resolve = |mut pending: Vec<Pending>| -> Vec<Fault> {
             pending.sort_by_key(|pending| pending.at);
@@ -180,12 +200,10 @@ impl Report {
                     .with_hint("is the input empty, or all comments?"),
             );
         }
-        if !errors.faults.is_empty() {
-            return Err(errors);
-        }
-        snapshot.notices = resolve(self.notices);
+        let notices = resolve(self.notices);
+        snapshot.notices = notices;
         snapshot.omitted_notices = self.omitted_notices;
         snapshot.ignored = ignored;
-        Ok(snapshot)
+        errors
     }
 }

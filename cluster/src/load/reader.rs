@@ -1,11 +1,11 @@
 //! From texts to objects, one document at a time.
 
-use crate::decode::{disruption, node, pod, resource, workload};
+use crate::decode::{ResourceVersion, disruption, node, pod, resource, workload};
 use crate::fields::{Finding, FindingKind, Findings, Item};
 use crate::json::{self, SyntaxError};
 use crate::objects::{Metadata, ObjectReference, Origin};
 use crate::path::{FieldPath, Segment};
-use crate::snapshot::{IgnoredReason, Snapshot};
+use crate::snapshot::{IgnoredReason, ScaleFromZero, Snapshot};
 use crate::source::{Notation, Source, SourceRange, follow};
 use crate::tree::{Node, Value};
 use crate::validate::{self, Issue, Severity};
@@ -97,8 +97,7 @@ impl Reader {
     ) {
         match json::Parser::new(text, start, end).value() {
             Ok(node) => {
-                let range =
-                    SourceRange { source, start, end, notation: Notation::Json, item: None, at: node.at };
+                let range = range_of(source, (start, end), Notation::Json, node.at);
                 self.object(&node, range, inherited);
             }
             Err(error) => self.syntax(error, source),
@@ -121,8 +120,7 @@ impl Reader {
             }
             match yaml::parse_document(text, start, end) {
                 Ok(node) => {
-                    let range =
-                        SourceRange { source, start, end, notation: Notation::Yaml, item: None, at: node.at };
+                    let range = range_of(source, (start, end), Notation::Yaml, node.at);
                     self.object(&node, range, None);
                 }
                 Err(error) => self.syntax(error, source),
@@ -204,13 +202,16 @@ impl Reader {
     ) {
         if kind == Kind::Ignored {
             let key = (IgnoredReason::Kind, format!("{api_version} {kind_name}"), String::new());
-            self.report.ignore(key, &reference(node, kind_name), (range.source, node.at));
+            let reference = reference(node, kind_name);
+            self.report.ignore(key, &reference, (range.source, node.at));
+            self.scale_from_zero(node, range, reference);
             return;
         }
         let findings = Findings::default();
         let Some(fields) = Item::root(node, &findings).fields() else { return };
         fields.skip(&["apiVersion", "kind"]);
-        let origin = Origin { range: Some(range), within: FieldPath::root() };
+        let version = api_version.strip_prefix("resource.k8s.io/").and_then(ResourceVersion::from_text);
+        let origin = Origin { range: Some(SourceRange { version, ..range }), within: FieldPath::root() };
         let snapshot = &mut self.snapshot;
         /// Reads, validates, completes the metadata and keeps.
         macro_rules! keep {
@@ -275,6 +276,16 @@ impl Reader {
         }
     }
 
+    /// Notes node groups whose devices an autoscaler is told by annotation; nothing else of them has a meaning here.
+    fn scale_from_zero(&mut self, node: &Node<'_>, range: SourceRange, object: ObjectReference) {
+        let annotations = node.value.get("metadata").and_then(|metadata| metadata.value.get("annotations"));
+        let annotation = annotations.and_then(|annotations| annotations.value.get(ScaleFromZero::ANNOTATION));
+        if let Some(driver) = annotation.and_then(|annotation| annotation.value.as_text()) {
+            let origin = Origin { range: Some(range), within: FieldPath::root() };
+            self.snapshot.scale_from_zero.push(ScaleFromZero { object, driver: driver.to_owned(), origin });
+        }
+    }
+
     fn finding(&mut self, finding: Finding, source: usize, reference: &ObjectReference, api_version: &str) {
         let reason = match finding.kind {
             FindingKind::Wrong { message, hint } => {
@@ -304,6 +315,11 @@ impl Reader {
             Severity::Notice => self.report.notice(pending),
         }
     }
+}
+
+/// The range of a document that is one object.
+fn range_of(source: usize, (start, end): (usize, usize), notation: Notation, at: usize) -> SourceRange {
+    SourceRange { source, start, end, notation, at, item: None, version: None }
 }
 
 /// Names an object before it is read.

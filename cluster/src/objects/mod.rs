@@ -14,9 +14,9 @@ pub use disruption::{DisruptionBudget, LabelSelector, PodNumber};
 pub use metadata::{Metadata, ObjectReference, OwnerReference};
 pub use node::{Node, Taint};
 pub use pod::{
-    Container, ContainerPort, ExtendedResourceClaimStatus, ExtendedResourceMapping, NodeAffinity, Pod,
-    PodResourceClaim, PodResourceClaimStatus, PodSpec, PodStatus, PreferredNodeTerm, ResourceRequirements,
-    Toleration,
+    Container, ContainerClaim, ContainerPort, ExtendedResourceClaimStatus, ExtendedResourceMapping,
+    NodeAffinity, Pod, PodResourceClaim, PodResourceClaimStatus, PodSpec, PodStatus, PreferredNodeTerm,
+    ResourceRequirements, Toleration,
 };
 pub use resource::{
     AllocatedDeviceStatus, Claim, ClaimTemplate, Class, Condition, ConsumerReference, Slice, TaintRule,

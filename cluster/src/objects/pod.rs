@@ -135,6 +135,18 @@ pub struct Container {
     pub ports: Vec<ContainerPort>,
     /// `restartPolicy: Always` of an init container, which makes it a sidecar (KEP-753).
     pub restarts_always: bool,
+    /// `resources.claims`: which claims of the pod the container sees. No part of scheduling: every claim of the pod
+    /// is allocated, whether a container uses it or not.
+    pub claims: Vec<ContainerClaim>,
+}
+
+/// One of `resources.claims` of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerClaim {
+    /// `name` of the entry in the pod's `resourceClaims`.
+    pub name: String,
+    /// `request`: only the devices of this request; absent for all.
+    pub request: Option<String>,
 }
 
 /// `resources` of a container or pod.

@@ -43,6 +43,7 @@ pub(crate) struct Global {
 pub(crate) enum Sub {
     Simulate(Simulate),
     Allocate(Allocate),
+    Lint(super::lint::arguments::Lint),
     /// Check or evaluate a device-selector CEL expression
     #[command(subcommand)]
     Cel(Cel),

@@ -15,6 +15,7 @@ mod guard;
 mod import;
 mod kubernetes;
 mod lab;
+mod lint;
 mod objects;
 mod output;
 mod profiles;
@@ -57,6 +58,7 @@ fn run(subcommand: Sub, terminal: &Terminal) -> Result<Exit, Failure> {
     match subcommand {
         Sub::Simulate(typed) => simulate::run(&typed, terminal),
         Sub::Allocate(typed) => allocate::run(&typed, terminal),
+        Sub::Lint(typed) => lint::run(&typed, terminal),
         Sub::Cel(typed) => cel::run(typed, terminal),
         Sub::Import(typed) => import::run(&typed, terminal),
         Sub::Lab(typed) => lab::run(&typed, terminal),

@@ -6,7 +6,9 @@
 mod allocate;
 mod explanation;
 mod from_explanation;
+mod lint;
 mod pod;
+mod sarif;
 
 use std::collections::BTreeMap;
 
@@ -19,10 +21,13 @@ pub use explanation::{
     MissingReport, NearestMissReport, NeededReport, ReadReport, RefusedReport, RequestReference,
     SelectorCaseReport, ShortageReport, SuggestionReport, TreeFactReport, UndecidedReport, ValueCountReport,
 };
+pub use lint::{LintAnswer, LintFinding, LintObject, LintPlace, LintRule, LintRules, LintSummary};
 pub use pod::{
     ClaimReport, DeviceFailure, DeviceReport, ErrorReport, Nearest, NodeExplanation, PodOutcome, PodReport,
     Reason, RefusalCount,
 };
+
+pub use sarif::sarif;
 
 /// `apiVersion` of every report.
 pub const API_VERSION: &str = "drayage.dev/report/v1alpha1";
