@@ -10,7 +10,7 @@ use drayage_cluster::{Input, LoadOptions, load};
 use drayage_simulator::import::openb::{Table, convert};
 use drayage_simulator::import::{Format, ObjectWriter};
 use drayage_simulator::report::{PodOutcome, SimulationReport};
-use drayage_simulator::schedule::{Options, Prepared, simulate};
+use drayage_simulator::schedule::{Options, Prepared, SchedulerProfile, simulate};
 
 fn simulated(nodes: &str, pods: &str) -> SimulationReport {
     let table = |name: &str, content| Table { name: name.to_owned(), content };
@@ -24,7 +24,9 @@ fn simulated(nodes: &str, pods: &str) -> SimulationReport {
         load(&[Input::Bytes { name: "openb.json".to_owned(), bytes: text }], LoadOptions::default()).unwrap();
     let prepared = Prepared::new(snapshot);
     assert!(prepared.faults.is_empty(), "{:?}", prepared.faults.first());
-    let options = Options::for_release(Release::V1_36);
+    // Fewer nodes to compare make a shorter test.
+    let profile = SchedulerProfile { percentage_of_nodes_to_score: 5, ..SchedulerProfile::default() };
+    let options = Options { profile, ..Options::for_release(Release::V1_36) };
     simulate(&prepared, &options, &mut (), &AtomicBool::new(false)).unwrap()
 }
 
@@ -45,18 +47,18 @@ fn the_fixture_is_placed() {
     assert_eq!(
         places,
         [
-            ("pod-whole", PodOutcome::Scheduled, Some("node-a"), vec!["gpu-0"]),
-            ("pod-share", PodOutcome::Scheduled, Some("node-a"), vec!["gpu-1"]),
-            ("pod-four", PodOutcome::Scheduled, Some("node-b"), vec!["gpu-0", "gpu-1", "gpu-2", "gpu-3"]),
-            ("pod-cpu", PodOutcome::Scheduled, Some("node-a"), vec![]),
-            // The only V100s are taken.
-            ("pod-spec", PodOutcome::Unschedulable, None, vec![]),
-            ("pod-share-again", PodOutcome::Scheduled, Some("node-a"), vec!["gpu-1"]),
+            ("pod-whole", PodOutcome::Scheduled, Some("node-c"), vec!["gpu-0"]),
+            ("pod-share", PodOutcome::Scheduled, Some("node-b"), vec!["gpu-0"]),
+            ("pod-four", PodOutcome::Scheduled, Some("node-c"), vec!["gpu-1", "gpu-2", "gpu-3", "gpu-4"]),
+            ("pod-cpu", PodOutcome::Scheduled, Some("node-b"), vec![]),
+            // Scores leave a V100 free for it.
+            ("pod-spec", PodOutcome::Scheduled, Some("node-b"), vec!["gpu-0"]),
+            ("pod-share-again", PodOutcome::Scheduled, Some("node-a"), vec!["gpu-0"]),
         ]
     );
     assert_eq!(report.summary.devices, 14);
-    assert_eq!(report.summary.devices_in_use, 6);
-    assert_eq!(report.summary.device_allocations, 7);
+    assert_eq!(report.summary.devices_in_use, 7);
+    assert_eq!(report.summary.device_allocations, 8);
 }
 
 #[test]

@@ -19,13 +19,13 @@ pub(crate) fn node(fields: &Fields<'_, '_>, origin: Origin) -> Node {
             "addresses",
             "daemonEndpoints",
             "nodeInfo",
-            "images",
             "volumesInUse",
             "volumesAttached",
             "config",
             "runtimeHandlers",
             "features",
         ]);
+        node.images = status.list("images", |item| object(item, image)).unwrap_or_default();
         node.declared_features = status.texts("declaredFeatures").into_iter().collect();
         let capacity = status.quantity_map("capacity");
         node.allocatable =
@@ -34,6 +34,10 @@ pub(crate) fn node(fields: &Fields<'_, '_>, origin: Origin) -> Node {
         node.ready = ready(status);
     });
     node
+}
+
+fn image(fields: &Fields<'_, '_>) -> (Vec<String>, i64) {
+    (fields.texts("names"), fields.integer("sizeBytes").unwrap_or_default())
 }
 
 fn taint(fields: &Fields<'_, '_>) -> Taint {

@@ -41,7 +41,6 @@ const IRRELEVANT: &[&str] = &[
 
 /// Fields of a container that have no part in scheduling.
 const IRRELEVANT_IN_CONTAINER: &[&str] = &[
-    "image",
     "command",
     "args",
     "workingDir",
@@ -196,6 +195,7 @@ fn container(fields: &Fields<'_, '_>, host_network: bool) -> Container {
     }
     Container {
         name: fields.string("name"),
+        image: fields.string("image"),
         resources,
         ports: fields
             .list("ports", |item| object(item, |fields| port(fields, host_network)).flatten())

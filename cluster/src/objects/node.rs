@@ -23,6 +23,8 @@ pub struct Node {
     pub allocatable: BTreeMap<String, Quantity>,
     /// Whether condition `Ready` is `True`; `None` where the object has no such condition.
     pub ready: Option<bool>,
+    /// `status.images`: the names of each image that is there, and its size in bytes.
+    pub images: Vec<(Vec<String>, i64)>,
     /// `status.declaredFeatures`
     pub declared_features: BTreeSet<String>,
 }

@@ -129,6 +129,8 @@ pub struct ExtendedResourceMapping {
 pub struct Container {
     /// `name`
     pub name: String,
+    /// `image`
+    pub image: String,
     /// `resources`
     pub resources: ResourceRequirements,
     /// `ports`

@@ -11,6 +11,8 @@ pub struct Attempt {
     pub outcome: PodOutcome,
     /// Number of the node that the pod got.
     pub node: Option<usize>,
+    /// Numbers of the nodes that had the best score, among them the one that the pod got.
+    pub best: Vec<usize>,
     /// Its claims after the attempt.
     pub claims: Vec<AttemptClaim>,
     /// The line that the scheduler writes into the pod's condition, or what ended the attempt.
@@ -47,6 +49,7 @@ impl Attempt {
         Self {
             outcome,
             node: None,
+            best: Vec::new(),
             claims: Vec::new(),
             message: None,
             reasons: Vec::new(),

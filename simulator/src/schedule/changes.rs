@@ -20,6 +20,7 @@ impl ClusterState {
         }
         let state = NodeState::new(Arc::new(node), &mut self.names);
         self.devices.add_node(state.name());
+        self.images.add(&state.node);
         let at = self.nodes.add(state);
         self.placements.node_changed(at);
         for slice in slices {
@@ -41,6 +42,9 @@ impl ClusterState {
             self.devices.slices().filter(bound).map(|slice| slice.name.clone()).collect();
         for slice in slices {
             self.devices.withdraw(&slice);
+        }
+        if let Some(state) = self.nodes.get(at) {
+            self.images.remove(&state.node);
         }
         self.nodes.remove(at);
         pods

@@ -20,7 +20,9 @@ use super::pods::{PodId, PodPlace, Pods};
 use super::prepare::Prepared;
 use super::queue;
 use super::resources::{ResourceId, ResourceNames};
+use super::score::{Images, Scorers};
 use super::tally::Tally;
+use super::ties::Ties;
 
 /// A cluster under simulation: nodes, pods and claims with what they hold, and all that was found out about them.
 ///
@@ -42,6 +44,13 @@ pub struct ClusterState {
     /// Resources that devices may stand in for.
     pub(super) delegated: FxHashSet<ResourceId>,
     pub(super) tally: Tally,
+    pub(super) scorers: Arc<Scorers>,
+    pub(super) images: Images,
+    pub(super) ties: Ties,
+    /// Where in the order of nodes the next attempt begins.
+    pub(super) next_start: usize,
+    /// How many nodes the current attempt looked at.
+    pub(super) looked_at: usize,
     pub(crate) warnings: Arc<Vec<String>>,
     finished: usize,
 }
@@ -73,6 +82,11 @@ impl ClusterState {
         );
         for state in nodes.all() {
             devices.add_node(state.name());
+        }
+        let scorers = Scorers::new(&options.profile, gates.release(), &mut names);
+        let mut images = Images::default();
+        for state in nodes.all() {
+            images.add(&state.node);
         }
         for allocation in claims.allocations() {
             devices.hold(allocation);
@@ -107,6 +121,11 @@ impl ClusterState {
                 .then(|| Arc::new(ResourceClasses::new(&objects.classes))),
             delegated: FxHashSet::default(),
             tally: Tally::default(),
+            scorers: Arc::new(scorers),
+            images,
+            ties: Ties::default(),
+            next_start: 0,
+            looked_at: 0,
             warnings: Arc::default(),
             finished,
         };
@@ -189,6 +208,12 @@ impl ClusterState {
     ) -> Option<ResourceClaim> {
         let state = self.nodes.get(at)?;
         plan.extended_claim(pod, state, &mut self.claims, &mut self.devices, &self.names)
+    }
+
+    /// From now on takes this node where it is among several best ones, to replay what a scheduler decided; with
+    /// `None` always the first by name.
+    pub fn prefer(&mut self, node: Option<usize>) {
+        self.ties = node.map_or(Ties::ByName, Ties::Wanted);
     }
 
     /// Number of pods that have ended.

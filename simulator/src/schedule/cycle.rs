@@ -1,4 +1,4 @@
-//! The scheduling cycle: one pod after the other, each through the filters and onto the first node that fits.
+//! The scheduling cycle: one pod after the other, each through the filters and onto the best node that fits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,51 +13,12 @@ use super::devices::Verdict;
 use super::explain::ExplainedInFull;
 use super::node::PodNeeds;
 use super::options::{Observer, SimulateError};
-use super::placement::{PlacementRefusal, PlacementVerdicts};
-use super::plan::{DevicePlan, DeviceVerdict, PlanError};
+use super::plan::{DevicePlan, PlanError};
 use super::pods::{PodId, PodPlace};
 use super::report;
+use super::score::{Candidate, Scoring};
 use super::tally::Refusal;
 use crate::report::{PodOutcome, PodReport, Reason};
-
-/// Up to this many nodes the scheduler looks at all of them even when one fits, so that an error on any ends the
-/// cycle.
-const NODES_ALL_LOOKED_AT: usize = 100;
-
-/// How far several threads have looked ahead for one pod.
-///
-/// Most pods find a node among the first ones, for which threads do not pay. The longer a pod finds none, the more
-/// nodes are looked at together.
-#[derive(Debug, Default)]
-struct LookAhead {
-    /// How many nodes had no devices for the pod.
-    refused: usize,
-    blocks: u32,
-    /// Nodes before this one were looked at.
-    end: usize,
-}
-
-impl LookAhead {
-    fn is_due(&self, at: usize) -> bool {
-        let patience = if cfg!(test) { 1 } else { 16 };
-        self.refused >= patience && at >= self.end
-    }
-
-    /// How many nodes to look at next.
-    fn next(&mut self) -> usize {
-        self.blocks += 1;
-        64 << self.blocks.min(5)
-    }
-
-    /// Notes the last node that was looked at, if there was any.
-    fn reaches(&mut self, last: Option<usize>) {
-        self.end = last.map_or(usize::MAX, |last| last + 1);
-    }
-}
-
-fn verdict_at(verdicts: &PlacementVerdicts, at: usize) -> Option<PlacementRefusal> {
-    u32::try_from(at).ok().and_then(|at| verdicts.get(at).copied()).flatten()
-}
 
 impl ClusterState {
     /// Schedules every pending pod once, in the order of the queue, and reports on all pods.
@@ -82,8 +43,17 @@ impl ClusterState {
 
     /// Tries to place a pod, and does so where a node takes it.
     pub fn attempt(&mut self, id: PodId, cancel: &AtomicBool) -> Result<Attempt, SimulateError> {
-        let nodes = self.nodes.order();
-        self.attempt_on(&nodes, id, cancel)
+        let mut nodes = self.nodes.search_order();
+        let count = nodes.len();
+        if self.next_start > 0 && count > 0 {
+            Arc::make_mut(&mut nodes).rotate_left(self.next_start % count);
+        }
+        self.looked_at = 0;
+        let attempt = self.attempt_on(&nodes, id, cancel);
+        if count > 0 {
+            self.next_start = (self.next_start + self.looked_at) % count;
+        }
+        attempt
     }
 
     /// As [`attempt`](Self::attempt), as if the cluster had only these nodes, in this order.
@@ -147,10 +117,9 @@ impl ClusterState {
                 vec![Reason { plugin: plugin.to_owned(), reason, nodes, nearest: None, devices: Vec::new() }];
             Attempt { message: Some(message), reasons, ..Attempt::new(PodOutcome::Unschedulable) }
         };
-        let count = nodes.len();
         let verdicts = match self.placements.verdicts(pod, &self.nodes) {
             Ok(verdicts) => verdicts,
-            Err(reason) => return Ok(refused_everywhere("NodeAffinity", reason.to_owned(), count)),
+            Err(reason) => return Ok(refused_everywhere("NodeAffinity", reason.to_owned(), nodes.len())),
         };
         let plan = DevicePlan::new(
             pod_claims,
@@ -163,95 +132,40 @@ impl ClusterState {
         let mut plan = match plan {
             Ok(plan) => plan,
             Err(PlanError::Unschedulable(reason)) => {
-                return Ok(refused_everywhere("DynamicResources", reason, count));
+                return Ok(refused_everywhere("DynamicResources", reason, nodes.len()));
             }
             Err(PlanError::Failed(message)) => return Ok(Attempt::failed("invalid-claim", message, None)),
         };
-
-        self.tally.clear();
-        let mut chosen: Option<(usize, Option<Vec<AllocationResult>>)> = None;
-        let mut ahead = LookAhead::default();
-        for (position, &at) in nodes.iter().enumerate() {
-            if let Some(refusal) = verdict_at(&verdicts, at) {
-                self.tally.add(Refusal::Placement(refusal));
-                continue;
-            }
-            let Some(state) = self.nodes.get(at) else { continue };
-            if !state.has_free(&needs.ports) {
-                self.tally.add(Refusal::Ports);
-                continue;
-            }
-            if !state.resources.fits(&needs.amounts, |id| self.delegated.contains(&id)) {
-                let (tally, delegated) = (&mut self.tally, &self.delegated);
-                state.resources.each_shortage(
-                    &needs.amounts,
-                    |id| delegated.contains(&id),
-                    |shortage| {
-                        tally.add_shortage(shortage, at);
-                        true
-                    },
-                );
-                continue;
-            }
-            if plan.is_empty() {
-                chosen = Some((at, None));
-                break;
-            }
-            if cancel.load(Ordering::Relaxed) {
-                return Err(SimulateError::Cancelled);
-            }
-            if chosen.is_none() && self.devices.looks_ahead() && ahead.is_due(position) {
-                let fits = |at: usize| verdict_at(&verdicts, at).is_none() && self.has_room(at, needs);
-                let later = nodes.iter().copied().enumerate().skip(position);
-                let block: Vec<(usize, usize)> =
-                    later.filter(|&(_, at)| fits(at)).take(ahead.next()).collect();
-                ahead.reaches(block.last().map(|&(position, _)| position));
-                let block: Vec<usize> = block.into_iter().map(|(_, at)| at).collect();
-                plan.look_ahead(pod, &block, &self.nodes, &mut self.claims, &mut self.devices, &self.names);
-            }
-            match plan.verdict(pod, at, state, &mut self.claims, &mut self.devices, &self.names) {
-                DeviceVerdict::Fits(results) => {
-                    chosen.get_or_insert((at, results));
-                    if count > NODES_ALL_LOOKED_AT || !plan.may_fail() {
-                        break;
-                    }
-                }
-                DeviceVerdict::Refused(refusal) => {
-                    ahead.refused += 1;
-                    self.tally.add_device_refusal(refusal, at);
-                }
-                DeviceVerdict::Failed(error) => {
-                    let node = Some(state.name().to_owned());
-                    let failed = Attempt::failed(error.kind().as_str(), error.to_string(), node);
-                    let message = Some(format!("running \"DynamicResources\" filter plugin: {error}"));
-                    return Ok(Attempt { message, ..failed });
-                }
-                // Upstream's limit is wall time, which a node behind the chosen one need not reach.
-                DeviceVerdict::Undecided if chosen.is_some() => {}
-                DeviceVerdict::Undecided => {
-                    let message = format!(
-                        "node `{}`: no answer within {} steps of the search for devices",
-                        state.name(),
-                        self.options.step_budget
-                    );
-                    let node = Some(state.name().to_owned());
-                    let failed = Attempt::failed("undecided", message, node);
-                    return Ok(Attempt { outcome: PodOutcome::Undecided, ..failed });
-                }
-            }
+        let mut candidates = match self.candidates(nodes, pod, needs, &verdicts, &mut plan, cancel)? {
+            Ok(candidates) => candidates,
+            Err(attempt) => return Ok(*attempt),
+        };
+        if candidates.is_empty() {
+            return Ok(self.refused(nodes.len(), pod, &mut plan));
         }
-        match chosen {
-            Some((at, results)) => Ok(self.commit(id, pod, needs, &mut plan, at, results)),
-            None => Ok(self.refused(nodes.len(), pod, &mut plan)),
-        }
+        let best = self.best(pod, needs, &candidates);
+        let chosen = self.ties.choose(&best, &self.nodes);
+        let at = candidates.iter().position(|candidate| Some(candidate.at) == chosen).unwrap_or_default();
+        let chosen = candidates.swap_remove(at);
+        let attempt = self.commit(id, pod, needs, &mut plan, chosen.at, chosen.results);
+        Ok(Attempt { best, ..attempt })
     }
 
-    /// Whether ports and resources leave room on a node.
-    fn has_room(&self, at: usize, needs: &PodNeeds) -> bool {
-        self.nodes.get(at).is_some_and(|state| {
-            state.has_free(&needs.ports)
-                && state.resources.fits(&needs.amounts, |id| self.delegated.contains(&id))
-        })
+    /// The candidates with the best score, by the order in which the scheduler looks at them.
+    fn best(&self, pod: &Pod, needs: &PodNeeds, candidates: &[Candidate]) -> Vec<usize> {
+        if let [only] = candidates {
+            return vec![only.at];
+        }
+        let scoring = Scoring {
+            profile: &self.options.profile,
+            scorers: &self.scorers,
+            nodes: &self.nodes,
+            images: &self.images,
+        };
+        let scores = scoring.scores(pod, needs, candidates);
+        let most = scores.iter().max().copied().unwrap_or_default();
+        let best = candidates.iter().zip(&scores).filter(|&(_, &score)| score == most);
+        best.map(|(candidate, _)| candidate.at).collect()
     }
 
     /// Writes the allocation and the pod's place into the books.
@@ -280,7 +194,7 @@ impl ClusterState {
         let results = match results {
             Some(results) => results,
             None => match plan.allocate(pod, state, &mut self.claims, &mut self.devices, &self.names) {
-                Verdict::Fits(results) => results.unwrap_or_default(),
+                Verdict::Fits(results, _) => results.unwrap_or_default(),
                 Verdict::Failed(error) => {
                     return Attempt::failed(error.kind().as_str(), error.to_string(), Some(name));
                 }

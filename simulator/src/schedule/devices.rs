@@ -14,8 +14,9 @@ use super::workers::Workers;
 /// A verdict on some demands on one node.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
-    /// There are devices. The results are there if they were computed just now.
-    Fits(Option<Vec<AllocationResult>>),
+    /// There are devices. The results are there if they were computed just now; the number is what the chosen
+    /// alternatives are worth (KEP-4816).
+    Fits(Option<Vec<AllocationResult>>, u16),
     /// There are none.
     Unsatisfiable {
         /// Upstream says so in another text.
@@ -98,8 +99,8 @@ impl Changes {
 enum Cell {
     #[default]
     Unknown,
-    /// True while the count of changes is this.
-    Fits(u32),
+    /// True while the count of changes is this; with what the chosen alternatives are worth.
+    Fits(u32, u16),
     /// As before.
     Unsatisfiable(u32, bool),
     /// True until this count of changes that may help changes.
@@ -239,7 +240,9 @@ impl Devices {
         }
         let cell = *self.remembered.get(shape.0)?.get(u32::try_from(at).ok()?)?;
         match cell {
-            Cell::Fits(when) if when == self.changes(at) => Some(Verdict::Fits(None)),
+            Cell::Fits(when, alternatives) if when == self.changes(at) => {
+                Some(Verdict::Fits(None, alternatives))
+            }
             Cell::Unsatisfiable(when, invalid_pools) if when == self.changes(at) => {
                 Some(Verdict::Unsatisfiable { invalid_pools })
             }
@@ -281,7 +284,10 @@ impl Devices {
         let (state, budget) = (&self.state, self.budget);
         let shares = Shares { last: self.shares, taken: &self.taken_shares };
         let verdicts = workers.ask(&self.allocator, questions, |allocator, question| {
-            verdict_of(shares.ask(allocator, state, question.node, &question.claims, budget))
+            verdict_of(
+                shares.ask(allocator, state, question.node, &question.claims, budget),
+                &question.claims,
+            )
         });
         for (question, verdict) in verdicts {
             self.remember(question.shape, question.lasting, question.at, &verdict);
@@ -292,7 +298,7 @@ impl Devices {
     fn remember(&mut self, shape: ShapeId, lasting: bool, at: usize, verdict: &Verdict) {
         let changes = self.changes(at);
         let cell = match verdict {
-            Verdict::Fits(_) => Cell::Fits(changes),
+            Verdict::Fits(_, alternatives) => Cell::Fits(changes, *alternatives),
             Verdict::Unsatisfiable { invalid_pools } if lasting && self.lasting => {
                 Cell::Hopeless(self.reliefs(at), *invalid_pools)
             }
@@ -311,7 +317,7 @@ impl Devices {
 
     /// Asks the allocator for a verdict.
     pub(crate) fn allocate(&mut self, node: &Node, claims: &[&ResourceClaim]) -> Verdict {
-        verdict_of(self.ask(node, claims))
+        verdict_of(self.ask(node, claims), claims)
     }
 
     /// Asks the allocator.
@@ -452,9 +458,29 @@ fn note_reach(reach: &mut Map<String, Option<Arc<str>>>, slice: &ResourceSlice) 
     }
 }
 
-fn verdict_of(answer: Answer) -> Verdict {
+/// What the alternatives that a result chooses are worth to the scheduler: more, the earlier they are listed.
+pub(crate) fn alternatives(claim: &ResourceClaim, result: &AllocationResult) -> u16 {
+    let chosen = |request: &str, alternative: &str| {
+        result.results.iter().any(|device| {
+            device.request.split_once('/').is_some_and(|(of, name)| of == request && name == alternative)
+        })
+    };
+    let worth = claim.requests.iter().flat_map(|request| {
+        let ranked = (0..MOST_ALTERNATIVES).rev().zip(&request.first_available);
+        ranked.filter(|(_, alternative)| chosen(&request.name, &alternative.name)).map(|(worse, _)| worse + 1)
+    });
+    worth.sum()
+}
+
+/// The API's limit on alternatives of a request.
+const MOST_ALTERNATIVES: u16 = 8;
+
+fn verdict_of(answer: Answer, claims: &[&ResourceClaim]) -> Verdict {
     match answer.outcome {
-        Outcome::Allocated(results) => Verdict::Fits(Some(results)),
+        Outcome::Allocated(results) => {
+            let worth = claims.iter().zip(&results).map(|(claim, result)| alternatives(claim, result)).sum();
+            Verdict::Fits(Some(results), worth)
+        }
         Outcome::Unsatisfiable { invalid_pools } => Verdict::Unsatisfiable { invalid_pools },
         Outcome::Error(error) => Verdict::Failed(error),
         Outcome::Undecided => Verdict::Undecided,

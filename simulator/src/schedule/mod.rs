@@ -2,7 +2,7 @@
 //!
 //! A pod is looked at once, in the order of the queue. Every node is refused by the first filter that refuses
 //! it, in the order NodeUnschedulable, NodeName, TaintToleration, NodeAffinity, NodePorts, NodeResourcesFit,
-//! DynamicResources; the first node by name that none refuses gets the pod, since this version does not score.
+//! DynamicResources. Of the nodes that fit, the one with the best score gets the pod; of several, the first by name.
 
 mod apply;
 mod attempt;
@@ -13,6 +13,7 @@ mod cycle;
 mod devices;
 mod explain;
 mod extended;
+mod filter;
 mod interner;
 mod node;
 mod nodes;
@@ -23,16 +24,19 @@ mod pods;
 mod ports;
 mod prepare;
 mod problem;
+mod profile;
 mod queue;
 mod report;
 mod resources;
 mod run;
+mod score;
 mod selector;
 mod single;
 mod taints;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod ties;
 mod view;
 mod workers;
 
@@ -44,6 +48,7 @@ pub use options::{DEFAULT_STEP_BUDGET, Observer, Options, SimulateError};
 pub use pods::{PodId, PodPlace};
 pub use prepare::Prepared;
 pub use problem::run_problem;
+pub use profile::{SchedulerProfile, ScoreWeights, ScoringStrategy};
 pub use run::simulate;
 pub use single::{ClaimSelection, allocate_on_node, explain_on_node};
 pub use view::{ClaimView, NodeUse, PoolUse};

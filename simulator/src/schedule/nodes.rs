@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use drayage_allocator::persistent::{List, Map};
+use rustc_hash::FxHashMap;
 
 use super::node::NodeState;
 
@@ -13,6 +14,8 @@ pub(crate) struct Nodes {
     by_name: Map<Arc<str>, usize>,
     /// Numbers of the nodes that exist, by name.
     order: Arc<Vec<usize>>,
+    /// The same in the order in which the scheduler looks at them.
+    search_order: Arc<Vec<usize>>,
 }
 
 impl Nodes {
@@ -24,6 +27,7 @@ impl Nodes {
             order.push(nodes.push(state));
         }
         nodes.order = Arc::new(order);
+        nodes.interleave();
         nodes
     }
 
@@ -43,7 +47,32 @@ impl Nodes {
             self.order.partition_point(|&at| self.get(at).is_some_and(|other| other.name() < state.name()));
         let at = self.push(state);
         Arc::make_mut(&mut self.order).insert(place, at);
+        self.interleave();
         at
+    }
+
+    /// As the scheduler does, takes one node of each zone in turn; zones in the order of their first nodes.
+    fn interleave(&mut self) {
+        let mut zones: Vec<Vec<usize>> = Vec::new();
+        let mut numbers: FxHashMap<&str, usize> = FxHashMap::default();
+        for &at in self.order.iter() {
+            let Some(state) = self.get(at) else { continue };
+            let zone = *numbers.entry(&state.zone).or_insert(zones.len());
+            if zone == zones.len() {
+                zones.push(Vec::new());
+            }
+            if let Some(nodes) = zones.get_mut(zone) {
+                nodes.push(at);
+            }
+        }
+        let rounds = zones.iter().map(Vec::len).max().unwrap_or(0);
+        let search_order = if zones.len() < 2 {
+            Arc::clone(&self.order)
+        } else {
+            let round = |round: usize| zones.iter().filter_map(move |nodes| nodes.get(round).copied());
+            Arc::new((0..rounds).flat_map(round).collect())
+        };
+        self.search_order = search_order;
     }
 
     /// Removes a node. Its state can still be looked at.
@@ -53,11 +82,17 @@ impl Nodes {
             self.by_name.remove(name.as_str());
         }
         Arc::make_mut(&mut self.order).retain(|&other| other != at);
+        self.interleave();
     }
 
     /// Numbers of the nodes that exist, by name.
     pub(crate) fn order(&self) -> Arc<Vec<usize>> {
         Arc::clone(&self.order)
+    }
+
+    /// Numbers of the nodes that exist, in the order in which the scheduler looks at them.
+    pub(crate) fn search_order(&self) -> Arc<Vec<usize>> {
+        Arc::clone(&self.search_order)
     }
 
     /// How many nodes exist.

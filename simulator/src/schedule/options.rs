@@ -2,6 +2,7 @@
 
 use drayage_cel::Release;
 
+use super::profile::SchedulerProfile;
 use crate::gates::FeatureGates;
 
 /// Steps of the device search on one node that end in `undecided`.
@@ -24,6 +25,8 @@ pub struct Options {
     pub explain_in_full: bool,
     /// How many threads look at nodes, at least one. The report is the same for any number.
     pub threads: usize,
+    /// The scheduler's configuration.
+    pub profile: SchedulerProfile,
 }
 
 impl Options {
@@ -35,6 +38,7 @@ impl Options {
             explain: true,
             explain_in_full: false,
             threads: 1,
+            profile: SchedulerProfile::default(),
         }
     }
 }

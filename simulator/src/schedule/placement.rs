@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use drayage_allocator::objects::NodeSelector;
 use drayage_allocator::persistent::{List, Map};
-use drayage_cluster::objects::{Pod, Taint, Toleration};
+use drayage_cluster::objects::{Pod, PreferredNodeTerm, Taint, Toleration};
 
 use super::interner::Interner;
 use super::node::NodeState;
@@ -28,8 +28,30 @@ pub(crate) enum PlacementRefusal {
     Affinity,
 }
 
-/// Verdicts over all nodes, by number.
-pub(crate) type PlacementVerdicts = List<Option<PlacementRefusal>>;
+/// What these filters, and the scores of their plugins, say of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Placement {
+    pub(crate) refusal: Option<PlacementRefusal>,
+    /// How many of its soft taints the pod does not tolerate.
+    pub(crate) soft_taints: u16,
+    /// Weights of the preferred node affinity that it satisfies, together.
+    pub(crate) preference: i32,
+}
+
+/// Placements over all nodes, by number.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PlacementVerdicts {
+    by_node: List<Placement>,
+    /// Whether the pod names nodes, so that no others are looked at.
+    pub(crate) names_nodes: bool,
+}
+
+impl PlacementVerdicts {
+    /// What is said of a node.
+    pub(crate) fn get(&self, at: usize) -> Placement {
+        u32::try_from(at).ok().and_then(|at| self.by_node.get(at).copied()).unwrap_or_default()
+    }
+}
 
 /// What the filters look at of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +59,7 @@ struct Wish {
     tolerations: Vec<Toleration>,
     node_selector: BTreeMap<String, String>,
     required: Option<NodeSelector>,
+    preferred: Vec<PreferredNodeTerm>,
 }
 
 /// Verdicts by pod, remembered by what the filters look at. Copies share them.
@@ -81,11 +104,14 @@ impl Placements {
 
     /// The verdicts on a pod, or the reason why no node is looked at.
     pub(crate) fn verdicts(&mut self, pod: &Pod, nodes: &Nodes) -> Result<PlacementVerdicts, &'static str> {
-        let required = pod.spec.node_affinity.as_ref().and_then(|affinity| affinity.required.clone());
+        let affinity = pod.spec.node_affinity.as_ref();
+        let required = affinity.and_then(|affinity| affinity.required.clone());
+        let preferred = affinity.map(|affinity| affinity.preferred.clone()).unwrap_or_default();
         let number = self.wishes.intern(Wish {
             tolerations: pod.spec.tolerations.clone(),
             node_selector: pod.spec.node_selector.clone(),
             required,
+            preferred,
         });
         let changes = self.touched.len();
         let known = self.verdicts.get(&number).cloned();
@@ -94,7 +120,7 @@ impl Placements {
         {
             return Ok(known.verdicts.clone());
         }
-        let Some(wish) = self.wishes.get(number).cloned() else { return Ok(List::default()) };
+        let Some(wish) = self.wishes.get(number).cloned() else { return Ok(PlacementVerdicts::default()) };
         let named = selector::named_nodes(wish.required.as_ref());
         if named == NamedNodes::Contradiction {
             return Err("pod affinity terms conflict");
@@ -102,7 +128,7 @@ impl Placements {
         let tolerates_unschedulable = taints::tolerates_unschedulable(&wish.tolerations, self.comparison);
         let mut judge = |state: &NodeState| self.judge(&wish, &named, tolerates_unschedulable, state);
         let verdicts = if let Some(known) = known {
-            let mut verdicts = known.verdicts;
+            let mut verdicts = known.verdicts.by_node;
             let mut at = verdicts.len();
             while let Some(state) = nodes.get(at as usize) {
                 at = verdicts.push(judge(state)) + 1;
@@ -129,11 +155,36 @@ impl Placements {
             }
             verdicts
         };
+        let names_nodes = named != NamedNodes::Any;
+        let verdicts = PlacementVerdicts { by_node: verdicts, names_nodes };
         self.verdicts.insert(number, Remembered { verdicts: verdicts.clone(), changes });
         Ok(verdicts)
     }
 
     fn judge(
+        &mut self,
+        wish: &Wish,
+        named: &NamedNodes<'_>,
+        tolerates_unschedulable: bool,
+        state: &NodeState,
+    ) -> Placement {
+        let refusal = self.refusal(wish, named, tolerates_unschedulable, state);
+        if refusal.is_some() {
+            return Placement { refusal, ..Placement::default() };
+        }
+        let soft = taints::soft(&state.node.taints, &wish.tolerations, self.comparison);
+        let matching = wish.preferred.iter().filter(|preferred| {
+            preferred.weight != 0 && selector::term_accepts(&preferred.preference, &state.for_allocator)
+        });
+        Placement {
+            refusal: None,
+            soft_taints: u16::try_from(soft).unwrap_or(u16::MAX),
+            preference: matching
+                .fold(0, |sum, term| sum.saturating_add(i32::try_from(term.weight).unwrap_or(i32::MAX))),
+        }
+    }
+
+    fn refusal(
         &mut self,
         wish: &Wish,
         named: &NamedNodes<'_>,

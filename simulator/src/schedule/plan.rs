@@ -6,7 +6,7 @@ use drayage_allocator::{AllocationError, ValidSelector};
 use drayage_cluster::objects::Pod;
 
 use super::claims::{ClaimBook, ClaimId, PodClaim};
-use super::devices::{Devices, Question, ShapeId, Verdict};
+use super::devices::{Devices, Question, ShapeId, Verdict, alternatives};
 use super::explain::{ExplainedInFull, Merged, NODES_EXPLAINED};
 use super::extended::{self, ResourceClasses};
 use super::node::NodeState;
@@ -28,6 +28,8 @@ pub(crate) struct DevicePlan {
     lasting: bool,
     /// Claims that have devices already, and the nodes that can use them.
     bound: Vec<(ClaimId, NodeSelector)>,
+    /// What the alternatives of claims that have devices are worth.
+    alternatives: i64,
     extended: Option<ExtendedPlan>,
     shape: Option<ShapeId>,
 }
@@ -72,8 +74,8 @@ pub(crate) enum PlanError {
 #[derive(Debug)]
 pub(crate) enum DeviceVerdict {
     /// The pod's devices are there. The results are there if they were computed just now; `None` also where
-    /// nothing is to be allocated.
-    Fits(Option<Vec<AllocationResult>>),
+    /// nothing is to be allocated. The number is what the chosen alternatives of all claims are worth.
+    Fits(Option<Vec<AllocationResult>>, i64),
     Refused(Refusal),
     Failed(AllocationError),
     Undecided,
@@ -94,6 +96,7 @@ impl DevicePlan {
         for pod_claim in claims {
             let Some(entry) = book.get(pod_claim.claim) else { continue };
             if let Some(allocation) = &entry.allocation {
+                plan.alternatives += i64::from(alternatives(&entry.spec, allocation));
                 if let Some(nodes) = &allocation.node_selector {
                     ValidSelector::new(nodes).map_err(|fault| PlanError::Failed(fault.to_string()))?;
                     plan.bound.push((pod_claim.claim, nodes.clone()));
@@ -121,6 +124,7 @@ impl DevicePlan {
             demands: Vec::new(),
             lasting: true,
             bound: Vec::new(),
+            alternatives: 0,
             extended: classes.and_then(|classes| ExtendedPlan::new(amounts, names, classes)),
             shape: None,
         }
@@ -129,11 +133,6 @@ impl DevicePlan {
     /// Whether the pod needs no devices at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.claims.is_empty() && self.extended.is_none()
-    }
-
-    /// Whether some node could end the cycle with an error.
-    pub(crate) fn may_fail(&self) -> bool {
-        !self.to_allocate.is_empty() || self.extended.is_some()
     }
 
     /// The pod's claims.
@@ -181,14 +180,16 @@ impl DevicePlan {
                     let allocation = book.get(claim.claim).and_then(|entry| entry.allocation.as_deref());
                     allocation.is_some_and(|found| !devices.operations_suit(found, &node.for_allocator))
                 });
-        let mut found = None;
+        let (mut found, mut alternatives) = (None, self.alternatives);
         if let Some(needed) = needed {
             let verdict = devices.known_verdict(needed.shape, at).unwrap_or_else(|| {
                 let claims = claims_to_allocate(&self.to_allocate, self.variant_at(needed.variant), book);
                 devices.verdict(needed.shape, needed.lasting, at, &node.for_allocator, &claims)
             });
             match verdict {
-                Verdict::Fits(results) => found = results,
+                Verdict::Fits(results, worth) => {
+                    (found, alternatives) = (results, alternatives + i64::from(worth));
+                }
                 Verdict::Unsatisfiable { invalid_pools } => {
                     return DeviceVerdict::Refused(Refusal::Devices { invalid_pools });
                 }
@@ -196,7 +197,11 @@ impl DevicePlan {
                 Verdict::Undecided => return DeviceVerdict::Undecided,
             }
         }
-        if elsewhere { DeviceVerdict::Refused(Refusal::ClaimElsewhere) } else { DeviceVerdict::Fits(found) }
+        if elsewhere {
+            DeviceVerdict::Refused(Refusal::ClaimElsewhere)
+        } else {
+            DeviceVerdict::Fits(found, alternatives)
+        }
     }
 
     /// Finds out about nodes on several threads, ahead of their turn.
@@ -398,7 +403,7 @@ impl DevicePlan {
         let variant = variant.and_then(|at| self.extended.as_ref()?.variants.get(at));
         let claims = claims_to_allocate(&self.to_allocate, variant, book);
         if claims.is_empty() {
-            return Verdict::Fits(Some(Vec::new()));
+            return Verdict::Fits(Some(Vec::new()), 0);
         }
         devices.allocate(&node.for_allocator, &claims)
     }

@@ -135,7 +135,25 @@ pub(crate) struct NodeResources {
     pub(crate) allocatable: Amounts,
     pub(crate) allowed_pods: i64,
     requested: Amounts,
+    /// As `requested`, of CPU and memory, with an amount for containers that request none.
+    assumed: Assumed,
     pods: i64,
+}
+
+/// CPU and memory as scores count them: containers that request none of it are taken to need a little.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Assumed {
+    pub(crate) milli_cpu: i64,
+    pub(crate) memory: i64,
+}
+
+impl Assumed {
+    fn plus(self, other: Self, sign: i64) -> Self {
+        Self {
+            milli_cpu: self.milli_cpu.saturating_add(sign * other.milli_cpu),
+            memory: self.memory.saturating_add(sign * other.memory),
+        }
+    }
 }
 
 /// One thing a node has too little of.
@@ -149,19 +167,26 @@ pub(crate) enum Shortage {
 
 impl NodeResources {
     pub(crate) fn new(allocatable: Amounts, allowed_pods: i64) -> Self {
-        Self { allocatable, allowed_pods, requested: Amounts::default(), pods: 0 }
+        Self { allocatable, allowed_pods, ..Self::default() }
     }
 
     /// Takes what a pod needs.
-    pub(crate) fn take(&mut self, needed: &Amounts) {
+    pub(crate) fn take(&mut self, needed: &Amounts, assumed: Assumed) {
         self.pods += 1;
         self.requested.add(needed);
+        self.assumed = self.assumed.plus(assumed, 1);
     }
 
     /// Gives back what a pod took.
-    pub(crate) fn release(&mut self, needed: &Amounts) {
+    pub(crate) fn release(&mut self, needed: &Amounts, assumed: Assumed) {
         self.pods = self.pods.saturating_sub(1);
         self.requested.subtract(needed);
+        self.assumed = self.assumed.plus(assumed, -1);
+    }
+
+    /// What the pods here have taken together, as scores count it.
+    pub(crate) fn assumed(&self) -> Assumed {
+        self.assumed
     }
 
     /// How many pods there are.
@@ -427,7 +452,7 @@ mod tests {
         let mut node = NodeResources::new(allocatable, 2);
         let half = names.amounts(&list(&[("cpu", "2"), ("memory", "1Gi"), ("example.com/gpu", "1")]));
         assert!(node.fits(&half, |_| false));
-        node.take(&half);
+        node.take(&half, Assumed::default());
         let mut found = Vec::new();
         node.each_shortage(
             &half,
@@ -444,7 +469,7 @@ mod tests {
         let other = names.amounts(&list(&[("example.com/other", "1")]));
         assert!(node.fits(&other, |_| true));
         assert!(!node.fits(&other, |_| false));
-        node.take(&other);
+        node.take(&other, Assumed::default());
         assert!(!node.fits(&Amounts::default(), |_| false));
     }
 

@@ -8,6 +8,7 @@ use super::options::{Observer, Options, SimulateError};
 use super::prepare::Prepared;
 use super::queue::QUEUE_RULE;
 use super::report;
+use super::ties::TIE_RULE;
 use crate::report::{API_VERSION, Assumptions, SimulationReport};
 
 /// Schedules the pending pods of a snapshot, one after the other, and says what became of each.
@@ -49,10 +50,11 @@ pub(crate) fn report_of(
 /// Where every simulation of this version differs from a scheduler.
 const APPROXIMATIONS: [&str; 8] = [
     "every pending pod is tried once; a scheduler tries again when something changes",
-    "the first node by name that no filter refuses is chosen; scoring is not done yet",
-    "filters of this version: NodeUnschedulable, NodeName, TaintToleration, NodeAffinity, NodePorts, \
-     NodeResourcesFit, DynamicResources; not volumes, topology spread, affinity between pods or preemption",
-    "with more than 100 nodes, those behind the chosen one are not looked at, so an error there goes unseen",
+    "filters and scores of this version: those of the default profile but for volumes, topology spread and affinity \
+     between pods; there is no preemption",
+    "with 100 nodes or more only some are looked at, beginning behind those of the pod before; nodes are in the order of \
+     their names, one of each zone in turn, where a scheduler has them in the order in which they came",
+    "images that nodes do not report are taken to be absent",
     "binding conditions of devices are taken to succeed",
     "the search for devices is limited by steps, not by 10 s of wall time",
     "requests of running pods are those of their spec, not those of an in-place resize",
@@ -88,7 +90,7 @@ pub(crate) fn assumptions(prepared: &Prepared, options: &Options, simulation: &C
         release: gates.release().to_string(),
         feature_gates: owned(gates.values()),
         feature_gate_overrides: owned(gates.overridden()),
-        tie_rule: format!("{QUEUE_RULE}; of several feasible nodes the first by name"),
+        tie_rule: format!("{QUEUE_RULE}; {TIE_RULE}"),
         approximations: APPROXIMATIONS.iter().map(|&text| text.to_owned()).collect(),
         ignored: snapshot.ignored.iter().map(ToString::to_string).collect(),
         warnings,

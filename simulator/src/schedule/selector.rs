@@ -16,7 +16,8 @@ pub(crate) fn accepts(
         && required.is_none_or(|selector| selector.terms.iter().any(|term| term_accepts(term, node)))
 }
 
-fn term_accepts(term: &NodeSelectorTerm, node: &Node) -> bool {
+/// Whether a term accepts the node; one with a fault accepts none.
+pub(crate) fn term_accepts(term: &NodeSelectorTerm, node: &Node) -> bool {
     let selector = NodeSelector { terms: vec![term.clone()] };
     accepts_strictly(&selector, node)
 }

@@ -40,6 +40,13 @@ pub(crate) fn untolerated<'a>(
         .find(|taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint, comparison)))
 }
 
+/// How many taints that only ask for other nodes are not tolerated.
+pub(crate) fn soft(taints: &[Taint], tolerations: &[Toleration], comparison: bool) -> usize {
+    let soft = taints.iter().filter(|taint| taint.effect == "PreferNoSchedule");
+    soft.filter(|taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint, comparison)))
+        .count()
+}
+
 /// Whether the tolerations accept a node with `spec.unschedulable`.
 pub(crate) fn tolerates_unschedulable(tolerations: &[Toleration], comparison: bool) -> bool {
     let taint = Taint {

@@ -141,6 +141,13 @@ impl Tally {
         self.counts.entry(refusal).or_default().nodes += 1;
     }
 
+    /// Counts nodes.
+    pub(crate) fn add_all(&mut self, refusal: Refusal, nodes: usize) {
+        if nodes > 0 {
+            self.counts.entry(refusal).or_default().nodes += nodes;
+        }
+    }
+
     /// Counts a node that has too little.
     pub(crate) fn add_shortage(&mut self, shortage: Shortage, node: usize) {
         let (refusal, missing) = match shortage {

@@ -36,7 +36,8 @@ pub(crate) fn run(typed: &Allocate, terminal: &Terminal) -> Result<Exit, Failure
     let compiler = Compiler::new(kubernetes::cel_environment(&gates, ExpressionStage::Stored));
     let prepared = objects::prepare(snapshot, &typed.objects, &compiler)?;
 
-    let options = Options { gates, step_budget: budget, explain: true, explain_in_full: false, threads: 1 };
+    let release = gates.release();
+    let options = Options { gates, step_budget: budget, ..Options::for_release(release) };
     let activity = Activity::start("allocating");
     if let Some(format) = typed.explain {
         let explained = schedule::explain_on_node(&prepared, node, &selection, &options)

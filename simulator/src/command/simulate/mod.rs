@@ -32,12 +32,14 @@ pub(crate) fn run(typed: &Simulate, terminal: &Terminal) -> Result<Exit, Failure
     let prepared = objects::prepare(snapshot, &typed.objects, &compiler)?;
 
     let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let release = gates.release();
     let options = Options {
         gates,
         step_budget: typed.step_budget.unwrap_or(DEFAULT_STEP_BUDGET),
         explain: true,
         explain_in_full: typed.explain,
         threads: typed.threads.map_or_else(cores, NonZeroUsize::get),
+        ..Options::for_release(release)
     };
     let activity = Activity::start("scheduling");
     // Ctrl-C ends the process by itself, so nobody sets this.

@@ -1,0 +1,156 @@
+//! Which nodes fit a pod: the filters, in the scheduler's order.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use drayage_cluster::objects::Pod;
+
+use super::attempt::Attempt;
+use super::cluster_state::ClusterState;
+use super::node::PodNeeds;
+use super::options::SimulateError;
+use super::placement::{PlacementRefusal, PlacementVerdicts};
+use super::plan::{DevicePlan, DeviceVerdict};
+use super::score::Candidate;
+use super::tally::Refusal;
+use crate::report::PodOutcome;
+
+/// How far several threads have looked ahead for one pod.
+///
+/// Mostly the verdicts on nodes are known, and threads do not pay. The more are not, the more nodes are looked at
+/// together.
+#[derive(Debug, Default)]
+struct LookAhead {
+    /// How many verdicts were not known.
+    asked: usize,
+    blocks: u32,
+    /// Nodes before this one were looked at.
+    end: usize,
+}
+
+impl LookAhead {
+    fn is_due(&self, at: usize) -> bool {
+        let patience = if cfg!(test) { 1 } else { 16 };
+        self.asked >= patience && at >= self.end
+    }
+
+    /// How many nodes to look at next.
+    fn next(&mut self) -> usize {
+        self.blocks += 1;
+        64 << self.blocks.min(5)
+    }
+
+    /// Notes the last node that was looked at, if there was any.
+    fn reaches(&mut self, last: Option<usize>) {
+        self.end = last.map_or(usize::MAX, |last| last + 1);
+    }
+}
+
+impl ClusterState {
+    /// Nodes that fit a pod, in the order of `nodes`, as many as the scheduler looks for; or the attempt that an error
+    /// ends. The others that were looked at are counted with the reason.
+    pub(super) fn candidates(
+        &mut self,
+        nodes: &[usize],
+        pod: &Pod,
+        needs: &PodNeeds,
+        verdicts: &PlacementVerdicts,
+        plan: &mut DevicePlan,
+        cancel: &AtomicBool,
+    ) -> Result<Result<Vec<Candidate>, Box<Attempt>>, SimulateError> {
+        self.tally.clear();
+        let mut named = Vec::new();
+        let nodes = if verdicts.names_nodes {
+            let is_named = |at: &usize| verdicts.get(*at).refusal != Some(PlacementRefusal::NotNamed);
+            named.extend(nodes.iter().copied().filter(is_named));
+            self.tally.add_all(Refusal::Placement(PlacementRefusal::NotNamed), nodes.len() - named.len());
+            &named
+        } else {
+            nodes
+        };
+        let wanted = self.options.profile.nodes_to_find(nodes.len());
+        let mut candidates: Vec<Candidate> = Vec::new();
+        let mut ahead = LookAhead::default();
+        for (position, &at) in nodes.iter().enumerate() {
+            if candidates.len() == wanted {
+                break;
+            }
+            self.looked_at += 1;
+            let placement = verdicts.get(at);
+            if let Some(refusal) = placement.refusal {
+                self.tally.add(Refusal::Placement(refusal));
+                continue;
+            }
+            let Some(state) = self.nodes.get(at) else { continue };
+            if !state.has_free(&needs.ports) {
+                self.tally.add(Refusal::Ports);
+                continue;
+            }
+            if !state.resources.fits(&needs.amounts, |id| self.delegated.contains(&id)) {
+                let (tally, delegated) = (&mut self.tally, &self.delegated);
+                state.resources.each_shortage(
+                    &needs.amounts,
+                    |id| delegated.contains(&id),
+                    |shortage| {
+                        tally.add_shortage(shortage, at);
+                        true
+                    },
+                );
+                continue;
+            }
+            if plan.is_empty() {
+                candidates.push(Candidate { at, placement, alternatives: 0, results: None });
+                continue;
+            }
+            if cancel.load(Ordering::Relaxed) {
+                return Err(SimulateError::Cancelled);
+            }
+            if self.devices.looks_ahead() && ahead.is_due(position) {
+                let fits = |at: usize| verdicts.get(at).refusal.is_none() && self.has_room(at, needs);
+                let later = nodes.iter().copied().enumerate().skip(position);
+                // Of many nodes no more than are wanted, as long as they fit.
+                let most = ahead.next().min((wanted - candidates.len()).max(64));
+                let block: Vec<(usize, usize)> = later.filter(|&(_, at)| fits(at)).take(most).collect();
+                ahead.reaches(block.last().map(|&(position, _)| position));
+                let block: Vec<usize> = block.into_iter().map(|(_, at)| at).collect();
+                plan.look_ahead(pod, &block, &self.nodes, &mut self.claims, &mut self.devices, &self.names);
+            }
+            match plan.verdict(pod, at, state, &mut self.claims, &mut self.devices, &self.names) {
+                DeviceVerdict::Fits(results, alternatives) => {
+                    ahead.asked += usize::from(results.is_some());
+                    candidates.push(Candidate { at, placement, alternatives, results });
+                }
+                DeviceVerdict::Refused(refusal) => {
+                    ahead.asked += 1;
+                    self.tally.add_device_refusal(refusal, at);
+                }
+                DeviceVerdict::Failed(error) => {
+                    let node = Some(state.name().to_owned());
+                    let failed = Attempt::failed(error.kind().as_str(), error.to_string(), node);
+                    let message = Some(format!("running \"DynamicResources\" filter plugin: {error}"));
+                    return Ok(Err(Box::new(Attempt { message, ..failed })));
+                }
+                // Upstream's limit is wall time, which a node behind one that fits need not reach.
+                DeviceVerdict::Undecided if !candidates.is_empty() => {}
+                DeviceVerdict::Undecided => {
+                    let message = format!(
+                        "node `{}`: no answer within {} steps of the search for devices",
+                        state.name(),
+                        self.options.step_budget
+                    );
+                    let node = Some(state.name().to_owned());
+                    let failed = Attempt::failed("undecided", message, node);
+                    return Ok(Err(Box::new(Attempt { outcome: PodOutcome::Undecided, ..failed })));
+                }
+            }
+        }
+        Ok(Ok(candidates))
+    }
+
+    /// Whether ports and resources leave room on a node.
+    fn has_room(&self, at: usize, needs: &PodNeeds) -> bool {
+        self.nodes.get(at).is_some_and(|state| {
+            state.has_free(&needs.ports)
+                && state.resources.fits(&needs.amounts, |id| self.delegated.contains(&id))
+        })
+    }
+}
