@@ -3,7 +3,9 @@
 //! - [`kubelet`]: the two sockets that the kubelet talks to, for kubelets 1.32 to 1.37.
 //! - [`node`]: puts the others together: from a call of the kubelet to a CDI device.
 //! - [`claims`]: what is prepared on this node, on disk, through crashes, reboots and damage.
+//! - [`guard`]: whether a claim may have its devices beside those of others.
 //! - [`devices`]: what the node has: inventories on paper, PCI functions, or a source of your own.
+//! - [`publish`]: what the scheduler sees of them, as ResourceSlices.
 //! - [`cdi`]: the files that tell the container runtime what a claim's containers get.
 //! - [`files`]: the operations on files that claims and CDI need, so that tests can fail any of them.
 //!
@@ -14,5 +16,7 @@ mod checksum;
 pub mod claims;
 pub mod devices;
 pub mod files;
+pub mod guard;
 pub mod kubelet;
 pub mod node;
+pub mod publish;

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde_json::{Map, Value};
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     cdi::{self, CdiDirectory, ContainerEdits, Spec},
     files::{FileSystem, remove_durably, remove_temporaries, write_atomically},
+    guard::ClaimGuard,
     kubelet::{ClaimReference, Failure, PreparedDevice, service::is_uid},
 };
 
@@ -135,6 +136,7 @@ pub struct Claims<F, D> {
     devices: D,
     configuration: Configuration,
     table: Mutex<Table>,
+    guard: Option<Arc<dyn ClaimGuard>>,
     /// Held until this is dropped: of two instances of a driver one has the records.
     _lock: Box<dyn Send + Sync>,
 }
@@ -197,11 +199,19 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
             let claim = ClaimReference { namespace: String::new(), name: String::new(), uid: uid.to_owned() };
             table.unknown.insert(uid.to_owned(), claim);
         }
-        let claims = Self { files, devices, configuration, table: Mutex::new(table), _lock: lock };
+        let claims =
+            Self { files, devices, configuration, table: Mutex::new(table), guard: None, _lock: lock };
         claims.recover(sources, &mut problems);
         claims.write_cdi_files(&mut problems);
         claims.sweep_cdi_files(&mut problems);
         Ok((claims, problems))
+    }
+
+    /// Has every new claim checked by `guard`, beyond the exclusive use that is always checked.
+    #[must_use]
+    pub fn with_guard(mut self, guard: Arc<dyn ClaimGuard>) -> Self {
+        self.guard = Some(guard);
+        self
     }
 
     /// Makes records of what the sources know and we do not.
@@ -431,6 +441,20 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
                         other.claim.uid,
                     )));
                 }
+            }
+        }
+        if let Some(guard) = &self.guard {
+            let others: Vec<&ClaimRecord> =
+                table.records.values().filter(|other| other.claim.uid != record.claim.uid).collect();
+            if let Some(refusal) = guard.refuses(record, &others) {
+                let other = others.iter().find(|other| Some(&other.claim.uid) == refusal.other.as_ref());
+                return Err(match other {
+                    Some(ClaimRecord { claim, .. }) => Failure::Transient(format!(
+                        "{}, because of claim `{}/{}` (UID `{}`)",
+                        refusal.message, claim.namespace, claim.name, claim.uid
+                    )),
+                    None => Failure::Permanent(refusal.message),
+                });
             }
         }
         let exclusive = record.holds.iter().any(|held| !held.admin_access);

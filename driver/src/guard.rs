@@ -1,0 +1,214 @@
+//! The last line of defence: no device is given away twice, whatever the API server says.
+//!
+//! A force-deleted pod frees its devices in the API before the node has given them up, and schedulers have had faults.
+//! So every claim is checked against what this node really holds, by the allocator's own verifier: exclusive devices,
+//! shares and their capacity, counters of partitions. Admin access takes nothing and is refused nothing (KEP-5018).
+
+use std::{
+    collections::BTreeSet,
+    sync::{PoisonError, RwLock},
+};
+
+use drayage_allocator::{
+    AllocatedState, Features, Profile,
+    objects::{
+        AllocationResult, DeviceClass, DeviceId, DeviceRequest, DeviceRequestAllocationResult,
+        DeviceToleration, ExactDeviceRequest, Node, PoolId, Quantity, ResourceClaim, ResourceSlice,
+    },
+    verify::{Question, Rule, verify},
+};
+use drayage_cluster::LoadErrors;
+
+use crate::{
+    claims::{ClaimRecord, HeldDevice},
+    devices::Pool,
+    publish::allocator_slices,
+};
+
+/// Name of the class and prefix of the requests that a record is put into to be verified.
+const CLASS: &str = "held";
+
+/// Why a claim may not have its devices now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is short, with the device.
+    pub message: String,
+    /// UID of a claim without which the devices would do; none where the claim alone takes too much.
+    pub other: Option<String>,
+}
+
+/// Decides whether a claim may have its devices beside those of other claims.
+pub trait ClaimGuard: Send + Sync {
+    /// Why `wanted` may not have its devices while `others` have theirs.
+    fn refuses(&self, wanted: &ClaimRecord, others: &[&ClaimRecord]) -> Option<Refusal>;
+}
+
+/// The guard over the devices of a node.
+#[derive(Debug)]
+pub struct Guard {
+    driver: String,
+    node: String,
+    slices: RwLock<Vec<ResourceSlice>>,
+}
+
+impl Guard {
+    /// A guard that knows no devices yet. It lets pass what it does not know: exclusive use is guarded without it.
+    pub fn new(driver: &str, node: &str) -> Self {
+        Self { driver: driver.to_owned(), node: node.to_owned(), slices: RwLock::default() }
+    }
+
+    /// The devices of the node from now on.
+    ///
+    /// # Errors
+    ///
+    /// The pools are not what the API allows; the guard keeps what it had.
+    pub fn set_pools(&self, pools: &[Pool]) -> Result<(), Box<LoadErrors>> {
+        let slices = allocator_slices(&self.driver, &self.node, pools)?;
+        *self.slices.write().unwrap_or_else(PoisonError::into_inner) = slices;
+        Ok(())
+    }
+
+    /// Results for what a record holds. A device whose pool is not known is one of every pool that has such a name.
+    fn results(&self, slices: &[&ResourceSlice], held: &[HeldDevice]) -> AllocationResult {
+        let mut results = Vec::new();
+        for device in held {
+            let pools: BTreeSet<&str> = match &device.pool {
+                Some(pool) => BTreeSet::from([pool.as_str()]),
+                None => slices
+                    .iter()
+                    .filter(|slice| slice.devices.iter().any(|other| other.name == device.device))
+                    .map(|slice| slice.pool.name.as_str())
+                    .collect(),
+            };
+            for pool in pools {
+                results.push(DeviceRequestAllocationResult {
+                    request: format!("{CLASS}-{}", results.len()),
+                    driver: self.driver.clone(),
+                    pool: pool.to_owned(),
+                    device: device.device.clone(),
+                    admin_access: device.admin_access.then_some(true),
+                    share_id: device.share_id.clone(),
+                    consumed_capacity: device
+                        .consumed_capacity
+                        .iter()
+                        .filter_map(|(name, amount)| Some((name.clone(), amount.parse::<Quantity>().ok()?)))
+                        .collect(),
+                    ..DeviceRequestAllocationResult::default()
+                });
+            }
+        }
+        AllocationResult { results, ..AllocationResult::default() }
+    }
+
+    /// The first rule that `result` breaks beside `others`, of those that a node can judge.
+    fn broken(
+        &self,
+        slices: &[&ResourceSlice],
+        result: &AllocationResult,
+        others: &[&ClaimRecord],
+    ) -> Option<String> {
+        let mut state = AllocatedState::new();
+        for other in others {
+            state.insert(&self.results(slices, &other.holds), FEATURES);
+        }
+        let claim = claim(result);
+        let classes = [DeviceClass { name: CLASS.to_owned(), ..DeviceClass::default() }];
+        let question = Question {
+            profile: &Profile::FIXED,
+            features: FEATURES,
+            node: &Node { name: self.node.clone(), ..Node::default() },
+            slices,
+            classes: &classes,
+            state: &state,
+            claims: &[&claim],
+        };
+        let violations = verify(&question, std::slice::from_ref(result)).err()?;
+        violations.into_iter().find_map(|violation| {
+            let device =
+                violation.device.map_or_else(String::new, |device: DeviceId| format!("device `{device}`: "));
+            match violation.rule {
+                Rule::InUse => Some(format!("{device}it is in use")),
+                Rule::Counter { counter_set, counter } => Some(format!(
+                    "{device}counter `{counter}` of counter set `{counter_set}` has not enough left"
+                )),
+                Rule::Groups { counter_set } => Some(format!(
+                    "{device}its compatibility groups do not go with others on counter set `{counter_set}`"
+                )),
+                Rule::Capacity { capacity } => {
+                    Some(format!("{device}capacity `{capacity}` has not enough left"))
+                }
+                _ => None,
+            }
+        })
+    }
+}
+
+/// Everything on: a gate that is off in the cluster leaves nothing here to judge.
+const FEATURES: Features = Features {
+    admin_access: true,
+    prioritized_list: true,
+    partitionable_devices: true,
+    device_taints: true,
+    device_binding_and_status: true,
+    device_status: true,
+    consumable_capacity: true,
+    list_type_attributes: true,
+    fractional_capacity_range: true,
+    optional_node_operations: true,
+    derived_attributes: true,
+    compatibility_groups: true,
+};
+
+/// A claim that asks for exactly what the results are.
+fn claim(result: &AllocationResult) -> ResourceClaim {
+    let anything = DeviceToleration { operator: "Exists".to_owned(), ..DeviceToleration::default() };
+    let request = |result: &DeviceRequestAllocationResult| DeviceRequest {
+        name: result.request.clone(),
+        exactly: Some(ExactDeviceRequest {
+            device_class_name: CLASS.to_owned(),
+            count: 1,
+            admin_access: result.admin_access,
+            tolerations: vec![anything.clone()],
+            capacity: (!result.consumed_capacity.is_empty()).then(|| result.consumed_capacity.clone()),
+            ..ExactDeviceRequest::default()
+        }),
+        ..DeviceRequest::default()
+    };
+    ResourceClaim { requests: result.results.iter().map(request).collect(), ..ResourceClaim::default() }
+}
+
+impl ClaimGuard for Guard {
+    fn refuses(&self, wanted: &ClaimRecord, others: &[&ClaimRecord]) -> Option<Refusal> {
+        let all = self.slices.read().unwrap_or_else(PoisonError::into_inner);
+        let pools: BTreeSet<PoolId> = wanted
+            .holds
+            .iter()
+            .filter_map(|held| Some(PoolId { driver: self.driver.clone(), pool: held.pool.clone()? }))
+            .collect();
+        let slices: Vec<&ResourceSlice> =
+            all.iter().filter(|slice| pools.contains(&slice.pool_id())).collect();
+        // In the scheduler admin access has to find free counters, although it then takes none. Here it is harmless.
+        let taking: Vec<HeldDevice> =
+            wanted.holds.iter().filter(|held| !held.admin_access).cloned().collect();
+        let result = self.results(&slices, &taking);
+        let message = self.broken(&slices, &result, others)?;
+        let without = |left_out: usize| -> Vec<&ClaimRecord> {
+            let rest = others.iter().enumerate().filter(|(place, _)| *place != left_out);
+            rest.map(|(_, other)| *other).collect()
+        };
+        // The one that stands in the way, or, where several do, one that has something of the same pools.
+        let other = (0..others.len())
+            .find(|place| self.broken(&slices, &result, &without(*place)).is_none())
+            .or_else(|| {
+                let alone = self.broken(&slices, &result, &[]).is_some();
+                let beside = |other: &&ClaimRecord| {
+                    other.holds.iter().any(|held| {
+                        held.pool.as_ref().is_none_or(|pool| pools.iter().any(|one| one.pool == *pool))
+                    })
+                };
+                others.iter().position(beside).filter(|_| !alone)
+            });
+        let uid = other.and_then(|place| others.get(place)).map(|other| other.claim.uid.clone());
+        Some(Refusal { message, other: uid })
+    }
+}
