@@ -9,7 +9,7 @@
 //! - [`cdi`]: the files that tell the container runtime what a claim's containers get.
 //! - [`files`]: the operations on files that claims and CDI need, so that tests can fail any of them.
 //!
-//! Absent as yet: publishing ResourceSlices, Kubernetes' API, metrics, and a program.
+//! Absent as yet: a client of Kubernetes' API, metrics, and a program.
 
 pub mod cdi;
 mod checksum;

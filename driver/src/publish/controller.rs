@@ -1,0 +1,543 @@
+//! The controller of a driver's slices on one node, without a clock and without a network: events go in, requests to
+//! the API server come out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    compare::{dropped, keep_times, same},
+    layout::{Layout, LayoutError, SliceContent, spec, spread},
+    version::ApiVersion,
+};
+use crate::devices::Pool;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long a change by somebody else is left alone, so that two writers do not fight at full speed.
+const FOREIGN_CHANGE: Duration = Duration::from_secs(30);
+
+/// A slice as the API server has it, its specification in the form of `resource.k8s.io/v1`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slice {
+    /// `metadata.name`
+    pub name: String,
+    /// `metadata.uid`
+    pub uid: String,
+    /// `metadata.resourceVersion`
+    pub resource_version: String,
+    /// `spec`
+    pub spec: Map<String, Value>,
+}
+
+/// What a server can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// Newest version of the API group.
+    pub version: ApiVersion,
+    /// Minor version of Kubernetes, such as 36.
+    pub minor: u32,
+}
+
+/// Why a request failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// 404
+    #[error("there is no such object")]
+    NotFound,
+    /// 409: somebody else was faster, or the object exists.
+    #[error("the object has changed meanwhile")]
+    Conflict,
+    /// 410: the server has forgotten that version.
+    #[error("the version is too old")]
+    Expired,
+    /// 400 and 422: the same again would be refused again.
+    #[error("the API server refuses the object: {0}")]
+    Invalid(String),
+    /// Anything else. Whether the request was carried out is not known.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// These are the pools from now on.
+    Desired(Vec<Pool>),
+    /// The answer to [`Action::Discover`].
+    Discovered(Result<Served, ApiError>),
+    /// The answer to [`Action::List`]; a watch follows by itself.
+    Listed(Result<Vec<Slice>, ApiError>),
+    /// The watch saw a slice appear or change.
+    Changed(Slice),
+    /// The watch saw a slice go.
+    Deleted(Slice),
+    /// The watch ended, in whatever way.
+    WatchLost,
+    /// The answer to a write. A delete has no slice.
+    Written {
+        /// Number of the write.
+        write: u64,
+        /// Its outcome.
+        result: Result<Option<Slice>, ApiError>,
+    },
+    /// Time has passed: see [`Controller::wake_at`].
+    Time,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Ask which versions the server has.
+    Discover,
+    /// List the slices of this driver and node, and watch them from there.
+    List,
+    /// Make a slice.
+    Create {
+        /// Number for the answer.
+        write: u64,
+        /// `metadata.generateName`
+        name_prefix: String,
+        /// `spec`
+        spec: Map<String, Value>,
+    },
+    /// Change a slice, if it still has its resource version.
+    Update {
+        /// Number for the answer.
+        write: u64,
+        /// The slice as it is to be.
+        slice: Slice,
+    },
+    /// Delete a slice, if it is still the one with this UID.
+    Delete {
+        /// Number for the answer.
+        write: u64,
+        /// The slice as it was.
+        slice: Slice,
+    },
+    /// Tell a person.
+    Report(Report),
+}
+
+/// What a person should hear of.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Report {
+    /// Fields that the server does not store.
+    #[error("the API server does not store {} of pool `{pool}`: a feature gate is off, or the server is older", .fields.join(", "))]
+    DroppedFields {
+        /// The pool.
+        pool: String,
+        /// Paths of the fields.
+        fields: Vec<String>,
+    },
+    /// A pool that cannot be published until it changes.
+    #[error("pool `{pool}` cannot be published: {reason}")]
+    Refused {
+        /// The pool.
+        pool: String,
+        /// Why.
+        reason: String,
+    },
+    /// A request failed and is tried again.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A write that is under way.
+#[derive(Clone, Debug)]
+struct Write {
+    pool: String,
+    /// What was sent; none for a delete.
+    sent: Option<Map<String, Value>>,
+    /// The slice that it is about; none for a create.
+    slice: Option<String>,
+}
+
+/// What a server made of what it was sent.
+#[derive(Clone, Debug)]
+struct Stored {
+    sent: Map<String, Value>,
+    stored: Map<String, Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum View {
+    /// Nothing is known of the server.
+    Undiscovered,
+    /// Nothing is known of the slices.
+    Unlisted,
+    /// A request for either is under way.
+    Asking,
+    /// The slices are known, as far as the watch has told.
+    Current,
+}
+
+/// The controller. See [`Event`] and [`Action`].
+#[derive(Debug)]
+pub struct Controller {
+    driver: String,
+    node: String,
+    taints: bool,
+    served: Option<Served>,
+    view: View,
+    pools: BTreeMap<String, Pool>,
+    /// The pools spread over slices, for the server that is known.
+    contents: BTreeMap<String, Vec<SliceContent>>,
+    /// Pools that have to be looked at.
+    unsettled: BTreeSet<String>,
+    slices: BTreeMap<String, Slice>,
+    stored: BTreeMap<String, Stored>,
+    writes: BTreeMap<u64, Write>,
+    next_write: u64,
+    /// Highest generation that a pool ever had here: after a wipe it goes on from there.
+    generations: BTreeMap<String, i64>,
+    refused: BTreeSet<String>,
+    reported: BTreeSet<String>,
+    /// Pools of which a write may still be carried out although it failed.
+    uncertain: BTreeSet<String>,
+    /// Pools that are not touched before a time, because somebody else changed a slice.
+    patience: BTreeMap<String, Duration>,
+    pause: Duration,
+    /// Nothing is asked before this.
+    not_before: Duration,
+}
+
+impl Controller {
+    /// A controller for the slices of `driver` on `node`. With `taints` devices may get taints at any time.
+    pub fn new(driver: &str, node: &str, taints: bool) -> Self {
+        Self {
+            driver: driver.to_owned(),
+            node: node.to_owned(),
+            taints,
+            served: None,
+            view: View::Undiscovered,
+            pools: BTreeMap::new(),
+            contents: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
+            slices: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            writes: BTreeMap::new(),
+            next_write: 0,
+            generations: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            reported: BTreeSet::new(),
+            uncertain: BTreeSet::new(),
+            patience: BTreeMap::new(),
+            pause: FIRST_PAUSE,
+            not_before: Duration::ZERO,
+        }
+    }
+
+    /// When [`Event::Time`] should come next; none if nothing waits for a time.
+    pub fn wake_at(&self) -> Option<Duration> {
+        let waits = self.view != View::Asking && (self.view != View::Current || self.writes.is_empty());
+        let failed = (waits && self.not_before > Duration::ZERO).then_some(self.not_before);
+        failed.into_iter().chain(self.patience.values().copied()).min()
+    }
+
+    /// Whether the server has all pools as they should be, as far as is known.
+    pub fn is_settled(&self) -> bool {
+        self.view == View::Current && self.writes.is_empty() && self.unsettled.is_empty()
+    }
+
+    /// The slices as they are known.
+    pub fn slices(&self) -> impl Iterator<Item = &Slice> {
+        self.slices.values()
+    }
+
+    /// Takes an event at a time since some fixed moment, and says what is to be done.
+    pub fn handle(&mut self, now: Duration, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Desired(pools) => {
+                let pools: BTreeMap<String, Pool> =
+                    pools.into_iter().map(|pool| (pool.name.clone(), pool)).collect();
+                let names: BTreeSet<String> = pools.keys().chain(self.pools.keys()).cloned().collect();
+                for name in names.into_iter().filter(|name| pools.get(name) != self.pools.get(name)) {
+                    self.refused.remove(&name);
+                    self.contents.remove(&name);
+                    self.unsettled.insert(name);
+                }
+                self.pools = pools;
+            }
+            Event::Discovered(Ok(served)) => {
+                if self.served.replace(served) != Some(served) {
+                    self.contents.clear();
+                }
+                self.view = View::Unlisted;
+                self.succeeded();
+            }
+            Event::Discovered(Err(error)) => {
+                self.view = View::Undiscovered;
+                self.failed(now, &format!("cannot ask for the versions of the API: {error}"), &mut actions);
+            }
+            Event::Listed(Ok(slices)) => {
+                self.slices = slices.into_iter().map(|slice| (slice.name.clone(), slice)).collect();
+                self.stored.retain(|name, _| self.slices.contains_key(name));
+                self.view = View::Current;
+                self.unsettled.extend(self.slices.values().map(|slice| pool_name(slice).to_owned()));
+                self.unsettled.extend(self.pools.keys().cloned());
+            }
+            Event::Listed(Err(error)) => {
+                // A server that has been replaced may have other versions.
+                self.view = if error == ApiError::NotFound { View::Undiscovered } else { View::Unlisted };
+                self.failed(now, &format!("cannot list slices: {error}"), &mut actions);
+            }
+            Event::Changed(slice) => self.changed(now, slice),
+            Event::Deleted(slice) => {
+                if self.slices.get(&slice.name).is_some_and(|known| known.uid == slice.uid) {
+                    self.slices.remove(&slice.name);
+                    self.stored.remove(&slice.name);
+                    self.unsettled.insert(pool_name(&slice).to_owned());
+                }
+            }
+            Event::WatchLost => {
+                if self.view == View::Current {
+                    self.view = View::Unlisted;
+                }
+            }
+            Event::Written { write, result } => self.written(now, write, result, &mut actions),
+            Event::Time => {}
+        }
+        self.patience.retain(|_, until| *until > now);
+        if now >= self.not_before {
+            self.not_before = Duration::ZERO;
+        }
+        self.go_on(&mut actions);
+        actions
+    }
+
+    fn succeeded(&mut self) {
+        self.pause = FIRST_PAUSE;
+        self.not_before = Duration::ZERO;
+        self.reported.retain(|text| !text.starts_with("cannot"));
+    }
+
+    fn failed(&mut self, now: Duration, message: &str, actions: &mut Vec<Action>) {
+        self.not_before = now + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        if self.reported.insert(message.to_owned()) {
+            actions.push(Action::Report(Report::Failed(message.to_owned())));
+        }
+    }
+
+    fn changed(&mut self, now: Duration, slice: Slice) {
+        let pool = pool_name(&slice).to_owned();
+        let number = |version: &str| version.parse::<u64>().unwrap_or(u64::MAX);
+        match self.slices.get(&slice.name) {
+            // The watch lags behind our own writes.
+            Some(known) if number(&known.resource_version) >= number(&slice.resource_version) => return,
+            Some(known) if same(&known.spec, &slice.spec) => {}
+            // Our own write may be seen before its answer comes.
+            _ if self.writes.values().any(|write| write.pool == pool) => {}
+            _ => {
+                self.patience.insert(pool, now + FOREIGN_CHANGE);
+            }
+        }
+        self.unsettled.insert(pool_name(&slice).to_owned());
+        self.slices.insert(slice.name.clone(), slice);
+    }
+
+    fn written(
+        &mut self,
+        now: Duration,
+        write: u64,
+        result: Result<Option<Slice>, ApiError>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(Write { pool, sent, slice }) = self.writes.remove(&write) else { return };
+        self.unsettled.insert(pool.clone());
+        match (result, sent) {
+            (Ok(Some(made)), Some(sent)) => {
+                self.succeeded();
+                let fields = dropped(&sent, &made.spec);
+                if !fields.is_empty() && self.reported.insert(format!("{pool} {fields:?}")) {
+                    actions.push(Action::Report(Report::DroppedFields { pool, fields }));
+                }
+                self.stored.insert(made.name.clone(), Stored { sent, stored: made.spec.clone() });
+                self.slices.insert(made.name.clone(), made);
+            }
+            (Ok(_) | Err(ApiError::NotFound), _) => {
+                // Deleted, by us or by somebody else.
+                if let Some(name) = slice {
+                    self.slices.remove(&name);
+                    self.stored.remove(&name);
+                }
+            }
+            (Err(ApiError::Invalid(reason)), _) => {
+                self.refused.insert(pool.clone());
+                actions.push(Action::Report(Report::Refused { pool, reason }));
+            }
+            (Err(error), _) => {
+                // What the server has is not known any more.
+                if error != ApiError::Conflict {
+                    self.uncertain.insert(pool.clone());
+                }
+                if self.view == View::Current {
+                    self.view = View::Unlisted;
+                }
+                self.failed(now, &format!("cannot write a slice of pool `{pool}`: {error}"), actions);
+            }
+        }
+    }
+
+    /// Asks for what is not known, or brings pools into order.
+    fn go_on(&mut self, actions: &mut Vec<Action>) {
+        if self.not_before > Duration::ZERO {
+            return;
+        }
+        match self.view {
+            View::Undiscovered => {
+                self.view = View::Asking;
+                actions.push(Action::Discover);
+            }
+            // What is listed while writes are under way would be older than their answers.
+            View::Unlisted if self.writes.is_empty() => {
+                self.view = View::Asking;
+                actions.push(Action::List);
+            }
+            View::Unlisted | View::Asking => {}
+            View::Current => {
+                let busy: BTreeSet<&String> = self.writes.values().map(|write| &write.pool).collect();
+                let waits = |pool: &String| busy.contains(pool) || self.patience.contains_key(pool);
+                let ready: Vec<String> = self.unsettled.iter().filter(|pool| !waits(pool)).cloned().collect();
+                for pool in ready {
+                    self.unsettled.remove(&pool);
+                    if !self.refused.contains(&pool) {
+                        self.settle(&pool, actions);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Brings one pool into order. Consumers ignore a pool whose highest generation is not complete, so a change of
+    /// several slices is one change to them.
+    fn settle(&mut self, pool: &str, actions: &mut Vec<Action>) {
+        let contents = match self.contents(pool) {
+            Ok(contents) => contents,
+            Err(error) => {
+                self.refused.insert(pool.to_owned());
+                let reason = error.to_string();
+                actions.push(Action::Report(Report::Refused { pool: pool.to_owned(), reason }));
+                return;
+            }
+        };
+        let of_pool: Vec<Slice> =
+            self.slices.values().filter(|slice| pool_name(slice) == pool).cloned().collect();
+        let newest = of_pool.iter().map(generation).max();
+        // Slices by their place; obsolete ones and doubles go.
+        let mut current: BTreeMap<usize, Slice> = BTreeMap::new();
+        let mut surplus = Vec::new();
+        for slice in of_pool {
+            let place = place(&slice.name).filter(|place| *place < contents.len());
+            let usable = Some(generation(&slice)) == newest && self.can_be_updated(&slice);
+            match place.filter(|place| usable && !current.contains_key(place)) {
+                Some(place) => {
+                    current.insert(place, slice);
+                }
+                None => surplus.push(slice),
+            }
+        }
+        let known = newest.unwrap_or(0).max(self.generations.get(pool).copied().unwrap_or(0));
+        let wanted = |generation: i64, content: &SliceContent| {
+            spec(&self.driver, &self.node, pool, generation, contents.len(), content)
+        };
+        let differs = |(place, slice): (&usize, &Slice)| {
+            let content = contents.get(*place)?;
+            (!self.is_stored(slice, &wanted(newest.unwrap_or(0), content))).then_some(*place)
+        };
+        let changed: Vec<usize> = current.iter().filter_map(differs).collect();
+        let missing: Vec<usize> = (0..contents.len()).filter(|place| !current.contains_key(place)).collect();
+        // One changed slice is one change anyway; and where nothing changed, missing ones complete their generation,
+        // unless a lost write of that generation might still come and mix into it.
+        let certain = !self.uncertain.remove(pool) && newest == Some(known);
+        let generation = match (&changed[..], &missing[..]) {
+            ([], []) => newest.unwrap_or(known),
+            ([_], []) if certain => known,
+            ([], _) if certain && !current.is_empty() => known,
+            _ => known + 1,
+        };
+        let all = generation != newest.unwrap_or(known);
+        let mut planned = Vec::new();
+        for (place, slice) in &current {
+            if let Some(content) = contents.get(*place)
+                && (all || changed.contains(place))
+            {
+                let mut spec = wanted(generation, content);
+                keep_times(&mut spec, &slice.spec);
+                planned.push((Some(slice.clone()), Some(spec)));
+            }
+        }
+        for place in &missing {
+            if let Some(content) = contents.get(*place) {
+                planned.push((None, Some(wanted(generation, content))));
+            }
+        }
+        planned.extend(surplus.into_iter().map(|slice| (Some(slice), None)));
+        if !contents.is_empty() {
+            self.generations.insert(pool.to_owned(), generation);
+        }
+        let mut missing = missing.into_iter();
+        for (slice, spec) in planned {
+            let write = self.next_write;
+            self.next_write += 1;
+            let name = slice.as_ref().map(|slice| slice.name.clone());
+            self.writes.insert(write, Write { pool: pool.to_owned(), sent: spec.clone(), slice: name });
+            actions.push(match (slice, spec) {
+                (Some(slice), Some(spec)) => Action::Update { write, slice: Slice { spec, ..slice } },
+                (Some(slice), None) => Action::Delete { write, slice },
+                (None, spec) => Action::Create {
+                    write,
+                    name_prefix: self.name_prefix(missing.next().unwrap_or_default()),
+                    spec: spec.unwrap_or_default(),
+                },
+            });
+        }
+    }
+
+    /// What the slices of a pool are to hold; nothing for a pool that is not wanted.
+    fn contents(&mut self, pool: &str) -> Result<Vec<SliceContent>, LayoutError> {
+        if let Some(contents) = self.contents.get(pool) {
+            return Ok(contents.clone());
+        }
+        let Some(wanted) = self.pools.get(pool) else { return Ok(Vec::new()) };
+        let counters_apart = self.served.is_none_or(|served| served.minor >= 35);
+        let contents = spread(wanted, Layout { counters_apart, taints: self.taints })?;
+        self.contents.insert(pool.to_owned(), contents.clone());
+        Ok(contents)
+    }
+
+    /// Whether the server has what is wanted, or what it makes of that.
+    fn is_stored(&self, slice: &Slice, wanted: &Map<String, Value>) -> bool {
+        let made_of_it = |stored: &Stored| same(wanted, &stored.sent) && same(&stored.stored, &slice.spec);
+        same(wanted, &slice.spec) || self.stored.get(&slice.name).is_some_and(made_of_it)
+    }
+
+    /// Driver, node and pool of a slice cannot be changed.
+    fn can_be_updated(&self, slice: &Slice) -> bool {
+        slice.spec.get("driver") == Some(&json!(self.driver))
+            && slice.spec.get("nodeName") == Some(&json!(self.node))
+    }
+
+    /// The place of a slice in its pool comes first in its name, because servers cut long names at their end.
+    fn name_prefix(&self, place: usize) -> String {
+        format!("{place:05x}-{}-{}-", self.driver, self.node)
+    }
+}
+
+fn place(name: &str) -> Option<usize> {
+    let (digits, _) = name.split_once('-')?;
+    (digits.len() >= 5).then(|| usize::from_str_radix(digits, 16).ok()).flatten()
+}
+
+fn pool_name(slice: &Slice) -> &str {
+    slice.spec.get("pool").and_then(|pool| pool["name"].as_str()).unwrap_or_default()
+}
+
+fn generation(slice: &Slice) -> i64 {
+    slice.spec.get("pool").and_then(|pool| pool["generation"].as_i64()).unwrap_or_default()
+}
