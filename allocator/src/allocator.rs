@@ -74,12 +74,27 @@ impl Allocator {
         Self {
             classes: Arc::new(classes.into_iter().map(|class| (class.name.clone(), class)).collect()),
             selectors: Selectors::new(features, profile),
-            nodes: Map::default(),
+            nodes: Map::with_capacity(inventory.node_count()),
             diagnosed: Programs::default(),
             inventory,
             profile,
             features,
             rules,
+        }
+    }
+
+    /// An allocator for another inventory with the same classes, profile and features. It has the expressions that
+    /// this one compiled, and remembers nothing else.
+    #[must_use]
+    pub fn for_inventory(&self, inventory: Arc<Inventory>) -> Self {
+        Self {
+            classes: self.classes.clone(),
+            selectors: self.selectors.without_results(),
+            nodes: Map::with_capacity(inventory.node_count()),
+            diagnosed: self.diagnosed.clone(),
+            rules: ViewRules::new(&inventory, self.features, self.profile),
+            inventory,
+            ..*self
         }
     }
 
@@ -106,7 +121,7 @@ impl Allocator {
 
     fn forget(&mut self, touched: &Touched) {
         if self.rules.update(&self.inventory, touched) {
-            self.nodes = Map::default();
+            self.nodes = Map::with_capacity(self.inventory.node_count());
         } else {
             for node in &touched.nodes {
                 self.nodes.remove(node.as_str());

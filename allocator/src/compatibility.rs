@@ -76,6 +76,9 @@ impl GroupLayout {
     /// What the devices of other claims leave possible on each counter set.
     fn baseline(&self, inventory: &Inventory, view: &NodeView, state: &AllocatedState) -> Vec<Common> {
         let mut common = vec![Common::Open; self.sets.len()];
+        if common.is_empty() {
+            return common;
+        }
         let numbers: BTreeMap<String, u32> =
             (0_u32..).zip(&self.names).map(|(n, name)| (name.clone(), n)).collect();
         for (pool, pool_view) in (0_u32..).zip(&view.pools) {
@@ -179,17 +182,20 @@ impl GroupState {
 }
 
 fn has_groups(inventory: &Inventory, state: &PoolState) -> bool {
-    let mut draws = devices(inventory, state).flat_map(|device| &device.consumes_counters);
-    draws.any(|draw| !draw.compatibility_groups.is_empty())
+    slices(state).any(|slice| inventory.has_groups(slice))
 }
 
 /// The devices of a pool, those of the node first.
 fn devices<'a>(inventory: &'a Inventory, state: &'a PoolState) -> impl Iterator<Item = &'a Device> {
+    slices(state).flat_map(|slice| &inventory.slice(slice).devices)
+}
+
+fn slices(state: &PoolState) -> impl Iterator<Item = u32> {
     let slices = match state {
         PoolState::Usable(slices) => [slices.devices.as_slice(), slices.elsewhere.as_slice()],
         PoolState::Incomplete | PoolState::Invalid(_) => [&[][..], &[][..]],
     };
-    slices.into_iter().flatten().flat_map(|slice| &inventory.slice(*slice).devices)
+    slices.into_iter().flatten().copied()
 }
 
 fn draws_of<'a>(

@@ -51,6 +51,15 @@ pub(crate) type Totals = Vec<Option<Quantity>>;
 impl CounterLayout {
     pub(crate) fn new(inventory: &Inventory, view: &NodeView, profile: Profile) -> Self {
         let mut layout = Self { shares_take: profile.held_shares_take_counters, ..Self::default() };
+        let consumes = |pool: &PoolState| match pool {
+            PoolState::Usable(slices) => {
+                slices.devices.iter().any(|slice| inventory.consumes_counters(*slice))
+            }
+            PoolState::Incomplete | PoolState::Invalid(_) => false,
+        };
+        if !view.pools.iter().any(|pool| consumes(&pool.state)) {
+            return layout;
+        }
         let mut books = vec![None; view.len() as usize];
         let mut book_by_name: BTreeMap<&str, u32> = BTreeMap::new();
         for (pool, pool_view) in (0_u32..).zip(&view.pools) {

@@ -19,6 +19,7 @@ pub mod diagnosis;
 mod error;
 pub mod explanation;
 mod features;
+mod few;
 mod held;
 mod inventory;
 mod node_selection;

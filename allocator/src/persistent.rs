@@ -31,6 +31,12 @@ impl<K, V> Default for Map<K, V> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Map<K, V> {
+    /// An empty map with room for so many entries.
+    pub fn with_capacity(capacity: usize) -> Self {
+        let buckets = capacity.div_ceil(FULL).max(FIRST_BUCKETS).next_power_of_two();
+        Self { buckets: std::iter::repeat_n(Bucket::default(), buckets).collect(), len: 0 }
+    }
+
     /// The value of a key.
     pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
     where
@@ -103,7 +109,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Map<K, V> {
 
     fn grow(&mut self) {
         let buckets = (self.buckets.len() * 4).max(FIRST_BUCKETS);
-        let old = std::mem::replace(&mut self.buckets, (0..buckets).map(|_| Bucket::default()).collect());
+        let old =
+            std::mem::replace(&mut self.buckets, std::iter::repeat_n(Bucket::default(), buckets).collect());
         for entry in old.iter().flat_map(|bucket| bucket.iter()) {
             if let Some(bucket) = self.bucket_mut(entry.0) {
                 bucket.push(entry.clone());

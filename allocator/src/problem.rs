@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use drayage_cel::Quantity;
+use smallvec::SmallVec;
 
 use crate::allocated::AllocatedState;
 use crate::capacity::{self, CapacityMismatch, CapacityRules};
 use crate::constraints::{Constraint, applies_to, compared_attribute};
 use crate::error::{AllocationError, ErrorKind};
 use crate::features::Features;
+use crate::few::Few;
 use crate::inventory::{Inventory, NodeMatch, NodeView, PoolState};
 use crate::objects::{
     AllocationMode, DeviceClass, DeviceDerivedAttribute, DeviceRequest, DeviceSelector, DeviceSubRequest,
@@ -30,18 +32,18 @@ const KEY_HINT: &str = ". consider using CEL optional chaining (.? followed by o
 /// Claims to be allocated together on a node, in order.
 #[derive(Debug)]
 pub(crate) struct Problem<'a> {
-    pub(crate) claims: Vec<ClaimProblem<'a>>,
+    pub(crate) claims: Few<ClaimProblem<'a>>,
     /// The choices of all requests of all claims, in order: for a request with alternatives one for each
     /// alternative, else one.
-    pub(crate) choices: Vec<Choice<'a>>,
+    pub(crate) choices: Few<Choice<'a>>,
 }
 
 /// One claim of a problem.
 #[derive(Debug)]
 pub(crate) struct ClaimProblem<'a> {
     pub(crate) claim: &'a ResourceClaim,
-    pub(crate) requests: Vec<RequestProblem<'a>>,
-    pub(crate) constraints: Vec<Constraint<'a>>,
+    pub(crate) requests: Few<RequestProblem<'a>>,
+    pub(crate) constraints: Few<Constraint<'a>>,
 }
 
 /// One request of a claim.
@@ -64,7 +66,7 @@ pub(crate) struct Choice<'a> {
     /// Name of the request that an alternative belongs to.
     pub(crate) parent: Option<&'a str>,
     pub(crate) class: &'a DeviceClass,
-    pub(crate) selectors: Vec<SelectorUse<'a>>,
+    pub(crate) selectors: Few<SelectorUse<'a>>,
     /// How many devices are needed; nothing to do where not positive.
     pub(crate) count: i64,
     /// The fixed devices of a request for all devices, by position.
@@ -75,9 +77,9 @@ pub(crate) struct Choice<'a> {
     /// The attributes that the request derives from devices.
     pub(crate) derived: BTreeMap<&'a str, Arc<Derivation>>,
     /// The constraints of the claim that are for this choice, in order.
-    pub(crate) constraints: Vec<u32>,
+    pub(crate) constraints: SmallVec<[u32; 2]>,
     /// For each of these, which of its [values](Constraint::class) counts.
-    pub(crate) derivations: Vec<u32>,
+    pub(crate) derivations: SmallVec<[u32; 2]>,
 }
 
 /// A selector of a class or request.
@@ -163,9 +165,7 @@ impl<'a> Problem<'a> {
         selectors: &mut Selectors,
         claims: &[&'a ResourceClaim],
     ) -> Result<Self, AllocationError> {
-        let requests = claims.iter().map(|claim| claim.requests.len()).sum();
-        let mut problem =
-            Self { claims: Vec::with_capacity(claims.len()), choices: Vec::with_capacity(requests) };
+        let mut problem = Self { claims: Few::None, choices: Few::None };
         for &claim in claims {
             problem.add_claim(setting, selectors, claim)?;
         }
@@ -179,7 +179,7 @@ impl<'a> Problem<'a> {
         claim: &'a ResourceClaim,
     ) -> Result<(), AllocationError> {
         let first_choice = self.choices.len();
-        let mut requests = Vec::with_capacity(claim.requests.len());
+        let mut requests = Few::None;
         let mut devices_at_least = 0_i64;
         for (index, request) in (0_u32..).zip(&claim.requests) {
             check_gates(setting, claim, request)?;
@@ -231,7 +231,7 @@ impl<'a> Problem<'a> {
             return Err(AllocationError::new(ErrorKind::TooManyDevices, message));
         }
 
-        let mut constraints = Vec::with_capacity(claim.constraints.len());
+        let mut constraints = Few::None;
         for (index, constraint) in claim.constraints.iter().enumerate() {
             let lists = setting.features.list_type_attributes;
             let mut derivations: Vec<Arc<Derivation>> = Vec::new();
@@ -430,7 +430,7 @@ fn choose<'a>(
         return error(ErrorKind::ClassNotFound, &detail);
     };
 
-    let mut uses = Vec::with_capacity(class.selectors.len() + wanted.selectors.len());
+    let mut uses = Few::None;
     for (source, list) in
         [(SelectorSource::Class, class.selectors.as_slice()), (SelectorSource::Request, wanted.selectors)]
     {
@@ -452,8 +452,8 @@ fn choose<'a>(
         tolerations: wanted.tolerations,
         capacity: wanted.capacity,
         derived: BTreeMap::new(),
-        constraints: Vec::new(),
-        derivations: Vec::new(),
+        constraints: SmallVec::new(),
+        derivations: SmallVec::new(),
     };
     if derived {
         let attributes = wanted.derived_attributes.iter();

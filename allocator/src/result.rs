@@ -1,8 +1,10 @@
 //! From chosen devices to the objects the scheduler writes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::error::{AllocationError, ErrorKind};
+use crate::inventory::pin_to;
 use crate::objects::{
     AllocationResult, ConfigurationSource, DeviceAllocationConfiguration, DeviceRequestAllocationResult,
     Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm,
@@ -148,7 +150,7 @@ fn node_selector(
     setting: &Setting<'_>,
     node: &Node,
     devices: &[ChosenDevice],
-) -> Result<Option<NodeSelector>, usize> {
+) -> Result<Option<Arc<NodeSelector>>, usize> {
     let mut merged = NodeSelectorTerm::default();
     for chosen in devices {
         let index = setting.view.device(chosen.position);
@@ -166,13 +168,8 @@ fn node_selector(
             }
         };
         if let Some(name) = pinned {
-            let this_node = NodeSelectorRequirement {
-                key: "metadata.name".to_owned(),
-                operator: "In".to_owned(),
-                values: vec![name.clone()],
-            };
-            let term = NodeSelectorTerm { match_fields: vec![this_node], match_expressions: Vec::new() };
-            return Ok(Some(NodeSelector { terms: vec![term] }));
+            let known = setting.inventory.pin(index.slice).filter(|_| slice.node_name.as_ref() == Some(name));
+            return Ok(Some(known.cloned().unwrap_or_else(|| Arc::new(pin_to(name)))));
         }
         match selector.as_ref().map(|selector| selector.terms.as_slice()) {
             None | Some([]) => {}
@@ -184,7 +181,7 @@ fn node_selector(
         }
     }
     let unrestricted = merged.match_fields.is_empty() && merged.match_expressions.is_empty();
-    Ok((!unrestricted).then(|| NodeSelector { terms: vec![merged] }))
+    Ok((!unrestricted).then(|| Arc::new(NodeSelector { terms: vec![merged] })))
 }
 
 /// Adds requirements that are not there yet; the order of values does not tell requirements apart.

@@ -1,6 +1,6 @@
 //! Results of selectors on devices, remembered over nodes and pods.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drayage_cel::{Compiler, Environment, ExpressionStage, Program};
@@ -49,6 +49,18 @@ pub(crate) struct Expression {
     results: Mutex<FxHashMap<u64, Vec<(Example, Verdict)>>>,
 }
 
+/// The devices whose results fit into one word.
+const FEW: u32 = u64::BITS / CELL;
+/// Bits of a cell.
+const CELL: u32 = 2;
+
+/// Results by position.
+#[derive(Debug)]
+enum Cells {
+    Few(AtomicU64),
+    Many(Box<[AtomicU8]>),
+}
+
 /// A device of a slice, by its place there.
 type Example = (Arc<ResourceSlice>, u32);
 
@@ -56,7 +68,7 @@ type Example = (Arc<ResourceSlice>, u32);
 #[derive(Debug)]
 pub(crate) struct VerdictColumn {
     pub(crate) expression: Arc<Expression>,
-    cells: Box<[AtomicU8]>,
+    cells: Cells,
 }
 
 /// What an expression says of a device.
@@ -91,6 +103,13 @@ impl Selectors {
         }
     }
 
+    /// The same expressions, compiled, without any result.
+    pub(crate) fn without_results(&self) -> Self {
+        let expressions = self.by_text.iter();
+        let by_text = expressions.map(|(text, known)| (text.clone(), Arc::new(known.without_results())));
+        Self { by_text: by_text.collect(), ..self.clone() }
+    }
+
     /// The expression of a derived attribute.
     pub(crate) fn intern_derivation(&mut self, text: &str) -> Arc<Derivation> {
         if let Some(known) = self.derivations.get(text) {
@@ -105,6 +124,7 @@ impl Selectors {
     /// The expression of a selector, `None` for a selector that is not CEL.
     pub(crate) fn intern(&mut self, selector: &DeviceSelector) -> Option<&Arc<Expression>> {
         let text = selector.cel.as_deref()?;
+        // Not by `entry`, which needs the text as a key of its own.
         if !self.by_text.contains_key(text) {
             let program = self.compiler.compile_selector(text).map_err(|error| error.to_string());
             let agreement = program.as_ref().ok().and_then(|program| Agreement::new(program.references()));
@@ -118,15 +138,18 @@ impl Selectors {
 
 impl VerdictColumn {
     pub(crate) fn new(expression: Arc<Expression>, view: &NodeView) -> Self {
-        let cells = (0..view.len()).map(|_| AtomicU8::new(UNKNOWN)).collect();
+        let cells = if view.len() <= FEW {
+            Cells::Few(AtomicU64::new(0))
+        } else {
+            Cells::Many((0..view.len()).map(|_| AtomicU8::new(UNKNOWN)).collect())
+        };
         Self { expression, cells }
     }
 
     /// Whether the expression selects the device at a position.
     pub(crate) fn verdict(&self, inventory: &Inventory, view: &NodeView, position: u32) -> Verdict {
         // Every cell has one possible value, so nothing depends on the order in which threads see them.
-        let cell = &self.cells[position as usize];
-        match cell.load(Ordering::Relaxed) {
+        match self.cells.get(position) {
             TRUE => Verdict::True,
             FALSE => Verdict::False,
             ERROR => Verdict::Error,
@@ -137,9 +160,31 @@ impl VerdictColumn {
                     Verdict::False => FALSE,
                     Verdict::Error => ERROR,
                 };
-                cell.store(code, Ordering::Relaxed);
+                self.cells.set(position, code);
                 verdict
             }
+        }
+    }
+}
+
+impl Cells {
+    fn get(&self, position: u32) -> u8 {
+        match self {
+            Self::Few(cells) => {
+                let cell = cells.load(Ordering::Relaxed) >> (position * CELL) & 0b11;
+                u8::try_from(cell).unwrap_or(UNKNOWN)
+            }
+            Self::Many(cells) => cells[position as usize].load(Ordering::Relaxed),
+        }
+    }
+
+    /// Fills a cell that is empty or holds the same already.
+    fn set(&self, position: u32, code: u8) {
+        match self {
+            Self::Few(cells) => {
+                cells.fetch_or(u64::from(code) << (position * CELL), Ordering::Relaxed);
+            }
+            Self::Many(cells) => cells[position as usize].store(code, Ordering::Relaxed),
         }
     }
 }
@@ -150,9 +195,21 @@ const FALSE: u8 = 2;
 const ERROR: u8 = 3;
 
 impl Expression {
+    fn without_results(&self) -> Self {
+        Self {
+            program: self.program.clone(),
+            with_sharing: self.with_sharing,
+            agreement: self.agreement.clone(),
+            results: Mutex::default(),
+        }
+    }
+
     fn verdict(&self, inventory: &Inventory, view: &NodeView, position: u32) -> Verdict {
         let Ok(program) = &self.program else { return Verdict::Error };
         let device = view.device(position);
+        if let Some(selected) = inventory.glance(program, device) {
+            return if selected { Verdict::True } else { Verdict::False };
+        }
         let evaluate = || match program.matches(&inventory.cel_device(device, self.with_sharing)) {
             Ok(true) => Verdict::True,
             Ok(false) => Verdict::False,

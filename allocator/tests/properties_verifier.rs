@@ -1,10 +1,11 @@
 //! The verifier against the reference: it accepts what is right, and rejects what was tampered with.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use drayage_allocator::objects::{
     AllocationResult, AttributeValue, ConfigurationSource, Device, DeviceAllocationConfiguration,
-    DeviceRequestAllocationResult, DeviceTaint, DeviceToleration, NodeSelector,
+    DeviceRequestAllocationResult, DeviceTaint, DeviceToleration,
 };
 use drayage_conformance::generate::{self, Weights};
 use drayage_conformance::problem::Problem;
@@ -211,7 +212,7 @@ const TAMPERS: &[(&str, Tamper)] = &[
         let at = random.below(results.len());
         results[at].node_selector = match results[at].node_selector {
             Some(_) => None,
-            None => Some(NodeSelector::default()),
+            None => Some(Arc::default()),
         };
         true
     }),

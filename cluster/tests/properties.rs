@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{content, input, loaded};
 use drayage_allocator::objects::{
     AllocationMode, AllocationResult, AttributeValue, CapacityRequestPolicy, CapacityRequestPolicyRange,
@@ -157,7 +159,7 @@ prop_compose! {
                 config: entries.into_iter()
                     .map(|opaque| ConfigurationForRequests { requests: Vec::new(), opaque: Some(opaque) }).collect(),
             },
-            allocation: results.map(|results| AllocationResult { results, config: Vec::new(), node_selector: selector }),
+            allocation: results.map(|results| AllocationResult { results, config: Vec::new(), node_selector: selector.map(Arc::new) }),
             metadata,
             ..Claim::default()
         }

@@ -264,14 +264,14 @@ fn measure(peers: &Path, bench: &Bench) -> Result<bool, Box<dyn std::error::Erro
             .map(|shape| shape.upstream.as_secs_f64() / ours(shape).as_secs_f64())
             .fold(f64::MAX, f64::min)
     };
-    let impossible = measured.iter().filter(|shape| !shape.possible).map(|shape| shape.cold).max();
+    let impossible = measured.iter().filter(|shape| !shape.possible).map(|shape| shape.with_compile).max();
     println!(
-        "least ratio of the possible ones: cold {:.1}, warm {:.1}",
-        ratio(&|m| m.cold),
+        "least ratio of the possible ones: fresh {:.1}, warm {:.1}",
+        ratio(&|m| m.fresh),
         ratio(&|m| m.warm)
     );
     println!(
-        "slowest of the impossible ones, cold: {:.1} us",
+        "slowest of the impossible ones, with compile: {:.1} us",
         impossible.unwrap_or_default().as_secs_f64() * 1e6
     );
     Ok(true)

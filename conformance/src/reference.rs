@@ -4,6 +4,7 @@
 //! place, because in 1.36.3 their undoing leaves traces that the walk sees.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use drayage_allocator::objects::{
     AllocationMode, AllocationResult, AttributeValue, ConfigurationSource, Device,
@@ -548,7 +549,7 @@ impl<'a> Walk<'a> {
             let times = if config.requests.is_empty() { 1 } else { asks.iter().filter(named).count() };
             result.config.extend(std::iter::repeat_n(entry, times));
         }
-        result.node_selector = self.node_selector(&chosen)?;
+        result.node_selector = self.node_selector(&chosen)?.map(Arc::new);
         Ok(result)
     }
 

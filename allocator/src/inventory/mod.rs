@@ -7,7 +7,11 @@ mod view;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::objects::{Device, PoolId, ResourceSlice};
+use rustc_hash::FxHashSet;
+
+use crate::objects::{
+    Device, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PoolId, ResourceSlice,
+};
 use crate::persistent::{List, Map};
 
 pub(crate) use agreement::Agreement;
@@ -43,6 +47,16 @@ struct Published {
     pool: u32,
     /// By device: whether CEL can take it as it is, see [`Agreement`].
     plain: Box<[bool]>,
+    /// A device name that occurs twice: the index of its second device.
+    duplicate: Option<u32>,
+    /// Whether a device has binding conditions.
+    binding: bool,
+    /// Whether a device consumes counters.
+    consumes: bool,
+    /// Whether a device has compatibility groups.
+    groups: bool,
+    /// What using one of its devices pins a claim to, where the slice has a node.
+    pin: Option<Arc<NodeSelector>>,
 }
 
 /// A device: its slice, and its place there.
@@ -96,6 +110,11 @@ impl Inventory {
     /// The slices, in the order they were given.
     pub fn slices(&self) -> impl Iterator<Item = &ResourceSlice> {
         self.slices.iter().flatten().map(|published| published.slice.as_ref())
+    }
+
+    /// How many nodes have slices of their own.
+    pub(crate) fn node_count(&self) -> usize {
+        self.local_slices.len()
     }
 
     /// How many devices all slices have together.
@@ -164,9 +183,8 @@ impl Inventory {
             self.local_slices.insert(node.to_owned(), local);
         }
         self.devices += slice.devices.len();
-        let plain = slice.devices.iter().map(agreement::is_plain).collect();
         if let Some(place) = self.slices.get_mut(number) {
-            *place = Some(Arc::new(Published { slice, pool, plain }));
+            *place = Some(Arc::new(Published::new(slice, pool)));
         }
         self.classify(pool, touched);
     }
@@ -270,6 +288,43 @@ impl Inventory {
         (0..length(&self.slice(slice).devices)).map(move |index| DeviceRef { slice, index })
     }
 
+    /// The first device name that occurs twice in a slice.
+    fn duplicate_in(&self, slice: u32) -> Option<&str> {
+        let published = self.published(slice);
+        let device = published.slice.devices.get(published.duplicate? as usize)?;
+        Some(&device.name)
+    }
+
+    /// Whether a device of the slice has binding conditions.
+    fn has_binding_conditions(&self, slice: u32) -> bool {
+        self.published(slice).binding
+    }
+
+    /// Whether a device of the slice consumes counters.
+    pub(crate) fn consumes_counters(&self, slice: u32) -> bool {
+        self.published(slice).consumes
+    }
+
+    /// Whether a device of the slice has compatibility groups.
+    pub(crate) fn has_groups(&self, slice: u32) -> bool {
+        self.published(slice).groups
+    }
+
+    /// What using a device of the slice pins a claim to: the slice's node, if it has one.
+    pub(crate) fn pin(&self, slice: u32) -> Option<&Arc<NodeSelector>> {
+        self.published(slice).pin.as_ref()
+    }
+
+    /// What an expression says of a device, where that needs no evaluation.
+    pub(crate) fn glance(&self, program: &drayage_cel::Program, device: DeviceRef) -> Option<bool> {
+        let published = self.published(device.slice);
+        if !published.plain.get(device.index as usize).copied()? {
+            return None;
+        }
+        let slice = &published.slice;
+        program.matches_at_a_glance(&slice.driver, &slice.devices.get(device.index as usize)?.attributes)
+    }
+
     /// What CEL expressions see of a device, which may be without its permission of multiple allocations.
     pub(crate) fn cel_device(&self, device: DeviceRef, with_sharing: bool) -> drayage_cel::Device {
         let driver = &self.slice_of(device).driver;
@@ -281,6 +336,37 @@ impl Inventory {
             with_sharing && device.allow_multiple_allocations.unwrap_or(false),
         )
     }
+}
+
+impl Published {
+    fn new(slice: Arc<ResourceSlice>, pool: u32) -> Self {
+        let devices = &slice.devices;
+        let mut names = FxHashSet::default();
+        let mut numbered = (0_u32..).zip(devices);
+        let duplicate = numbered.find(|(_, device)| !names.insert(device.name.as_str()));
+        let mut consumed = devices.iter().flat_map(|device| &device.consumes_counters);
+        Self {
+            pool,
+            plain: devices.iter().map(agreement::is_plain).collect(),
+            duplicate: duplicate.map(|(index, _)| index),
+            binding: devices.iter().any(|device| device.binding_conditions.is_some()),
+            consumes: devices.iter().any(|device| !device.consumes_counters.is_empty()),
+            groups: consumed.any(|consumption| !consumption.compatibility_groups.is_empty()),
+            pin: slice.node_name.as_ref().map(|name| Arc::new(pin_to(name))),
+            slice,
+        }
+    }
+}
+
+/// The node of this name, as results select it.
+pub(crate) fn pin_to(name: &str) -> NodeSelector {
+    let this_node = NodeSelectorRequirement {
+        key: "metadata.name".to_owned(),
+        operator: "In".to_owned(),
+        values: vec![name.to_owned()],
+    };
+    let term = NodeSelectorTerm { match_fields: vec![this_node], match_expressions: Vec::new() };
+    NodeSelector { terms: vec![term] }
 }
 
 impl InventoryPool {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Inventory;
-use crate::objects::{CounterSet, ResourceSlice};
+use crate::objects::CounterSet;
 use crate::profile::{CounterSlices, IncompletePools, NewFields, PoolChecks, Profile, SliceOrder};
 
 /// What a node sees of one pool.
@@ -51,12 +51,9 @@ pub(crate) struct PoolRules {
 
 impl PoolRules {
     /// Whether a slice counts as not there, because a device has compatibility groups (KEP-5963).
-    pub(crate) fn ignores(self, slice: &ResourceSlice) -> bool {
+    pub(crate) fn ignores(self, inventory: &Inventory, slice: u32) -> bool {
         let known = self.profile.new_fields != NewFields::Unknown;
-        let mut consumed = slice.devices.iter().flat_map(|device| &device.consumes_counters);
-        known
-            && !self.compatibility_groups
-            && consumed.any(|consumption| !consumption.compatibility_groups.is_empty())
+        known && !self.compatibility_groups && inventory.has_groups(slice)
     }
 }
 
@@ -102,8 +99,7 @@ pub(super) fn decide(
         return None;
     }
     let counts = |slice: &u32| {
-        let slice = inventory.slice(*slice);
-        slice.pool.generation == generation && !rules.ignores(slice)
+        inventory.slice(*slice).pool.generation == generation && !rules.ignores(inventory, *slice)
     };
     let same_generation: Vec<u32> = all.iter().copied().filter(counts).collect();
     if !is_announced(same_generation.len()) {
@@ -174,6 +170,9 @@ fn build(
 }
 
 fn duplicate_device<'i>(inventory: &'i Inventory, slices: &[u32]) -> Option<&'i str> {
+    if let [slice] = slices {
+        return inventory.duplicate_in(*slice);
+    }
     let mut names = BTreeSet::new();
     let mut devices = slices.iter().flat_map(|slice| &inventory.slice(*slice).devices);
     devices.find(|device| !names.insert(device.name.as_str())).map(|device| device.name.as_str())
@@ -188,17 +187,12 @@ fn contradiction(
     rules: PoolRules,
 ) -> Option<Contradiction> {
     let binding = rules.profile.pool_checks == PoolChecks::Devices
-        && slices.iter().any(|slice| has_binding_conditions(inventory, *slice));
+        && slices.iter().any(|slice| inventory.has_binding_conditions(*slice));
     duplicate.map(|name| Contradiction {
         reason: format!("duplicate device name {name}"),
         incomplete: false,
         binding,
     })
-}
-
-/// Whether a device of the slice has binding conditions.
-pub(super) fn has_binding_conditions(inventory: &Inventory, slice: u32) -> bool {
-    inventory.slice(slice).devices.iter().any(|device| device.binding_conditions.is_some())
 }
 
 /// Whether a device of the slice consumes a counter, or names a counter set, that does not exist.
@@ -207,6 +201,9 @@ fn has_unknown_counter(
     slice: u32,
     counter_sets: &BTreeMap<String, (u32, usize)>,
 ) -> bool {
+    if !inventory.consumes_counters(slice) {
+        return false;
+    }
     let mut consumed = inventory.slice(slice).devices.iter().flat_map(|device| &device.consumes_counters);
     consumed.any(|consumption| {
         counter_sets.get(&consumption.counter_set).is_none_or(|(slice, index)| {

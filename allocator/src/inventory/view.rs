@@ -1,7 +1,9 @@
 //! What one node sees of the inventory.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use smallvec::SmallVec;
 
 use super::pool::{self, PoolRules, PoolSlices, PoolState};
 use super::{DeviceRef, Inventory, Touched, length};
@@ -10,7 +12,7 @@ use crate::error::{AllocationError, ErrorKind};
 use crate::features::Features;
 use crate::held::LastHeld;
 use crate::node_selection;
-use crate::objects::{Node, ResourceSlice};
+use crate::objects::Node;
 use crate::profile::{BindingLast, CounterSlices, InvalidPools, PoolOrder, Profile, SliceOrder};
 use crate::remembered::Remembered;
 use crate::selectors::{Expression, VerdictColumn};
@@ -46,8 +48,8 @@ pub(crate) struct PoolView {
     pub(crate) state: PoolState,
     /// Its devices in [`NodeView::positions`].
     pub(crate) positions: std::ops::Range<u32>,
-    /// The same devices sorted by name.
-    pub(crate) by_name: Vec<u32>,
+    /// The same devices sorted by name, once somebody asks for one by its name.
+    by_name: OnceLock<Box<[u32]>>,
 }
 
 /// One device of a view.
@@ -144,20 +146,23 @@ impl ViewRules {
         let mut view = NodeView::default();
         let local =
             inventory.local_slices.get(node.name.as_str()).map_or(&[][..], |slices| slices.as_slice());
-        let mut pools: BTreeSet<u32> = local.iter().map(|slice| inventory.pool_of_slice(*slice)).collect();
-        pools.extend(inventory.shared_pools.iter());
+        let mut pools: SmallVec<[u32; 8]> =
+            local.iter().map(|slice| inventory.pool_of_slice(*slice)).collect();
+        pools.extend(inventory.shared_pools.iter().copied());
         let plain = self.profile.counter_slices == CounterSlices::Plain;
         if !self.counter_slices_everywhere && (self.features.partitionable_devices || plain) {
-            pools.extend(inventory.counter_pools.iter());
+            pools.extend(inventory.counter_pools.iter().copied());
         }
+        pools.sort_unstable();
+        pools.dedup();
 
         // Upstream looks at slices in their order and stops at the first faulty selector.
         let mut first_fault: Option<(u32, String)> = None;
-        let mut found: Vec<(Arrival, u32, PoolState)> = Vec::with_capacity(pools.len());
+        let mut found: SmallVec<[(Arrival, u32, PoolState); 2]> = SmallVec::with_capacity(pools.len());
         for &pool in &pools {
-            let mut arrivals = Vec::new();
+            let mut arrivals: SmallVec<[u32; 8]> = SmallVec::new();
             for slice in self.candidates(inventory, pool, node, local) {
-                match self.is_relevant(inventory.slice(slice), node, &mut view.uses_labels) {
+                match self.is_relevant(inventory, slice, node, &mut view.uses_labels) {
                     Ok(true) => arrivals.push(slice),
                     Ok(false) => {}
                     Err(fault) => {
@@ -180,7 +185,7 @@ impl ViewRules {
             return Err(AllocationError::new(ErrorKind::NodeSelector, message));
         }
         for (pool, state) in self.broken_everywhere.iter() {
-            if !pools.contains(pool) {
+            if pools.binary_search(pool).is_err() {
                 let first = inventory.pool(*pool).counter_slices.first();
                 found.push((first.map(|slice| (false, *slice)), *pool, state.clone()));
             }
@@ -207,25 +212,25 @@ impl ViewRules {
         let counters = !inventory.slice(slice).shared_counters.is_empty();
         self.profile.binding_last == BindingLast::PoolsAndSlices
             && !(counters && self.counter_slices_everywhere)
-            && pool::has_binding_conditions(inventory, slice)
+            && inventory.has_binding_conditions(slice)
     }
 
     /// The slices of a pool that may concern the node: the node's own first, then those for several nodes.
-    fn candidates(&self, inventory: &Inventory, pool: u32, node: &Node, local: &[u32]) -> Vec<u32> {
+    fn candidates(&self, inventory: &Inventory, pool: u32, node: &Node, local: &[u32]) -> SmallVec<[u32; 8]> {
         let shared_counters = |slice: u32| !inventory.slice(slice).shared_counters.is_empty();
         let own = local.iter().copied().filter(|slice| {
             inventory.pool_of_slice(*slice) == pool
                 && !(self.counter_slices_everywhere && shared_counters(*slice))
         });
         let members = inventory.pool(pool);
-        let mut shared = members.unbound_slices.clone();
+        let mut shared: SmallVec<[u32; 8]> = members.unbound_slices.iter().copied().collect();
         if self.counter_slices_everywhere {
-            shared.extend(&members.counter_slices);
+            shared.extend(members.counter_slices.iter().copied());
             shared.sort_unstable();
             shared.dedup();
         }
         debug_assert!(node.name.is_empty() || own.clone().all(|s| inventory.slice(s).node_name.is_some()));
-        let mut candidates: Vec<u32> = own.chain(shared).collect();
+        let mut candidates: SmallVec<[u32; 8]> = own.chain(shared).collect();
         if self.profile.slice_order == SliceOrder::AsGiven {
             candidates.sort_unstable();
         }
@@ -234,16 +239,18 @@ impl ViewRules {
 
     fn is_relevant(
         &self,
-        slice: &ResourceSlice,
+        inventory: &Inventory,
+        number: u32,
         node: &Node,
         uses_labels: &mut bool,
     ) -> Result<bool, String> {
+        let slice = inventory.slice(number);
         let counters = !slice.shared_counters.is_empty();
         let hidden = counters && self.profile.counter_slices != CounterSlices::Plain;
         if !self.features.partitionable_devices && (slice.per_device_node_selection.is_some() || hidden) {
             return Ok(false);
         }
-        if self.pool_rules().ignores(slice) {
+        if self.pool_rules().ignores(inventory, number) {
             return Ok(false);
         }
         if self.counter_slices_everywhere && counters {
@@ -331,9 +338,7 @@ impl NodeView {
             }
         }
         let positions = start..length(&self.positions);
-        let mut by_name: Vec<u32> = positions.clone().collect();
-        by_name.sort_by_key(|position| inventory.device(self.device(*position)).name.as_str());
-        self.pools.push(PoolView { pool, state, positions, by_name });
+        self.pools.push(PoolView { pool, state, positions, by_name: OnceLock::new() });
     }
 
     fn device_node_match(&mut self, inventory: &Inventory, node: &Node, device: DeviceRef) -> NodeMatch {
@@ -358,10 +363,14 @@ impl NodeView {
 impl PoolView {
     /// The positions of devices with this name; none or one, as names are unique in a usable pool.
     pub(crate) fn position_of(&self, inventory: &Inventory, view: &NodeView, name: &str) -> Option<u32> {
-        let found = self
-            .by_name
-            .binary_search_by(|position| inventory.device(view.device(*position)).name.as_str().cmp(name));
-        found.ok().map(|index| self.by_name[index])
+        let name_of = |position: &u32| inventory.device(view.device(*position)).name.as_str();
+        let by_name = self.by_name.get_or_init(|| {
+            let mut positions: Box<[u32]> = self.positions.clone().collect();
+            positions.sort_by_key(name_of);
+            positions
+        });
+        let found = by_name.binary_search_by(|position| name_of(position).cmp(name));
+        found.ok().and_then(|index| by_name.get(index).copied())
     }
 }
 
@@ -369,7 +378,7 @@ impl PoolView {
 fn has_binding_conditions(inventory: &Inventory, state: &PoolState) -> bool {
     match state {
         PoolState::Usable(slices) => {
-            slices.devices.iter().any(|slice| pool::has_binding_conditions(inventory, *slice))
+            slices.devices.iter().any(|slice| inventory.has_binding_conditions(*slice))
         }
         PoolState::Invalid(why) => why.binding,
         PoolState::Incomplete => false,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use drayage_cel::Quantity;
 
@@ -17,7 +18,7 @@ pub struct AllocationResult {
     /// `devices.config`: entries of classes, then entries of the claim; for a driver later entries win.
     pub config: Vec<DeviceAllocationConfiguration>,
     /// Nodes on which the allocated devices can be used; `None` means all.
-    pub node_selector: Option<NodeSelector>,
+    pub node_selector: Option<Arc<NodeSelector>>,
 }
 
 /// One allocated device.

@@ -35,11 +35,11 @@ pub(crate) struct Chosen<'s> {
     /// Shares taken in this search, by position.
     shares: FxHashMap<u32, Share>,
     /// By claim, by constraint.
-    constraints: Vec<Vec<ConstraintState>>,
+    constraints: SmallVec<[SmallVec<[ConstraintState; 1]>; 1]>,
     /// How many devices each claim has so far.
-    results: Vec<i64>,
+    results: SmallVec<[i64; 2]>,
     /// The devices in order of choice.
-    stack: Vec<ChosenDevice>,
+    stack: SmallVec<[ChosenDevice; 8]>,
     /// What a choice consumes of a device, by choice and position.
     amounts: FxHashMap<(u32, u32), Consumed>,
     rules: CapacityRules,
@@ -138,8 +138,8 @@ impl<'s> Chosen<'s> {
             groups: GroupState::new(&known.groups, setting.inventory, setting.view, setting.state),
             shares: FxHashMap::default(),
             constraints: constraints.collect(),
-            results: vec![0; problem.claims.len()],
-            stack: Vec::new(),
+            results: SmallVec::from_elem(0, problem.claims.len()),
+            stack: SmallVec::new(),
             amounts: FxHashMap::default(),
             rules: CapacityRules::new(setting.features, setting.profile),
         }
@@ -185,7 +185,7 @@ impl<'s> Chosen<'s> {
 
     /// What a claim's constraints remember.
     pub(crate) fn constraints(&self, claim: u32) -> &[ConstraintState] {
-        self.constraints.get(claim as usize).map_or(&[], Vec::as_slice)
+        self.constraints.get(claim as usize).map_or(&[], SmallVec::as_slice)
     }
 
     /// Whether nothing of the device was chosen in this search.

@@ -2,6 +2,7 @@
 
 use fixedbitset::FixedBitSet;
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use crate::error::{AllocationError, ErrorKind};
 use crate::inventory::PoolState;
@@ -86,7 +87,7 @@ pub(crate) struct Walk<'w, 's> {
     setting: &'s Setting<'s>,
     problem: &'s Problem<'s>,
     chosen: &'w mut Chosen<'s>,
-    frames: Vec<Frame>,
+    frames: SmallVec<[Frame; 8]>,
     steps: &'w mut u64,
     budget: u64,
     selections: Selections,
@@ -112,7 +113,7 @@ impl<'w, 's> Walk<'w, 's> {
             setting,
             problem,
             chosen,
-            frames: Vec::new(),
+            frames: SmallVec::new(),
             steps,
             budget,
             selections,

@@ -50,7 +50,9 @@ pub(super) fn check(
     if chosen(claim, picks).iter().all(|chosen| configuration(question, claim, chosen) != result.config) {
         found.push(of_claim(Rule::Config));
     }
-    if node_selector(question, picks).ok().as_ref() != Some(&result.node_selector) {
+    if node_selector(question, picks).ok().as_ref().map(Option::as_ref)
+        != Some(result.node_selector.as_deref())
+    {
         found.push(of_claim(Rule::NodeSelector));
     }
 }

@@ -2,12 +2,15 @@
 
 mod derived;
 mod evaluate;
+mod glance;
 mod plan;
 mod references;
 mod steps;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::attribute::AttributeValue;
 use crate::declarations::CostEstimate;
 use crate::device::Device;
 use crate::error::EvaluationError;
@@ -15,6 +18,7 @@ use crate::frontend;
 use crate::types::Type;
 use crate::value::Value;
 use evaluate::Evaluator;
+use glance::Glance;
 pub(crate) use plan::plan;
 pub(crate) use references::references;
 pub use references::{Reads, References};
@@ -27,7 +31,13 @@ const DEEP: usize = 40;
 
 /// A compiled expression. Cheap to clone and independent of any device.
 #[derive(Clone, Debug)]
-pub struct Program(Arc<Inner>);
+pub struct Program(Arc<Planned>);
+
+#[derive(Debug)]
+struct Planned {
+    inner: Inner,
+    glance: Option<Glance>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -51,27 +61,39 @@ pub struct Evaluation {
 
 impl Program {
     pub(crate) fn new(inner: Inner) -> Self {
-        Self(Arc::new(inner))
+        let glance = Glance::new(&inner.steps, inner.root);
+        Self(Arc::new(Planned { inner, glance }))
     }
 
     /// The source.
     pub fn expression(&self) -> &str {
-        &self.0.expression
+        &self.0.inner.expression
     }
 
     /// The static type of the result.
     pub fn output_type(&self) -> &Type {
-        &self.0.output_type
+        &self.0.inner.output_type
     }
 
     /// The cost estimate of the API server, which refuses a new expression with a maximum above [`MAX_COST`].
     pub fn cost_estimate(&self) -> CostEstimate {
-        self.0.cost_estimate
+        self.0.inner.cost_estimate
     }
 
     /// What of a device the result can depend on.
     pub fn references(&self) -> &References {
-        &self.0.references
+        &self.0.inner.references
+    }
+
+    /// What [`matches`](Self::matches) says of a device, where that follows from comparing what it publishes with
+    /// constants, which takes no preparation of the device. `None` where only an evaluation tells. To be asked only
+    /// about devices of which CEL takes every attribute.
+    pub fn matches_at_a_glance(
+        &self,
+        driver: &str,
+        attributes: &BTreeMap<String, AttributeValue>,
+    ) -> Option<bool> {
+        self.0.glance.as_ref()?.verdict(driver, attributes)
     }
 
     /// Evaluates the expression on a device, up to a cost of [`MAX_COST`].
@@ -82,16 +104,16 @@ impl Program {
     /// Evaluates the expression on a device, up to a cost of the caller's choice: several derived attributes of
     /// one claim share one budget.
     pub fn evaluate_up_to(&self, device: &Device, limit: u64) -> Evaluation {
-        let root = match device.presented(self.0.has_lists) {
+        let root = match device.presented(self.0.inner.has_lists) {
             Ok(root) => root,
             Err(error) => return Evaluation { value: Err(error.clone()), cost: 0 },
         };
         let run = || {
-            let mut evaluator = Evaluator::new(&self.0.steps, root, limit);
-            let value = evaluator.evaluate(self.0.root);
+            let mut evaluator = Evaluator::new(&self.0.inner.steps, root, limit);
+            let value = evaluator.evaluate(self.0.inner.root);
             Evaluation { value, cost: evaluator.cost() }
         };
-        if self.0.steps.depth > DEEP { frontend::on_large_stack(run) } else { run() }
+        if self.0.inner.steps.depth > DEEP { frontend::on_large_stack(run) } else { run() }
     }
 
     /// Whether the device satisfies the selector. Any error aborts the allocation upstream, not only for this

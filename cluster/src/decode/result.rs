@@ -1,5 +1,7 @@
 //! `status.allocation` of a claim, in every version.
 
+use std::sync::Arc;
+
 use drayage_allocator::objects::{
     AllocationResult, ConfigurationSource, DeviceAllocationConfiguration, DeviceRequestAllocationResult,
 };
@@ -17,7 +19,11 @@ pub(crate) fn allocation(fields: &Fields<'_, '_>) -> AllocationResult {
             (results, config)
         })
         .unwrap_or_default();
-    AllocationResult { results, config, node_selector: fields.object("nodeSelector", node_selector) }
+    AllocationResult {
+        results,
+        config,
+        node_selector: fields.object("nodeSelector", node_selector).map(Arc::new),
+    }
 }
 
 fn device_result(fields: &Fields<'_, '_>) -> DeviceRequestAllocationResult {

@@ -99,7 +99,7 @@ impl DevicePlan {
                 plan.alternatives += i64::from(alternatives(&entry.spec, allocation));
                 if let Some(nodes) = &allocation.node_selector {
                     ValidSelector::new(nodes).map_err(|fault| PlanError::Failed(fault.to_string()))?;
-                    plan.bound.push((pod_claim.claim, nodes.clone()));
+                    plan.bound.push((pod_claim.claim, nodes.as_ref().clone()));
                 }
             } else {
                 // A pod that names one claim twice needs its devices twice, as upstream has it.
