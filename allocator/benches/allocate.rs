@@ -155,10 +155,10 @@ fn changes(criterion: &mut Criterion) {
         let node = Node { name: format!("node-{node}"), ..Node::default() };
         let answer = allocator.allocate(&state, &node, &[&whole], &mut String::new, 1_000_000);
         let Outcome::Allocated(results) = answer.outcome else { panic!("{node:?} has eight devices") };
-        for result in &results {
+        for result in results.iter() {
             state.insert(result, Features::default());
         }
-        held.extend(results);
+        held.extend(Arc::unwrap_or_clone(results));
     }
     let node = Node { name: "node-7".to_owned(), ..Node::default() };
     let ask = |allocator: &mut Allocator, state: &AllocatedState| {

@@ -9,13 +9,15 @@ use crate::compatibility::GroupLayout;
 use crate::counters::CounterLayout;
 use crate::error::AllocationError;
 use crate::features::Features;
+use crate::held::HeldDevices;
 use crate::inventory::{Inventory, NodeView, Touched, ViewRules};
 use crate::objects::{DeviceClass, Node, ResourceClaim, ResourceSlice};
 use crate::persistent::Map;
 use crate::problem::{Problem, Setting};
 use crate::profile::Profile;
+use crate::recent::{Circumstances, LastAnswer, Question};
 use crate::result;
-use crate::search::{self, Chosen, Ending};
+use crate::search::{self, Chosen, ChosenDevice, Ending};
 use crate::selectors::Selectors;
 use crate::verify::programs::Programs;
 
@@ -37,16 +39,18 @@ pub struct Allocator {
     features: Features,
     selectors: Selectors,
     rules: ViewRules,
-    nodes: Map<String, Arc<KnownNode>>,
+    nodes: Map<String, KnownNode>,
+    /// What was asked last about a node that was known already.
+    last: Option<Arc<Question>>,
     /// For diagnoses, which share no code with the search.
     pub(crate) diagnosed: Programs,
 }
 
 /// A node that was asked about, and what it sees.
-#[derive(Debug)]
-struct KnownNode {
-    labels: BTreeMap<String, String>,
-    view: Result<Arc<KnownView>, AllocationError>,
+#[derive(Clone, Debug)]
+enum KnownNode {
+    View(Arc<KnownView>),
+    Error(Arc<(BTreeMap<String, String>, AllocationError)>),
 }
 
 /// A view and what follows from it for any question.
@@ -55,6 +59,9 @@ pub(crate) struct KnownView {
     pub(crate) view: NodeView,
     pub(crate) counters: CounterLayout,
     pub(crate) groups: GroupLayout,
+    /// The node's labels then, where they have a say.
+    labels: BTreeMap<String, String>,
+    last: LastAnswer,
 }
 
 impl Allocator {
@@ -75,6 +82,7 @@ impl Allocator {
             classes: Arc::new(classes.into_iter().map(|class| (class.name.clone(), class)).collect()),
             selectors: Selectors::new(features, profile),
             nodes: Map::with_capacity(inventory.node_count()),
+            last: None,
             diagnosed: Programs::default(),
             inventory,
             profile,
@@ -91,6 +99,7 @@ impl Allocator {
             classes: self.classes.clone(),
             selectors: self.selectors.without_results(),
             nodes: Map::with_capacity(inventory.node_count()),
+            last: None,
             diagnosed: self.diagnosed.clone(),
             rules: ViewRules::new(&inventory, self.features, self.profile),
             inventory,
@@ -157,24 +166,32 @@ impl Allocator {
         share_ids: &mut dyn FnMut() -> String,
         budget: u64,
     ) -> Answer {
-        let mut steps = 0;
-        let outcome = match self.search(state, node, claims, share_ids, &mut steps, budget) {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::Error(error),
-        };
-        Answer { outcome, steps }
+        self.answer(state, node, claims, share_ids, budget)
+            .unwrap_or_else(|error| Answer { outcome: Outcome::Error(error), steps: 0 })
     }
 
-    fn search(
+    fn answer(
         &mut self,
         state: &AllocatedState,
         node: &Node,
         claims: &[&ResourceClaim],
         share_ids: &mut dyn FnMut() -> String,
-        steps: &mut u64,
         budget: u64,
-    ) -> Result<Outcome, AllocationError> {
-        let known = self.view(node)?;
+    ) -> Result<Answer, AllocationError> {
+        let (known, is_new) = self.known_view(node)?;
+        let held = known.view.held.find(&self.inventory, &known.view, state);
+        let skips_operations = node.declared_features.contains(SKIPS_OPERATIONS);
+        // Whoever asks about a node for the first time need not be the one who asks again.
+        let circumstances = (!is_new).then(|| Circumstances {
+            question: self.question(claims),
+            held: held.clone(),
+            skips_operations,
+        });
+        if let Some(circumstances) = &circumstances
+            && let Some(answer) = known.last.find(circumstances, budget)
+        {
+            return Ok(answer);
+        }
         let setting = Setting {
             inventory: &self.inventory,
             view: &known.view,
@@ -182,46 +199,101 @@ impl Allocator {
             classes: &self.classes,
             profile: self.profile,
             features: self.features,
-            skips_operations: node.declared_features.contains(SKIPS_OPERATIONS),
+            skips_operations,
         };
-        let problem = Problem::new(&setting, &mut self.selectors, claims)?;
-        let mut chosen = Chosen::new(&setting, &problem, &known);
-        match search::run(&setting, &problem, &mut chosen, steps, budget) {
-            Ending::Solved(alternatives) => {
-                let devices = chosen.devices();
-                result::assemble(&setting, &problem, node, devices, &alternatives, share_ids)
-                    .map(Outcome::Allocated)
-            }
-            Ending::Failed => Ok(Outcome::Unsatisfiable { invalid_pools: setting.view.has_invalid_pools() }),
-            Ending::Error(error) => Err(error),
-            Ending::OutOfSteps | Ending::NeedsGuide => Ok(Outcome::Undecided),
+        let mut problem = Problem::new(&setting, &mut self.selectors, claims)?;
+        let mut steps = 0;
+        let outcome = search(&setting, &mut problem, &known, held, node, share_ids, &mut steps, budget);
+        let answer = Answer { outcome, steps };
+        if let Some(circumstances) = circumstances {
+            known.last.keep(circumstances, &answer);
+        }
+        Ok(answer)
+    }
+
+    /// The question of these claims, the last one if that is the same.
+    fn question(&mut self, claims: &[&ResourceClaim]) -> Arc<Question> {
+        match &self.last {
+            Some(last) if last.is_same(claims) => last.clone(),
+            _ => self.last.insert(Arc::new(Question::new(claims))).clone(),
         }
     }
 
-    /// What the node sees, remembered from earlier questions unless its labels changed and have a say.
-    pub(crate) fn view(&mut self, node: &Node) -> Result<Arc<KnownView>, AllocationError> {
-        if let Some(known) = self.nodes.get(node.name.as_str()) {
-            match &known.view {
-                Ok(view) if !view.view.uses_labels || known.labels == node.labels => return Ok(view.clone()),
-                Err(error) if known.labels == node.labels => return Err(error.clone()),
-                _ => {}
+    /// What the node sees, remembered from earlier questions unless its labels changed and have a say, and whether
+    /// it was not known before.
+    fn known_view(&mut self, node: &Node) -> Result<(Arc<KnownView>, bool), AllocationError> {
+        match self.nodes.get(node.name.as_str()) {
+            Some(KnownNode::View(view)) if !view.view.uses_labels || view.labels == node.labels => {
+                return Ok((view.clone(), false));
             }
+            Some(KnownNode::Error(error)) if error.0 == node.labels => return Err(error.1.clone()),
+            _ => {}
         }
-        let view = self.rules.view(&self.inventory, node).map(|view| {
-            let counters = if self.features.partitionable_devices {
+        let known = match self.rules.view(&self.inventory, node) {
+            Ok(view) => KnownNode::View(Arc::new(self.found(view, node))),
+            Err(error) => KnownNode::Error(Arc::new((node.labels.clone(), error))),
+        };
+        self.nodes.insert(node.name.clone(), known.clone());
+        match known {
+            KnownNode::View(view) => Ok((view, true)),
+            KnownNode::Error(error) => Err(error.1.clone()),
+        }
+    }
+
+    fn found(&self, view: NodeView, node: &Node) -> KnownView {
+        KnownView {
+            counters: if self.features.partitionable_devices {
                 CounterLayout::new(&self.inventory, &view, self.profile)
             } else {
                 CounterLayout::default()
-            };
-            let groups = if self.features.compatibility_groups {
+            },
+            groups: if self.features.compatibility_groups {
                 GroupLayout::new(&self.inventory, &view)
             } else {
                 GroupLayout::default()
-            };
-            Arc::new(KnownView { view, counters, groups })
-        });
-        let known = KnownNode { labels: node.labels.clone(), view: view.clone() };
-        self.nodes.insert(node.name.clone(), Arc::new(known));
-        view
+            },
+            labels: if view.uses_labels { node.labels.clone() } else { BTreeMap::new() },
+            last: LastAnswer::default(),
+            view,
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the second half of one function")]
+fn search<'s>(
+    setting: &Setting<'s>,
+    problem: &mut Problem<'s>,
+    known: &KnownView,
+    held: Option<Arc<HeldDevices>>,
+    node: &Node,
+    share_ids: &mut dyn FnMut() -> String,
+    steps: &mut u64,
+    budget: u64,
+) -> Outcome {
+    let mut assemble =
+        |problem: &Problem<'_>, devices: &[ChosenDevice], alternatives: &[_]| match result::assemble(
+            setting,
+            problem,
+            node,
+            devices,
+            alternatives,
+            share_ids,
+        ) {
+            Ok(results) => Outcome::Allocated(Arc::new(results)),
+            Err(error) => Outcome::Error(error),
+        };
+    if let Some((devices, taken)) = search::first_fit(setting, problem, held.as_deref())
+        && taken <= budget
+    {
+        *steps = taken;
+        return assemble(problem, &devices, &[]);
+    }
+    problem.compare_devices(setting);
+    let mut chosen = Chosen::new(setting, problem, known, held);
+    match search::run(setting, problem, &mut chosen, steps, budget) {
+        Ending::Solved(alternatives) => assemble(problem, chosen.devices(), &alternatives),
+        Ending::Failed => Outcome::Unsatisfiable { invalid_pools: setting.view.has_invalid_pools() },
+        Ending::Error(error) => Outcome::Error(error),
+        Ending::OutOfSteps | Ending::NeedsGuide => Outcome::Undecided,
     }
 }

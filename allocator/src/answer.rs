@@ -1,5 +1,7 @@
 //! What an allocation answers.
 
+use std::sync::Arc;
+
 use crate::error::AllocationError;
 use crate::objects::AllocationResult;
 
@@ -29,7 +31,7 @@ impl Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// One result for each claim, in the order of the claims. Empty where there were no claims.
-    Allocated(Vec<AllocationResult>),
+    Allocated(Arc<Vec<AllocationResult>>),
     /// No solution on this node.
     Unsatisfiable {
         /// Whether some pool of the node is invalid. Upstream then reports an error for the node

@@ -15,7 +15,10 @@ use crate::selectors::{Derivation, SelectorError};
 #[derive(Debug)]
 pub(crate) struct Constraint<'a> {
     pub(crate) kind: ConstraintKind,
-    column: &'a AttributeColumn,
+    attribute: &'a str,
+    /// The different ways in which requests derive the attribute.
+    derivations: Vec<Arc<Derivation>>,
+    column: Option<&'a AttributeColumn>,
 }
 
 /// The value of one attribute for each device of a view.
@@ -75,36 +78,45 @@ pub(crate) fn applies_to(requests: &[String], request: &str, alternative: Option
 impl<'a> Constraint<'a> {
     /// `None` for a constraint of unknown kind. If both attributes are set, `matchAttribute` counts.
     /// `derivations` are the different ways in which requests derive the attribute.
-    pub(crate) fn new(
-        constraint: &'a DeviceConstraint,
-        derivations: &[Arc<Derivation>],
-        inventory: &Inventory,
-        view: &'a NodeView,
-        list_type_attributes: bool,
-        distinct_values: DistinctValues,
-    ) -> Option<Self> {
+    pub(crate) fn new(constraint: &'a DeviceConstraint, derivations: Vec<Arc<Derivation>>) -> Option<Self> {
         let (kind, attribute) = match (&constraint.match_attribute, &constraint.distinct_attribute) {
             (Some(attribute), _) => (ConstraintKind::Match, attribute.as_str()),
             (None, Some(attribute)) => (ConstraintKind::Distinct, attribute.as_str()),
             (None, None) => return None,
         };
+        Some(Self { kind, attribute, derivations, column: None })
+    }
+
+    /// Finds out the values of all devices, which everything else here needs.
+    pub(crate) fn compare_devices(
+        &mut self,
+        inventory: &Inventory,
+        view: &'a NodeView,
+        list_type_attributes: bool,
+        distinct_values: DistinctValues,
+    ) {
+        let Self { kind, attribute, derivations, .. } = self;
         let column = view.attributes.get(
             |column| {
                 let texts = derivations.iter().map(|derivation| &derivation.text);
-                column.kind == kind && column.attribute == attribute && column.derivations.iter().eq(texts)
+                column.kind == *kind && column.attribute == *attribute && column.derivations.iter().eq(texts)
             },
             || {
                 let compared = (list_type_attributes, distinct_values);
-                AttributeColumn::new(kind, attribute, derivations, inventory, view, compared)
+                AttributeColumn::new(*kind, attribute, derivations, inventory, view, compared)
             },
         );
-        Some(Self { kind, column })
+        self.column = Some(column);
+    }
+
+    fn column(&self) -> &'a AttributeColumn {
+        self.column.expect("devices are compared before anything is asked about them")
     }
 
     /// What the constraint remembers before any device is chosen.
     pub(crate) fn initial_state(&self, profile: Profile) -> ConstraintState {
         match (self.kind, profile.distinct_memory) {
-            (ConstraintKind::Match, _) if self.column.sets.is_some() => ConstraintState::Common {
+            (ConstraintKind::Match, _) if self.column().sets.is_some() => ConstraintState::Common {
                 elements: Vec::new(),
                 devices: 0,
                 history: profile.common_values_restored.then(Vec::new),
@@ -123,16 +135,16 @@ impl<'a> Constraint<'a> {
 
     /// Whether values are compared as sets.
     pub(crate) fn compares_sets(&self) -> bool {
-        self.column.sets.is_some()
+        self.column().sets.is_some()
     }
 
     /// Whether some value is a set of several elements.
     pub(crate) fn has_larger_sets(&self) -> bool {
-        self.column.has_larger_sets
+        self.column().has_larger_sets
     }
 
     fn elements(&self, class: AttributeClass) -> &[u32] {
-        match (&self.column.sets, class) {
+        match (&self.column().sets, class) {
             (Some(sets), AttributeClass::Value(value)) => sets.get(value as usize).map_or(&[], Vec::as_slice),
             _ => &[],
         }
@@ -140,7 +152,7 @@ impl<'a> Constraint<'a> {
 
     /// Whether a new value and a remembered one may not go together in a `distinctAttribute` constraint.
     fn clashes(&self, new: AttributeClass, remembered: AttributeClass) -> bool {
-        if self.column.sets.is_some() {
+        if self.column().sets.is_some() {
             let others = self.elements(remembered);
             self.elements(new).iter().any(|element| others.contains(element))
         } else {
@@ -150,18 +162,18 @@ impl<'a> Constraint<'a> {
 
     /// The value for a device: 0 for the published attribute, else for this derivation.
     pub(crate) fn class(&self, derivation: u32, position: u32) -> AttributeClass {
-        self.column.values[derivation as usize * self.column.positions + position as usize]
+        self.column().values[derivation as usize * self.column().positions + position as usize]
     }
 
     /// How many values each device has: one, and one for each derivation.
     pub(crate) fn kinds_of_values(&self) -> u32 {
-        u32::try_from(self.column.derivations.len()).map_or(u32::MAX, |derived| derived.saturating_add(1))
+        u32::try_from(self.column().derivations.len()).map_or(u32::MAX, |derived| derived.saturating_add(1))
     }
 
     /// The error of a [fault](AttributeClass::Fault).
     pub(crate) fn fault(&self, class: AttributeClass) -> Option<&AllocationError> {
         match class {
-            AttributeClass::Fault(fault) => self.column.faults.get(fault as usize),
+            AttributeClass::Fault(fault) => self.column().faults.get(fault as usize),
             AttributeClass::Missing | AttributeClass::Incomparable | AttributeClass::Value(_) => None,
         }
     }

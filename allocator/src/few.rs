@@ -12,14 +12,15 @@ pub(crate) enum Few<T> {
 
 impl<T> Few<T> {
     pub(crate) fn push(&mut self, entry: T) {
-        *self = match std::mem::replace(self, Self::None) {
-            Self::None => Self::One(entry),
-            Self::One(first) => Self::Many(vec![first, entry]),
-            Self::Many(mut entries) => {
-                entries.push(entry);
-                Self::Many(entries)
+        match self {
+            Self::None => *self = Self::One(entry),
+            Self::Many(entries) => entries.push(entry),
+            Self::One(_) => {
+                if let Self::One(first) = std::mem::take(self) {
+                    *self = Self::Many(vec![first, entry]);
+                }
             }
-        };
+        }
     }
 }
 

@@ -27,6 +27,7 @@ pub mod objects;
 pub mod persistent;
 mod problem;
 pub mod profile;
+mod recent;
 mod remembered;
 mod result;
 mod search;

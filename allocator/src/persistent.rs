@@ -104,7 +104,11 @@ impl<K: Hash + Eq + Clone, V: Clone> Map<K, V> {
 
     fn bucket_mut(&mut self, hash: u64) -> Option<&mut Vec<(u64, K, V)>> {
         let bucket = self.bucket_of(hash);
-        Arc::make_mut(&mut self.buckets).get_mut(bucket).map(Arc::make_mut)
+        let bucket = Arc::make_mut(&mut self.buckets).get_mut(bucket)?;
+        if bucket.is_empty() && Arc::get_mut(bucket).is_none() {
+            *bucket = Arc::new(Vec::with_capacity(FULL / 4));
+        }
+        Some(Arc::make_mut(bucket))
     }
 
     fn grow(&mut self) {

@@ -233,7 +233,6 @@ impl<'a> Problem<'a> {
 
         let mut constraints = Few::None;
         for (index, constraint) in claim.constraints.iter().enumerate() {
-            let lists = setting.features.list_type_attributes;
             let mut derivations: Vec<Arc<Derivation>> = Vec::new();
             for choice in &mut self.choices[first_choice..] {
                 let (request, alternative) = choice.names();
@@ -254,14 +253,7 @@ impl<'a> Problem<'a> {
             }
             let unsupported = setting.profile.distinct_values == DistinctValues::Unsupported
                 && constraint.match_attribute.is_none();
-            let compared = Constraint::new(
-                constraint,
-                &derivations,
-                setting.inventory,
-                setting.view,
-                lists,
-                setting.profile.distinct_values,
-            );
+            let compared = Constraint::new(constraint, derivations);
             let Some(constraint) = compared.filter(|_| !unsupported) else {
                 let message = format!(
                     "claim {}, constraint #{index}: empty constraint (unsupported constraint type?)",
@@ -273,6 +265,19 @@ impl<'a> Problem<'a> {
         }
         self.claims.push(ClaimProblem { claim, requests, constraints });
         Ok(())
+    }
+
+    /// Finds out what the constraints compare, before a search.
+    pub(crate) fn compare_devices(&mut self, setting: &Setting<'a>) {
+        let lists = setting.features.list_type_attributes;
+        for constraint in self.claims.iter_mut().flat_map(|claim| claim.constraints.iter_mut()) {
+            constraint.compare_devices(
+                setting.inventory,
+                setting.view,
+                lists,
+                setting.profile.distinct_values,
+            );
+        }
     }
 
     pub(crate) fn choice(&self, choice: u32) -> &Choice<'a> {

@@ -117,7 +117,7 @@ fn assert_impossible(answer: &Answer) {
 fn devices(answer: Answer) -> Vec<String> {
     match answer.outcome {
         Outcome::Allocated(results) => {
-            results.into_iter().flat_map(|result| result.results).map(|device| device.device).collect()
+            results.iter().flat_map(|result| &result.results).map(|device| device.device.clone()).collect()
         }
         other => panic!("{other:?} after {} steps", answer.steps),
     }

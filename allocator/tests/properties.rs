@@ -1,6 +1,8 @@
 //! Properties of the allocator on random problems. `DRAYAGE_PROBLEMS` sets how many; a failure is shrunk and
 //! printed as a line in the format of recorded problems.
 
+use std::sync::Arc;
+
 use drayage_allocator::objects::{AllocationMode, DeviceId};
 use drayage_allocator::{Outcome, Profile};
 use drayage_conformance::generate::{self, Weights};
@@ -172,7 +174,7 @@ fn renaming_changes_nothing_else() {
         }
         let mut expected = problem.solve().outcome;
         if let Outcome::Allocated(results) = &mut expected {
-            for result in results {
+            for result in Arc::make_mut(results) {
                 let devices = result.results.iter_mut().map(|device| &mut device.request);
                 for name in devices.chain(result.config.iter_mut().flat_map(|entry| &mut entry.requests)) {
                     *name = reference_to_request(name);

@@ -87,7 +87,8 @@ fn a_changed_state_is_like_a_rebuilt_one() {
                 }
                 _ => {
                     let other = generate::problem(seed * 7 + step, Weights::HARD);
-                    if let Outcome::Allocated(mut results) = other.solve().outcome {
+                    if let Outcome::Allocated(results) = other.solve().outcome {
+                        let mut results = Arc::unwrap_or_clone(results);
                         // Two claims never hold one device exclusively, nor one share ID.
                         results.retain(|result| !overlaps(result, &held));
                         for result in results {

@@ -54,7 +54,7 @@ fn allocator_repeats_recorded_answers() {
         }
         match without_share_ids(answer.outcome) {
             Outcome::Allocated(results) => {
-                assert_eq!(Some(&results), recorded.results.as_ref(), "{}", problem.name);
+                assert_eq!(Some(&*results), recorded.results.as_ref(), "{}", problem.name);
             }
             Outcome::Unsatisfiable { .. } | Outcome::Error(_) => {
                 assert_eq!(recorded.results, None, "{}", problem.name);

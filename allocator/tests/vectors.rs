@@ -48,7 +48,7 @@ fn repeats(recorded: &str, profile: Profile, expected_count: usize) {
         count += 1;
         let answer = solve(&problem, profile);
         let agrees = match (&answer.outcome, &problem.recorded.results) {
-            (Outcome::Allocated(results), Some(recorded)) => results == recorded,
+            (Outcome::Allocated(results), Some(recorded)) => **results == *recorded,
             (Outcome::Unsatisfiable { .. } | Outcome::Error(_), None) => {
                 answer.error().is_some() == problem.recorded.error.is_some()
             }

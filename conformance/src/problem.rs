@@ -104,7 +104,7 @@ impl Problem {
 /// The outcome without what is arbitrary in it: share IDs.
 pub fn without_share_ids(mut outcome: Outcome) -> Outcome {
     if let Outcome::Allocated(results) = &mut outcome {
-        for device in results.iter_mut().flat_map(|result| &mut result.results) {
+        for device in Arc::make_mut(results).iter_mut().flat_map(|result| &mut result.results) {
             device.share_id = device.share_id.as_ref().map(|_| "<any>".to_owned());
         }
     }

@@ -49,7 +49,7 @@ impl Verdict {
     pub fn agrees(&self, outcome: &Outcome) -> bool {
         match (self, outcome) {
             (Self::TooLong, _) => true,
-            (Self::Allocated(mine), Outcome::Allocated(theirs)) => mine == theirs,
+            (Self::Allocated(mine), Outcome::Allocated(theirs)) => *mine == **theirs,
             (Self::Unsatisfiable { invalid_pools }, Outcome::Unsatisfiable { invalid_pools: theirs }) => {
                 invalid_pools == theirs
             }

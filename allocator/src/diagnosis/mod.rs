@@ -10,6 +10,7 @@ mod refusal;
 mod text;
 
 use std::mem;
+use std::sync::Arc;
 
 use crate::AllocatedState;
 use crate::allocator::Allocator;
@@ -222,7 +223,7 @@ impl Solver<'_> {
         let answer = self.allocator.allocate(self.state, self.node, &claims, &mut String::new, self.left);
         self.left = self.left.saturating_sub(answer.steps);
         match answer.outcome {
-            Outcome::Allocated(results) => Solved::Yes(results),
+            Outcome::Allocated(results) => Solved::Yes(Arc::unwrap_or_clone(results)),
             Outcome::Unsatisfiable { .. } => Solved::No,
             Outcome::Error(_) | Outcome::Undecided => Solved::Unknown,
         }

@@ -313,7 +313,7 @@ impl Changed {
             format!("share-{shares}")
         };
         match allocator.allocate(&self.state, asked.node, &claims, &mut share_ids, asked.budget).outcome {
-            Outcome::Allocated(results) => Some(results),
+            Outcome::Allocated(results) => Some(Arc::unwrap_or_clone(results)),
             _ => None,
         }
     }

@@ -32,6 +32,7 @@ mod text;
 mod tree;
 
 use std::mem;
+use std::sync::Arc;
 
 pub use change::Change;
 pub use check::{CheckError, Checked, check};
@@ -170,7 +171,7 @@ pub fn explain(allocator: &mut Allocator, asked: &Asked<'_>) -> Explanation {
     };
     let answer = allocator.allocate(asked.state, asked.node, asked.claims, &mut share_ids, asked.budget);
     let outcome = match answer.outcome {
-        Outcome::Allocated(results) => Explained::Allocated(results),
+        Outcome::Allocated(results) => Explained::Allocated(Arc::unwrap_or_clone(results)),
         Outcome::Unsatisfiable { .. } => match no_solution(allocator, asked) {
             Some(found) => Explained::Unsatisfiable(Box::new(found)),
             // Unreachable for an allocator that keeps to `verify`: the node selectors were read before.

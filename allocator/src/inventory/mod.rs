@@ -288,6 +288,18 @@ impl Inventory {
         (0..length(&self.slice(slice).devices)).map(move |index| DeviceRef { slice, index })
     }
 
+    /// Whether a slice is all of its pool, and a plain one: no name twice, no counters, no nodes of devices.
+    fn is_simple_pool(&self, slice: u32) -> bool {
+        let published = self.published(slice);
+        let Published { slice: content, duplicate, consumes, .. } = published;
+        content.pool.resource_slice_count == 1
+            && content.per_device_node_selection.is_none()
+            && content.shared_counters.is_empty()
+            && duplicate.is_none()
+            && !consumes
+            && self.pool(published.pool).slices.len() == 1
+    }
+
     /// The first device name that occurs twice in a slice.
     fn duplicate_in(&self, slice: u32) -> Option<&str> {
         let published = self.published(slice);

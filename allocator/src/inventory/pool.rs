@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use smallvec::SmallVec;
+
 use super::Inventory;
 use crate::objects::CounterSet;
 use crate::profile::{CounterSlices, IncompletePools, NewFields, PoolChecks, Profile, SliceOrder};
@@ -31,7 +33,7 @@ pub(crate) struct Contradiction {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PoolSlices {
     /// Slices whose devices can be allocated, in search order.
-    pub(crate) devices: Vec<u32>,
+    pub(crate) devices: SmallVec<[u32; 4]>,
     /// Slices of the same generation that do not concern the node. Their devices consume counters all the same.
     pub(crate) elsewhere: Vec<u32>,
     /// Where the counter sets are: slice and index in its `shared_counters`, by name. Empty where counters belong
@@ -75,7 +77,7 @@ pub(super) fn decide(
     rules: PoolRules,
 ) -> Option<PoolState> {
     let generation = arrivals.iter().map(|slice| inventory.slice(*slice).pool.generation).max()?;
-    let mut relevant: Vec<u32> = arrivals
+    let mut relevant: SmallVec<[u32; 8]> = arrivals
         .iter()
         .copied()
         .filter(|slice| inventory.slice(*slice).pool.generation == generation)

@@ -22,9 +22,9 @@ use crate::selectors::{Expression, VerdictColumn};
 #[derive(Debug, Default)]
 pub(crate) struct NodeView {
     /// Pools in search order, incomplete and invalid ones included.
-    pub(crate) pools: Vec<PoolView>,
+    pub(crate) pools: SmallVec<[PoolView; 1]>,
     /// Devices of usable pools, in search order.
-    pub(crate) positions: Vec<Position>,
+    pub(crate) positions: SmallVec<[Position; 8]>,
     /// The first pool that ends the search with an error, as an index of `pools`, in profiles where an invalid pool
     /// does that. No device behind it can be reached.
     pub(crate) barrier: Option<u32>,
@@ -146,6 +146,11 @@ impl ViewRules {
         let mut view = NodeView::default();
         let local =
             inventory.local_slices.get(node.name.as_str()).map_or(&[][..], |slices| slices.as_slice());
+        if let Some(slice) = self.only_slice(inventory, local) {
+            let slices = PoolSlices { devices: SmallVec::from_slice(&[slice]), ..PoolSlices::default() };
+            view.push(inventory, node, inventory.pool_of_slice(slice), PoolState::Usable(slices));
+            return Ok(view);
+        }
         let mut pools: SmallVec<[u32; 8]> =
             local.iter().map(|slice| inventory.pool_of_slice(*slice)).collect();
         pools.extend(inventory.shared_pools.iter().copied());
@@ -205,6 +210,17 @@ impl ViewRules {
             view.push(inventory, node, pool, state);
         }
         Ok(view)
+    }
+
+    /// The one slice that a node sees, where that follows at once: it is bound to the node, all of its pool, nothing
+    /// is wrong with it, and no slice is for several nodes.
+    fn only_slice(&self, inventory: &Inventory, local: &[u32]) -> Option<u32> {
+        let [slice] = *local else { return None };
+        let alone = inventory.shared_pools.is_empty() && inventory.counter_pools.is_empty();
+        if !alone || !self.broken_everywhere.is_empty() || !inventory.is_simple_pool(slice) {
+            return None;
+        }
+        Some(slice)
     }
 
     /// Whether a slice is taken after the others. Slices that hold counters for every node are taken as they come.

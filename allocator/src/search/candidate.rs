@@ -19,6 +19,8 @@ use crate::problem::{Choice, Problem, Setting};
 use crate::profile::{NewFields, SecondCapacityCheck, ShareEntries, Undo};
 use crate::taints;
 
+use super::marks::Marks;
+
 /// What the search has chosen so far, and the books that follow from it.
 #[derive(Debug)]
 pub(crate) struct Chosen<'s> {
@@ -27,8 +29,8 @@ pub(crate) struct Chosen<'s> {
     layout: &'s CounterLayout,
     /// What other claims hold of the node's devices, if they hold anything.
     held: Option<Arc<HeldDevices>>,
-    /// The claims that use a device exclusively, by position.
-    marks: FxHashMap<u32, SmallVec<[u32; 2]>>,
+    /// The claims that use devices exclusively.
+    marks: Marks,
     counters: CounterState,
     group_layout: &'s GroupLayout,
     groups: GroupState,
@@ -121,8 +123,12 @@ pub(crate) enum Refusal {
 }
 
 impl<'s> Chosen<'s> {
-    pub(crate) fn new(setting: &'s Setting<'s>, problem: &'s Problem<'s>, known: &'s KnownView) -> Self {
-        let held = setting.view.held.find(setting.inventory, setting.view, setting.state);
+    pub(crate) fn new(
+        setting: &'s Setting<'s>,
+        problem: &'s Problem<'s>,
+        known: &'s KnownView,
+        held: Option<Arc<HeldDevices>>,
+    ) -> Self {
         let constraints = problem.claims.iter().map(|claim| {
             let states = claim.constraints.iter();
             states.map(|constraint| constraint.initial_state(setting.profile)).collect()
@@ -132,7 +138,7 @@ impl<'s> Chosen<'s> {
             problem,
             layout: &known.counters,
             held,
-            marks: FxHashMap::default(),
+            marks: Marks::new(setting.view.len()),
             counters: CounterState::new(&known.counters),
             group_layout: &known.groups,
             groups: GroupState::new(&known.groups, setting.inventory, setting.view, setting.state),
@@ -173,9 +179,9 @@ impl<'s> Chosen<'s> {
                 .is_some_and(|books| !books.shares.is_empty())
     }
 
-    /// The claims that use the device exclusively in this search.
-    pub(crate) fn marks(&self, position: u32) -> &[u32] {
-        self.marks.get(&position).map_or(&[], SmallVec::as_slice)
+    /// The claims that use the device exclusively in this search, in the order in which they came to it.
+    pub(crate) fn marks(&self, position: u32) -> impl Iterator<Item = u32> {
+        self.marks.of(position)
     }
 
     /// The shares of the device taken in this search.
@@ -190,7 +196,7 @@ impl<'s> Chosen<'s> {
 
     /// Whether nothing of the device was chosen in this search.
     pub(crate) fn is_untouched(&self, position: u32) -> bool {
-        self.marks(position).is_empty() && !self.shares.contains_key(&position)
+        !self.marks.any(position) && !self.shares.contains_key(&position)
     }
 
     /// What this search has taken from a counter book, by counter.
@@ -215,12 +221,10 @@ impl<'s> Chosen<'s> {
 
     /// Whether the device cannot be used exclusively for the choice, the cheapest test.
     pub(crate) fn in_use(&self, choice: &Choice<'_>, position: u32) -> bool {
-        let marks = self.marks.get(&position);
         if choice.admin_access {
-            marks.is_some_and(|claims| claims.contains(&choice.claim))
+            self.marks.of(position).any(|claim| claim == choice.claim)
         } else {
-            self.held.as_ref().is_some_and(|held| held.is_exclusive(position))
-                || marks.is_some_and(|claims| !claims.is_empty())
+            self.held.as_ref().is_some_and(|held| held.is_exclusive(position)) || self.marks.any(position)
         }
     }
 
@@ -305,7 +309,7 @@ impl<'s> Chosen<'s> {
         if let Err(refusal) = self.check_and_constrain(number, ordinal, position, device) {
             let partial = self.setting.profile.undo == Undo::Partial;
             if partial && refusal == Refusal::Capacity && !shareable {
-                self.mark(position, choice.claim);
+                self.marks.insert(position, choice.claim);
             }
             if !partial {
                 self.give_counters_back(takes_counters, position);
@@ -314,7 +318,7 @@ impl<'s> Chosen<'s> {
         }
         let share = shareable.then(|| self.take_share(number, position));
         if share.is_none() {
-            self.mark(position, choice.claim);
+            self.marks.insert(position, choice.claim);
         }
         if let Some(results) = self.results.get_mut(choice.claim as usize) {
             *results += 1;
@@ -339,20 +343,11 @@ impl<'s> Chosen<'s> {
         match last.share {
             Some(amounts) => self.give_share_back(last.position, &amounts),
             None => {
-                if let Some(claims) = self.marks.get_mut(&last.position) {
-                    claims.retain(|claim| *claim != choice.claim);
-                }
+                self.marks.remove(last.position, choice.claim);
             }
         }
         self.release_constraints(choice, choice.constraints.len());
         self.give_counters_back(last.takes_counters && !keeps_counters, last.position);
-    }
-
-    fn mark(&mut self, position: u32, claim: u32) {
-        let claims = self.marks.entry(position).or_default();
-        if !claims.contains(&claim) {
-            claims.push(claim);
-        }
     }
 
     /// Taints, constraints, capacity. On refusal the constraints are as before, unless the profile leaves traces.

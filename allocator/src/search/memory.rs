@@ -1,5 +1,7 @@
 //! What is left of a problem, written down so that equal remainders are equal.
 
+use smallvec::SmallVec;
+
 use crate::compatibility::Common;
 use crate::constraints::{AttributeClass, ConstraintState};
 use crate::problem::Problem;
@@ -61,10 +63,10 @@ pub(crate) fn remainder(
             let mut state = Words::default();
             state.push(u64::from(looks_ahead(class) && *position >= place.start));
             if guide.admin_access {
-                let marks = chosen.marks(*position);
+                let marks: SmallVec<[u32; 4]> = chosen.marks(*position).collect();
                 state.push(u64::try_from(marks.len()).ok()?);
                 for claim in marks {
-                    state.push(u64::from(*claim));
+                    state.push(u64::from(claim));
                 }
             }
             if let Some(share) = chosen.share(*position) {

@@ -1,14 +1,17 @@
 //! The search for the first solution in upstream's order.
 
 mod candidate;
+mod first_fit;
 mod flow;
 mod guide;
+mod marks;
 mod memory;
 mod relaxation;
 mod selections;
 mod walk;
 
 pub(crate) use candidate::{Chosen, ChosenDevice};
+pub(crate) use first_fit::first_fit;
 pub(crate) use walk::{Ending, SelectedAlternative};
 
 use crate::problem::{Problem, Setting};

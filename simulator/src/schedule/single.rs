@@ -1,6 +1,7 @@
 //! Some claims on one node, outside of any scheduling cycle.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use drayage_allocator::Outcome;
 use drayage_allocator::explanation::Explanation;
@@ -170,7 +171,7 @@ fn allocate(simulation: &mut ClusterState, at: usize, chosen: &Chosen, report: &
     match answer.outcome {
         Outcome::Allocated(found) => {
             report.outcome = ProblemOutcome::Allocated;
-            results = found.into_iter();
+            results = Arc::unwrap_or_clone(found).into_iter();
         }
         Outcome::Unsatisfiable { .. } => {
             report.outcome = ProblemOutcome::Unsatisfiable;
