@@ -54,7 +54,7 @@ enum KnownNode {
 }
 
 /// A view and what follows from it for any question.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct KnownView {
     pub(crate) view: NodeView,
     pub(crate) counters: CounterLayout,
@@ -200,8 +200,10 @@ impl Allocator {
             profile: self.profile,
             features: self.features,
             skips_operations,
+            is_new_view: is_new,
         };
-        let mut problem = Problem::new(&setting, &mut self.selectors, claims)?;
+        let mut problem = Problem::default();
+        problem.add_claims(&setting, &mut self.selectors, claims)?;
         let mut steps = 0;
         let outcome = search(&setting, &mut problem, &known, held, node, share_ids, &mut steps, budget);
         let answer = Answer { outcome, steps };
@@ -229,33 +231,33 @@ impl Allocator {
             Some(KnownNode::Error(error)) if error.0 == node.labels => return Err(error.1.clone()),
             _ => {}
         }
-        let known = match self.rules.view(&self.inventory, node) {
-            Ok(view) => KnownNode::View(Arc::new(self.found(view, node))),
-            Err(error) => KnownNode::Error(Arc::new((node.labels.clone(), error))),
+        // Filled where it stays, since it is large.
+        let mut view = Arc::<KnownView>::default();
+        let found = match Arc::get_mut(&mut view) {
+            Some(known) => self.find(node, known),
+            None => Ok(()),
         };
-        self.nodes.insert(node.name.clone(), known.clone());
-        match known {
-            KnownNode::View(view) => Ok((view, true)),
-            KnownNode::Error(error) => Err(error.1.clone()),
-        }
+        let known = match &found {
+            Ok(()) => KnownNode::View(view.clone()),
+            Err(error) => KnownNode::Error(Arc::new((node.labels.clone(), error.clone()))),
+        };
+        self.nodes.insert(node.name.clone(), known);
+        found.map(|()| (view, true))
     }
 
-    fn found(&self, view: NodeView, node: &Node) -> KnownView {
-        KnownView {
-            counters: if self.features.partitionable_devices {
-                CounterLayout::new(&self.inventory, &view, self.profile)
-            } else {
-                CounterLayout::default()
-            },
-            groups: if self.features.compatibility_groups {
-                GroupLayout::new(&self.inventory, &view)
-            } else {
-                GroupLayout::default()
-            },
-            labels: if view.uses_labels { node.labels.clone() } else { BTreeMap::new() },
-            last: LastAnswer::default(),
-            view,
+    fn find(&self, node: &Node, known: &mut KnownView) -> Result<(), AllocationError> {
+        let KnownView { view, counters, groups, labels, last: _ } = known;
+        self.rules.gather(&self.inventory, node, view)?;
+        if self.features.partitionable_devices {
+            *counters = CounterLayout::new(&self.inventory, view, self.profile);
         }
+        if self.features.compatibility_groups {
+            *groups = GroupLayout::new(&self.inventory, view);
+        }
+        if view.uses_labels {
+            labels.clone_from(&node.labels);
+        }
+        Ok(())
     }
 }
 
@@ -288,7 +290,7 @@ fn search<'s>(
         *steps = taken;
         return assemble(problem, &devices, &[]);
     }
-    problem.compare_devices(setting);
+    problem.prepare(setting);
     let mut chosen = Chosen::new(setting, problem, known, held);
     match search::run(setting, problem, &mut chosen, steps, budget) {
         Ending::Solved(alternatives) => assemble(problem, chosen.devices(), &alternatives),

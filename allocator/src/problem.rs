@@ -20,7 +20,7 @@ use crate::objects::{
 use crate::profile::{
     AllSelection, AllWithBrokenPool, CapacityOff, ClaimLimit, DistinctValues, NewFields, Profile,
 };
-use crate::selectors::{Derivation, SelectorError, Selectors, Verdict, VerdictColumn};
+use crate::selectors::{Derivation, SelectorError, Selectors, Verdict, Verdicts};
 
 /// The most devices one claim's allocation result can hold.
 pub(crate) const RESULTS_MAX: i64 = 32;
@@ -30,7 +30,7 @@ const KEY_HINT: &str = ". consider using CEL optional chaining (.? followed by o
                         with has() for optional fields";
 
 /// Claims to be allocated together on a node, in order.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Problem<'a> {
     pub(crate) claims: Few<ClaimProblem<'a>>,
     /// The choices of all requests of all claims, in order: for a request with alternatives one for each
@@ -83,13 +83,13 @@ pub(crate) struct Choice<'a> {
 }
 
 /// A selector of a class or request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SelectorUse<'a> {
     pub(crate) source: SelectorSource,
     /// Index in the list it is from.
     pub(crate) index: u32,
     /// `None` for a selector of a class that is not CEL.
-    pub(crate) verdicts: Option<&'a VerdictColumn>,
+    pub(crate) verdicts: Option<Verdicts<'a>>,
 }
 
 /// Where a selector is from.
@@ -110,6 +110,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) features: Features,
     /// Whether the node can use devices whose slices let the kubelet skip operations.
     pub(crate) skips_operations: bool,
+    /// Whether this is the first question about the view.
+    pub(crate) is_new_view: bool,
 }
 
 /// The fields that exact requests and alternatives have in common.
@@ -159,17 +161,14 @@ impl<'a> Wanted<'a> {
 }
 
 impl<'a> Problem<'a> {
-    /// Checks claims in upstream's order; the first fault is the error.
-    pub(crate) fn new(
+    /// Checks claims in upstream's order; the first fault is the error. They make up the whole problem.
+    pub(crate) fn add_claims(
+        &mut self,
         setting: &Setting<'a>,
         selectors: &mut Selectors,
         claims: &[&'a ResourceClaim],
-    ) -> Result<Self, AllocationError> {
-        let mut problem = Self { claims: Few::None, choices: Few::None };
-        for &claim in claims {
-            problem.add_claim(setting, selectors, claim)?;
-        }
-        Ok(problem)
+    ) -> Result<(), AllocationError> {
+        claims.iter().try_for_each(|claim| self.add_claim(setting, selectors, claim))
     }
 
     fn add_claim(
@@ -267,8 +266,13 @@ impl<'a> Problem<'a> {
         Ok(())
     }
 
-    /// Finds out what the constraints compare, before a search.
-    pub(crate) fn compare_devices(&mut self, setting: &Setting<'a>) {
+    /// Finds out what the constraints compare, and where verdicts are remembered, before a search.
+    pub(crate) fn prepare(&mut self, setting: &Setting<'a>) {
+        for selector in self.choices.iter_mut().flat_map(|choice| choice.selectors.iter_mut()) {
+            if let Some(Verdicts::Each(expression)) = &selector.verdicts {
+                selector.verdicts = Some(Verdicts::Column(setting.view.verdicts_of(expression)));
+            }
+        }
         let lists = setting.features.list_type_attributes;
         for constraint in self.claims.iter_mut().flat_map(|claim| claim.constraints.iter_mut()) {
             constraint.compare_devices(
@@ -329,7 +333,7 @@ impl Choice<'_> {
                     format!("claim {}: selector #{}", claim.full_name(), selector.index)
                 }
             };
-            let Some(verdicts) = selector.verdicts else {
+            let Some(verdicts) = &selector.verdicts else {
                 let message = format!("{}: CEL expression empty (unsupported selector type?)", place());
                 return Err(AllocationError::new(ErrorKind::UnknownSelector, message));
             };
@@ -342,7 +346,7 @@ impl Choice<'_> {
                         format!(" on device {id}/{}", device.name)
                     };
                     let named = setting.profile.selector_errors_name_device;
-                    let (kind, message) = match verdicts.expression.error(inventory, view, position) {
+                    let (kind, message) = match verdicts.expression().error(inventory, view, position) {
                         SelectorError::Compile(cause) => {
                             (ErrorKind::CelCompile, format!("{}: CEL compile error: {cause}", place()))
                         }
@@ -440,7 +444,14 @@ fn choose<'a>(
         [(SelectorSource::Class, class.selectors.as_slice()), (SelectorSource::Request, wanted.selectors)]
     {
         for (index, selector) in (0_u32..).zip(list) {
-            let verdicts = selectors.intern(selector).map(|expression| setting.view.verdicts_of(expression));
+            let verdicts = selectors.intern(selector).map(|expression| {
+                // Results are not worth remembering for a node that may never be asked about again.
+                if setting.is_new_view && expression.is_seen_at_a_glance() {
+                    Verdicts::Each(expression.clone())
+                } else {
+                    Verdicts::Column(setting.view.verdicts_of(expression))
+                }
+            });
             uses.push(SelectorUse { source, index, verdicts });
         }
     }

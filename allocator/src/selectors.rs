@@ -71,6 +71,39 @@ pub(crate) struct VerdictColumn {
     cells: Cells,
 }
 
+/// Where the results of an expression on the devices of a view are from.
+#[derive(Clone, Debug)]
+pub(crate) enum Verdicts<'v> {
+    /// Each device is looked at when it is asked about.
+    Each(Arc<Expression>),
+    Column(&'v VerdictColumn),
+}
+
+impl Verdicts<'_> {
+    pub(crate) fn expression(&self) -> &Expression {
+        match self {
+            Self::Each(expression) => expression,
+            Self::Column(column) => &column.expression,
+        }
+    }
+
+    /// Identifies the column.
+    pub(crate) fn column(&self) -> Option<*const VerdictColumn> {
+        match self {
+            Self::Each(_) => None,
+            Self::Column(column) => Some(std::ptr::from_ref(*column)),
+        }
+    }
+
+    /// Whether the expression selects the device at a position.
+    pub(crate) fn verdict(&self, inventory: &Inventory, view: &NodeView, position: u32) -> Verdict {
+        match self {
+            Self::Each(expression) => expression.verdict(inventory, view, position),
+            Self::Column(column) => column.verdict(inventory, view, position),
+        }
+    }
+}
+
 /// What an expression says of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -195,6 +228,11 @@ const FALSE: u8 = 2;
 const ERROR: u8 = 3;
 
 impl Expression {
+    /// Whether most devices need no evaluation.
+    pub(crate) fn is_seen_at_a_glance(&self) -> bool {
+        self.program.as_ref().is_ok_and(Program::is_seen_at_a_glance)
+    }
+
     fn without_results(&self) -> Self {
         Self {
             program: self.program.clone(),

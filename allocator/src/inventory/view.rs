@@ -141,15 +141,19 @@ impl ViewRules {
         }
     }
 
-    /// Gathers the pools of a node. The error is that of a node selector that cannot be parsed.
-    pub(crate) fn view(&self, inventory: &Inventory, node: &Node) -> Result<NodeView, AllocationError> {
-        let mut view = NodeView::default();
+    /// Gathers the pools of a node in an empty view. The error is that of a node selector that cannot be parsed.
+    pub(crate) fn gather(
+        &self,
+        inventory: &Inventory,
+        node: &Node,
+        view: &mut NodeView,
+    ) -> Result<(), AllocationError> {
         let local =
             inventory.local_slices.get(node.name.as_str()).map_or(&[][..], |slices| slices.as_slice());
         if let Some(slice) = self.only_slice(inventory, local) {
             let slices = PoolSlices { devices: SmallVec::from_slice(&[slice]), ..PoolSlices::default() };
             view.push(inventory, node, inventory.pool_of_slice(slice), PoolState::Usable(slices));
-            return Ok(view);
+            return Ok(());
         }
         let mut pools: SmallVec<[u32; 8]> =
             local.iter().map(|slice| inventory.pool_of_slice(*slice)).collect();
@@ -209,7 +213,7 @@ impl ViewRules {
             }
             view.push(inventory, node, pool, state);
         }
-        Ok(view)
+        Ok(())
     }
 
     /// The one slice that a node sees, where that follows at once: it is bound to the node, all of its pool, nothing
@@ -343,12 +347,13 @@ impl NodeView {
         if let PoolState::Usable(PoolSlices { devices, .. }) = &state {
             for &slice in devices {
                 let per_device = inventory.slice(slice).per_device_node_selection == Some(true);
+                if !per_device {
+                    let plain = |device| Position { device, pool: number_of_pool, node: NodeMatch::Yes };
+                    self.positions.extend(inventory.devices_of(slice).map(plain));
+                    continue;
+                }
                 for device in inventory.devices_of(slice) {
-                    let node = if per_device {
-                        self.device_node_match(inventory, node, device)
-                    } else {
-                        NodeMatch::Yes
-                    };
+                    let node = self.device_node_match(inventory, node, device);
                     self.positions.push(Position { device, pool: number_of_pool, node });
                 }
             }

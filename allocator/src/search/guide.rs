@@ -22,6 +22,7 @@ use crate::constraints::{AttributeClass, ConstraintKind};
 use crate::objects::DeviceCapacity;
 use crate::problem::{Choice, Problem};
 use crate::profile::{DistinctMemory, Profile};
+use crate::selectors::Verdicts;
 
 use super::candidate::{Chosen, Refusal};
 use super::walk::Place;
@@ -358,7 +359,11 @@ fn least_share(chosen: &Chosen<'_>, choices: &[u32], position: u32) -> Vec<(Stri
 fn is_twin(choice: &Choice<'_>, other: &Choice<'_>) -> bool {
     // A view has one column of verdicts for each expression.
     let selectors = |choice: &Choice<'_>| -> Vec<_> {
-        choice.selectors.iter().map(|selector| selector.verdicts.map(std::ptr::from_ref)).collect()
+        choice
+            .selectors
+            .iter()
+            .map(|selector| selector.verdicts.as_ref().and_then(Verdicts::column))
+            .collect()
     };
     choice.claim == other.claim
         && choice.admin_access == other.admin_access

@@ -100,7 +100,15 @@ fn published<'a>(
     id: &str,
     name: &str,
 ) -> Option<&'a AttributeValue> {
-    attributes.get(name).or_else(|| if domain == driver { attributes.get(id) } else { None })
+    if domain != driver {
+        return attributes.get(name);
+    }
+    // Mostly the names of a device have no domain, and all of them come after those that have this one.
+    let id_value = attributes.get(id);
+    if id_value.is_some() && attributes.first_key_value().is_some_and(|(first, _)| first.as_str() > name) {
+        return id_value;
+    }
+    attributes.get(name).or(id_value)
 }
 
 impl Constant {

@@ -85,6 +85,11 @@ impl Program {
         &self.0.inner.references
     }
 
+    /// Whether [`matches_at_a_glance`](Self::matches_at_a_glance) ever has a verdict.
+    pub fn is_seen_at_a_glance(&self) -> bool {
+        self.0.glance.is_some()
+    }
+
     /// What [`matches`](Self::matches) says of a device, where that follows from comparing what it publishes with
     /// constants, which takes no preparation of the device. `None` where only an evaluation tells. To be asked only
     /// about devices of which CEL takes every attribute.
