@@ -3,8 +3,9 @@
 use std::ops::{Deref, DerefMut};
 
 /// See the module. Unlike other small lists it is as free in the lifetimes of its entries as a slice.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Few<T> {
+    #[default]
     None,
     One(T),
     Many(Vec<T>),
@@ -21,12 +22,6 @@ impl<T> Few<T> {
                 }
             }
         }
-    }
-}
-
-impl<T> Default for Few<T> {
-    fn default() -> Self {
-        Self::None
     }
 }
 

@@ -110,6 +110,56 @@ fn a_changed_state_is_like_a_rebuilt_one() {
     }
 }
 
+/// Whatever was asked before, with whatever held, a question gets the answer of an allocator that was asked nothing.
+#[test]
+fn earlier_questions_change_no_answer() {
+    for seed in 0..count(100) {
+        let mut random = Random::new(seed);
+        let problem = generate::problem(seed, Weights::ALL);
+        let mut renamed = problem.claims.clone();
+        for claim in &mut renamed {
+            claim.name.push_str("-again");
+        }
+        let mut others = problem.claims.clone();
+        others.extend(generate::problem(seed + 1, Weights::HARD).claims);
+        others.rotate_left(1);
+        let questions = [&problem.claims, &renamed, &others];
+        let mut declaring = problem.node.clone();
+        declaring.declared_features.insert("DRAOptionalNodeOperations".to_owned());
+        let mut labelled = problem.node.clone();
+        labelled.labels.insert("label".to_owned(), "other".to_owned());
+        let nodes = [&problem.node, &declaring, &labelled];
+        let mut states = vec![AllocatedState::new(), problem.state()];
+        if let Outcome::Allocated(results) = problem.solve().outcome {
+            let mut more = problem.state();
+            results.iter().take(1).for_each(|result| more.insert(result, problem.features));
+            states.push(more);
+        }
+
+        let new = problem.allocator(Profile::V1_36);
+        let mut asked = new.clone();
+        for step in 0..24 {
+            // Mostly the same, so that answers are asked for again.
+            let pick = |random: &mut Random, of: usize| if random.percent(70) { 0 } else { random.below(of) };
+            let claims: Vec<_> = questions[pick(&mut random, questions.len())].iter().collect();
+            let node = nodes[pick(&mut random, nodes.len())];
+            let state = &states[pick(&mut random, states.len())];
+            let budget = if random.percent(10) { 5 } else { 20_000 };
+            let ask = |allocator: &mut Allocator| {
+                let mut shares = 0;
+                let mut share_ids = || {
+                    shares += 1;
+                    format!("share-{shares}")
+                };
+                allocator.allocate(state, node, &claims, &mut share_ids, budget)
+            };
+            assert_eq!(ask(&mut asked), ask(&mut new.clone()), "seed {seed}, step {step}");
+            let mut compiled = asked.for_inventory(new.inventory().clone());
+            assert_eq!(ask(&mut compiled), ask(&mut new.clone()), "seed {seed}, step {step}: compiled");
+        }
+    }
+}
+
 fn overlaps(result: &AllocationResult, held: &[AllocationResult]) -> bool {
     let devices = || held.iter().flat_map(|held| &held.results);
     result.results.iter().any(|device| devices().any(|other| other.device_id() == device.device_id()))
