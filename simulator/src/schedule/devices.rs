@@ -478,7 +478,8 @@ const MOST_ALTERNATIVES: u16 = 8;
 fn verdict_of(answer: Answer, claims: &[&ResourceClaim]) -> Verdict {
     match answer.outcome {
         Outcome::Allocated(results) => {
-            let worth = claims.iter().zip(results.iter()).map(|(claim, result)| alternatives(claim, result)).sum();
+            let worth =
+                claims.iter().zip(results.iter()).map(|(claim, result)| alternatives(claim, result)).sum();
             Verdict::Fits(Some(Arc::unwrap_or_clone(results)), worth)
         }
         Outcome::Unsatisfiable { invalid_pools } => Verdict::Unsatisfiable { invalid_pools },
