@@ -111,6 +111,12 @@ pub(crate) struct Simulate {
     /// Explain pods without devices on a node in full, with what would help
     #[arg(long)]
     pub(crate) explain: bool,
+    /// Also write the answer as a page for a browser: map of devices, timeline, explanations
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Also write pods, claims and devices as a graph for Graphviz
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dot: Option<PathBuf>,
     /// Search steps for the claims of one pod on one node before the answer is undecided
     #[arg(long, value_name = "STEPS")]
     pub(crate) step_budget: Option<u64>,

@@ -1,7 +1,6 @@
 //! `dray import`: public traces turned into Kubernetes objects.
 
 use std::fs::{self, File};
-use std::io;
 use std::path::Path;
 
 use drayage_simulator::import::openb::{self, ImportError, Table};
@@ -12,6 +11,7 @@ use super::activity::Activity;
 use super::arguments::{Import, ImportFormat, ImportOpenb};
 use super::exit::Exit;
 use super::failure::{Complaint, Failure};
+use super::output;
 use super::source;
 use super::terminal::Terminal;
 use super::text::count;
@@ -47,7 +47,7 @@ fn import_openb(typed: &ImportOpenb, terminal: &Terminal) -> Result<Exit, Failur
         fs::create_dir_all(&typed.output).map_err(|error| Failure::unwritable(&typed.output, &error))?;
         for (name, content) in [("cluster", cluster), ("workload", workload)] {
             let path = typed.output.join(name).with_extension(ending);
-            write_whole(&path, &content).map_err(|error| Failure::unwritable(&path, &error))?;
+            output::write_file(&path, &content)?;
         }
         drop(activity);
     }
@@ -69,14 +69,6 @@ fn table(path: &Path) -> Result<Table<File>, Failure> {
 /// What changes from experiment to experiment, kept apart from the cluster it runs on.
 fn is_workload(object: &Value) -> bool {
     matches!(object["kind"].as_str(), Some("Pod" | "ResourceClaimTemplate" | "ResourceClaim"))
-}
-
-/// The file appears under its name only when it is whole.
-fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let part = path.with_extension("part");
-    fs::write(&part, content).and_then(|()| fs::rename(&part, path)).inspect_err(|_| {
-        let _ = fs::remove_file(&part);
-    })
 }
 
 fn refused(error: &ImportError) -> Failure {

@@ -1,4 +1,7 @@
-//! Answers for programs.
+//! Answers for programs, and answers in files.
+
+use std::fs;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -25,6 +28,17 @@ pub(crate) fn yaml(answer: &impl Serialize) -> Result<String, Failure> {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// Writes a file, which appears under its name only when it is whole.
+pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let part = path.with_added_extension("part");
+    fs::write(&part, content)
+        .and_then(|()| fs::rename(&part, path))
+        .inspect_err(|_| {
+            let _ = fs::remove_file(&part);
+        })
+        .map_err(|error| Failure::unwritable(path, &error))
 }
 
 fn internal(error: impl std::error::Error) -> Failure {

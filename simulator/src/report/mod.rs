@@ -4,8 +4,10 @@
 //! these types by the command; nothing here prints.
 
 mod allocate;
+mod dot;
 mod explanation;
 mod from_explanation;
+pub mod html;
 mod lint;
 mod pod;
 mod sarif;
@@ -15,6 +17,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 pub use allocate::{AllocateReport, ProblemAnswer, ProblemError, ProblemOutcome};
+pub use dot::graph;
 pub use explanation::{
     AmountReport, ChangeReport, ClosestReport, CoreReport, ExplainedClaim, ExplainedError, ExplainedForm,
     ExplainedRequest, ExplanationReport, FactDetail, FactReport, FormReport, GivenReport, HolderReport,

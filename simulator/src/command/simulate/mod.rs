@@ -10,7 +10,8 @@ use std::sync::atomic::AtomicBool;
 
 use drayage_cel::{Compiler, ExpressionStage};
 use drayage_cluster::Snapshot;
-use drayage_simulator::report::{PodOutcome, SimulationReport};
+use drayage_simulator::report::html::{Page, Scene};
+use drayage_simulator::report::{PodOutcome, SimulationReport, graph};
 use drayage_simulator::schedule::{self, DEFAULT_STEP_BUDGET, Observer, Options, SimulateError};
 
 use super::activity::Activity;
@@ -52,6 +53,13 @@ pub(crate) fn run(typed: &Simulate, terminal: &Terminal) -> Result<Exit, Failure
         SimulateOutput::Json => output::json(&report)?,
         SimulateOutput::Yaml => output::yaml(&report)?,
     };
+    let scene = Scene { snapshot: &prepared.snapshot, report: &report };
+    if let Some(path) = &typed.html {
+        output::write_file(path, Page::of_simulation(scene).render().as_bytes())?;
+    }
+    if let Some(path) = &typed.dot {
+        output::write_file(path, graph(&prepared.snapshot, &report).as_bytes())?;
+    }
     drop(activity);
     objects::tell_warnings(&report.assumptions, terminal);
     objects::tell_approximations(&report.assumptions, terminal);
