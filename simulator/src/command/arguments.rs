@@ -7,6 +7,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use drayage_allocator::ProfileName;
 
+use super::what_if::arguments::Capacity;
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -44,6 +46,7 @@ pub(crate) enum Sub {
     Simulate(Simulate),
     Allocate(Allocate),
     Lint(super::lint::arguments::Lint),
+    Capacity(Capacity),
     /// Check or evaluate a device-selector CEL expression
     #[command(subcommand)]
     Cel(Cel),

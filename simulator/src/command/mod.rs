@@ -23,6 +23,7 @@ mod simulate;
 mod source;
 mod terminal;
 mod text;
+mod what_if;
 
 use std::process::ExitCode;
 
@@ -59,6 +60,7 @@ fn run(subcommand: Sub, terminal: &Terminal) -> Result<Exit, Failure> {
         Sub::Simulate(typed) => simulate::run(&typed, terminal),
         Sub::Allocate(typed) => allocate::run(&typed, terminal),
         Sub::Lint(typed) => lint::run(&typed, terminal),
+        Sub::Capacity(typed) => what_if::capacity::run(&typed, terminal),
         Sub::Cel(typed) => cel::run(typed, terminal),
         Sub::Import(typed) => import::run(&typed, terminal),
         Sub::Lab(typed) => lab::run(&typed, terminal),

@@ -11,6 +11,7 @@ pub mod html;
 mod lint;
 mod pod;
 mod sarif;
+mod what_if;
 
 use std::collections::BTreeMap;
 
@@ -28,6 +29,10 @@ pub use lint::{LintAnswer, LintFinding, LintObject, LintPlace, LintRule, LintRul
 pub use pod::{
     ClaimReport, DeviceFailure, DeviceReport, ErrorReport, Nearest, NodeExplanation, PodOutcome, PodReport,
     Reason, RefusalCount,
+};
+pub use what_if::{
+    CapacityItem, CapacityReport, Copies, EvictedPod, FailureReport, FailureSummary, Fate, FatePlace,
+    KindSummary, Shard, Stop, UnitReport,
 };
 
 pub use sarif::sarif;

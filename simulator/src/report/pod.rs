@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ExplanationReport;
 
@@ -110,7 +110,7 @@ pub struct ClaimReport {
 }
 
 /// One allocated device in short.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceReport {
     /// Request, or `request/alternative`.
@@ -122,10 +122,10 @@ pub struct DeviceReport {
     /// Device.
     pub device: String,
     /// What is consumed of each capacity, for a device that allows multiple allocations.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub consumed_capacity: BTreeMap<String, String>,
     /// Whether it is used with admin access, which takes nothing from others.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub admin_access: bool,
 }
 

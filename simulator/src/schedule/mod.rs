@@ -49,6 +49,8 @@ pub use pods::{PodId, PodPlace};
 pub use prepare::Prepared;
 pub use problem::run_problem;
 pub use profile::{SchedulerProfile, ScoreWeights, ScoringStrategy};
+pub(crate) use report::attempted as pod_report;
+pub(crate) use run::assumptions;
 pub use run::simulate;
 pub use single::{ClaimSelection, allocate_on_node, explain_on_node};
 pub use view::{ClaimView, NodeUse, PoolUse};

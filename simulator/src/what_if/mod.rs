@@ -1,7 +1,13 @@
 //! What-ifs: questions about a cluster that is changed in thought.
 
+pub mod capacity;
+mod copies;
 pub mod drain;
+mod ground;
+
 pub mod node_groups;
 pub mod random;
 pub mod scale_up;
 pub mod utilisation;
+
+pub use ground::Ground;

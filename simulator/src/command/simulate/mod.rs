@@ -68,7 +68,7 @@ pub(crate) fn run(typed: &Simulate, terminal: &Terminal) -> Result<Exit, Failure
 }
 
 /// Shows the progress of a simulation.
-struct Watcher<'a>(&'a Activity);
+pub(crate) struct Watcher<'a>(pub(crate) &'a Activity);
 
 impl Observer for Watcher<'_> {
     fn progress(&mut self, done: usize, total: usize) {
@@ -78,15 +78,21 @@ impl Observer for Watcher<'_> {
 
 /// Without nodes or pods the answer would be right, and surely not what was asked.
 fn need_nodes_and_pods(snapshot: &Snapshot) -> Result<(), Failure> {
+    need_nodes(snapshot)?;
+    if snapshot.pods.is_empty() && snapshot.workloads.is_empty() {
+        let complaint = Complaint::new("the input has no pod and no workload")
+            .with_hint("name the files of both, the cluster and the workload, after `-f`");
+        return Err(Failure::input(complaint));
+    }
+    Ok(())
+}
+
+/// Without nodes there is nothing to ask about.
+pub(crate) fn need_nodes(snapshot: &Snapshot) -> Result<(), Failure> {
     if snapshot.nodes.is_empty() {
         let complaint = Complaint::new("the input has no node").with_hint(
             "`kubectl get nodes,resourceslices,deviceclasses -o yaml` prints what a simulation needs of a cluster",
         );
-        return Err(Failure::input(complaint));
-    }
-    if snapshot.pods.is_empty() && snapshot.workloads.is_empty() {
-        let complaint = Complaint::new("the input has no pod and no workload")
-            .with_hint("name the files of both, the cluster and the workload, after `-f`");
         return Err(Failure::input(complaint));
     }
     Ok(())
