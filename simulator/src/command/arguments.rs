@@ -7,7 +7,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use drayage_allocator::ProfileName;
 
-use super::what_if::arguments::Capacity;
+use super::what_if::arguments::{Capacity, Fail};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -47,6 +47,7 @@ pub(crate) enum Sub {
     Allocate(Allocate),
     Lint(super::lint::arguments::Lint),
     Capacity(Capacity),
+    Fail(Box<Fail>),
     /// Check or evaluate a device-selector CEL expression
     #[command(subcommand)]
     Cel(Cel),

@@ -61,6 +61,7 @@ fn run(subcommand: Sub, terminal: &Terminal) -> Result<Exit, Failure> {
         Sub::Allocate(typed) => allocate::run(&typed, terminal),
         Sub::Lint(typed) => lint::run(&typed, terminal),
         Sub::Capacity(typed) => what_if::capacity::run(&typed, terminal),
+        Sub::Fail(typed) => what_if::fail::run(&typed, terminal),
         Sub::Cel(typed) => cel::run(typed, terminal),
         Sub::Import(typed) => import::run(&typed, terminal),
         Sub::Lab(typed) => lab::run(&typed, terminal),

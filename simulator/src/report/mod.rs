@@ -15,7 +15,7 @@ mod what_if;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use allocate::{AllocateReport, ProblemAnswer, ProblemError, ProblemOutcome};
 pub use dot::graph;
@@ -58,7 +58,7 @@ pub struct SimulationReport {
 }
 
 /// Everything an answer rests on besides the objects.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Assumptions {
     /// The Kubernetes release, such as `1.36`.
@@ -66,17 +66,17 @@ pub struct Assumptions {
     /// Every feature gate that the release knows and Drayage has heard of.
     pub feature_gates: BTreeMap<String, bool>,
     /// The gates that were set by the user.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub feature_gate_overrides: BTreeMap<String, bool>,
     /// How equal pods are ordered and which of several feasible nodes is taken, in words.
     pub tie_rule: String,
     /// Where the simulation knowingly differs from a scheduler, in words.
     pub approximations: Vec<String>,
     /// Input that had no influence: unknown kinds, ignored fields.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub ignored: Vec<String>,
     /// What is odd about the input but did not stop the simulation.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub warnings: Vec<String>,
 }
 

@@ -3,6 +3,7 @@
 pub mod capacity;
 mod copies;
 pub mod drain;
+pub mod fail;
 mod ground;
 
 pub mod node_groups;

@@ -1,6 +1,7 @@
 //! What was typed for a what-if.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
@@ -12,6 +13,13 @@ use crate::command::arguments::{Kubernetes, Objects};
 pub(crate) struct Common {
     #[command(flatten)]
     pub(crate) objects: Objects,
+    #[command(flatten)]
+    pub(crate) asked: Asked,
+}
+
+/// Everything but the objects.
+#[derive(Debug, Args)]
+pub(crate) struct Asked {
     #[command(flatten)]
     pub(crate) kubernetes: Kubernetes,
     /// How the answer is printed
@@ -63,4 +71,96 @@ pub(crate) struct Capacity {
     /// Let pods that wait stay where they are, as if they were not there
     #[arg(long)]
     pub(crate) ignore_pending: bool,
+}
+
+/// Let nodes and devices fail: who is evicted, who finds a new place, who is stuck.
+///
+/// What is named fails together. With --sweep every node and every device fails for itself, or every value of a label or
+/// attribute that is given without a value, and the worst come first.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "\
+Example: a node and a device of another one fail together
+  dray fail -f cluster/ --node gpu-1 --device gpu-2/gpu-0
+
+Example: every node and device for itself
+  dray fail -f cluster/ --sweep
+
+Example: every rack for itself
+  dray fail -f cluster/ --sweep --label topology.example.com/rack
+
+Example: 200 random pairs of nodes
+  dray fail -f cluster/ --sweep=nodes --together 2 --samples 200 --seed 7
+
+Example: a third of a sweep on each of three machines
+  dray fail -f cluster/ --sweep --shard 1/3 -o json > part-1.json
+  dray fail --merge part-1.json part-2.json part-3.json",
+    group(clap::ArgGroup::new("what").required(true).multiple(true)
+        .args(["node", "device", "label", "attribute", "taint_rules", "sweep", "merge"]))
+)]
+pub(crate) struct Fail {
+    /// Files and folders with Kubernetes objects in YAML or JSON; `-` is stdin
+    #[arg(short, long, value_name = "PATH", num_args = 1.., required_unless_present = "merge")]
+    pub(crate) filename: Vec<PathBuf>,
+    /// Refuse unknown kinds and fields instead of ignoring them
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Let pods wait for claims, claim templates and device classes that do not exist, as a cluster does
+    #[arg(long)]
+    pub(crate) allow_missing: bool,
+    #[command(flatten)]
+    pub(crate) asked: Asked,
+    /// A node that fails
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Vec<String>,
+    /// A device that fails: DRIVER/POOL/DEVICE, or as much of its end as is unambiguous
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Vec<String>,
+    /// Nodes with this label fail
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    pub(crate) label: Vec<String>,
+    /// Devices with this attribute fail
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(crate) attribute: Vec<String>,
+    /// File with DeviceTaintRules that are applied together
+    #[arg(long, value_name = "FILE")]
+    pub(crate) taint_rules: Vec<PathBuf>,
+    /// Let each fail for itself: everything, or the targets that are named
+    #[arg(long, value_enum, value_name = "OF", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    pub(crate) sweep: Option<Sweep>,
+    /// With --samples, how many of the sweep's units fail at the same time
+    #[arg(long, value_name = "COUNT", default_value_t = 2, requires = "samples")]
+    pub(crate) together: usize,
+    /// Draw this many combinations instead of taking each unit for itself
+    #[arg(long, value_name = "COUNT", requires = "sweep")]
+    pub(crate) samples: Option<usize>,
+    /// What --samples draws with
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Look only at part I of N of the units
+    #[arg(long, value_name = "I/N", requires = "sweep")]
+    pub(crate) shard: Option<String>,
+    /// Put the parts of a sweep together, each the JSON of one --shard
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["sweep", "node", "device", "label", "attribute", "taint_rules"])]
+    pub(crate) merge: Vec<PathBuf>,
+    /// Rows of the table
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    pub(crate) top: usize,
+    /// With --sweep, report on every evicted pod in JSON
+    #[arg(long)]
+    pub(crate) detail: bool,
+    /// Let pods that wait stay where they are instead of placing them first
+    #[arg(long)]
+    pub(crate) ignore_pending: bool,
+}
+
+/// What a sweep goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sweep {
+    /// Nodes and devices, or the targets that are named
+    All,
+    /// Nodes
+    Nodes,
+    /// Devices
+    Devices,
 }

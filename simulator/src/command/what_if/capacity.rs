@@ -23,7 +23,7 @@ pub(crate) fn run(typed: &Capacity, terminal: &Terminal) -> Result<Exit, Failure
         place_waiting: !typed.ignore_pending,
     };
     let report = ask("placing copies", |watcher| capacity(&read.ground(), &question, watcher))?;
-    print(&report, &report.assumptions, typed.common.output, render, terminal)?;
+    print(&report, &report.assumptions, typed.common.asked.output, render, terminal)?;
     Ok(verdict(&report, typed.at_least))
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod arguments;
 pub(crate) mod capacity;
+pub(crate) mod fail;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
@@ -13,11 +14,12 @@ use drayage_simulator::what_if::Ground;
 use serde::Serialize;
 
 use super::activity::Activity;
+use super::arguments::Objects;
 use super::failure::{Complaint, Failure};
 use super::simulate::{Watcher, need_nodes};
 use super::terminal::Terminal;
 use super::{kubernetes, objects, output};
-use arguments::{Common, WhatIfOutput};
+use arguments::{Asked, Common, WhatIfOutput};
 
 /// What was read for a what-if.
 pub(crate) struct Read {
@@ -29,11 +31,16 @@ pub(crate) struct Read {
 impl Read {
     /// Reads objects and options.
     pub(crate) fn new(typed: &Common, terminal: &Terminal) -> Result<Self, Failure> {
+        Self::of(&typed.objects, &typed.asked, terminal)
+    }
+
+    /// The same of parts.
+    pub(crate) fn of(files: &Objects, typed: &Asked, terminal: &Terminal) -> Result<Self, Failure> {
         let gates = kubernetes::gates(&typed.kubernetes)?;
-        let snapshot = objects::load(&typed.objects, terminal)?;
+        let snapshot = objects::load(files, terminal)?;
         need_nodes(&snapshot)?;
         let compiler = Compiler::new(kubernetes::cel_environment(&gates, ExpressionStage::Stored));
-        let prepared = objects::prepare(snapshot, &typed.objects, &compiler)?;
+        let prepared = objects::prepare(snapshot, files, &compiler)?;
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let options = Options {
             step_budget: typed.step_budget.unwrap_or(DEFAULT_STEP_BUDGET),
