@@ -47,8 +47,9 @@ impl Read {
             threads: typed.threads.map_or_else(cores, NonZeroUsize::get),
             explain: true,
             explain_in_full: false,
-            gates,
+            ..Options::for_release(gates.release())
         };
+        let options = Options { gates, ..options };
         // Ctrl-C ends the process by itself, so nobody sets this.
         Ok(Self { prepared, options, cancel: AtomicBool::new(false) })
     }
