@@ -6,11 +6,12 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use crate::{DeviceInventory, NodeGroup, Scenario};
+use crate::{DeviceFault, DeviceInventory, Fault, NodeGroup, Scenario};
 
 /// The kinds, with the schema and the plural of each.
 pub fn kinds() -> Vec<(&'static str, &'static str, Value)> {
     vec![
+        ("DeviceFault", "devicefaults", of::<DeviceFault>()),
         ("DeviceInventory", "deviceinventories", of::<DeviceInventory>()),
         ("NodeGroup", "nodegroups", of::<NodeGroup>()),
         ("Scenario", "scenarios", of::<Scenario>()),
@@ -99,4 +100,9 @@ pub(crate) fn any_object(_: &mut SchemaGenerator) -> Schema {
 /// A list of such objects.
 pub(crate) fn any_objects(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "array", "items": any_object(generator) })
+}
+
+/// The kinds of [`Fault`], as one list of names: variants with texts of their own would be alternatives.
+pub(crate) fn fault(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": Fault::ALL })
 }

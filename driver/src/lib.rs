@@ -5,6 +5,7 @@
 //! - [`claims`]: what is prepared on this node, on disk, through crashes, reboots and damage.
 //! - [`guard`]: whether a claim may have its devices beside those of others.
 //! - [`devices`]: what the node has: inventories on paper, PCI functions, or a source of your own.
+//! - [`health`]: whether they work, for the kubelet and as taints.
 //! - [`publish`]: what the scheduler sees of them, as ResourceSlices.
 //! - [`cdi`]: the files that tell the container runtime what a claim's containers get.
 //! - [`files`]: the operations on files that claims and CDI need, so that tests can fail any of them.
@@ -17,6 +18,7 @@ pub mod claims;
 pub mod devices;
 pub mod files;
 pub mod guard;
+pub mod health;
 pub mod kubelet;
 pub mod node;
 pub mod publish;

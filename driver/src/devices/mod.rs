@@ -2,18 +2,25 @@
 //!
 //! - [`FakeDevices`]: an inventory in a file ([`drayage_crds::DeviceInventory`]), for nodes without hardware.
 //! - [`SysfsDevices`]: PCI functions as the kernel shows them.
+//! - [`FaultyDevices`]: any of them, with faults on purpose ([`drayage_crds::DeviceFault`]).
 
 mod fake;
+mod faulty;
 mod pool;
 mod sysfs;
 
 pub use fake::FakeDevices;
+pub use faulty::{FaultyDevices, read_fault};
 pub use pool::{Pool, PoolDevice};
 pub use sysfs::{SysfsDevices, SysfsFilter};
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
-use crate::claims::Devices;
+use crate::{
+    cdi::ContainerEdits,
+    claims::{AllocatedDevice, Devices, HeldDevice},
+    kubelet::{ClaimReference, Failure},
+};
 
 /// What a source sees of a device when it looks at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,9 +82,45 @@ pub enum SourceError {
     },
 }
 
+impl<S: Devices + ?Sized> Devices for Box<S> {
+    fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure> {
+        (**self).edits(claim, device)
+    }
+
+    fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {
+        (**self).start(claim, devices)
+    }
+
+    fn stop(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {
+        (**self).stop(claim, devices)
+    }
+}
+
+impl<S: DeviceSource + ?Sized> DeviceSource for Box<S> {
+    fn pools(&self) -> Result<Vec<Pool>, SourceError> {
+        (**self).pools()
+    }
+
+    fn observe(&self) -> Result<Vec<Observation>, SourceError> {
+        (**self).observe()
+    }
+}
+
+impl<S: Devices + ?Sized> Devices for Arc<S> {
+    fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure> {
+        (**self).edits(claim, device)
+    }
+
+    fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {
+        (**self).start(claim, devices)
+    }
+
+    fn stop(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {
+        (**self).stop(claim, devices)
+    }
+}
+
 /// Refuses a device that is not there. It may come back, for instance after a driver of the kernel was loaded.
-fn missing(pool: &str, device: &str) -> crate::kubelet::Failure {
-    crate::kubelet::Failure::Transient(format!(
-        "device `{device}` of pool `{pool}` does not exist on this node"
-    ))
+pub(crate) fn missing(pool: &str, device: &str) -> Failure {
+    Failure::Transient(format!("device `{device}` of pool `{pool}` does not exist on this node"))
 }

@@ -1,0 +1,178 @@
+//! A source with faults on purpose, from files with [`DeviceFault`]s.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use drayage_crds::{API_VERSION, DeviceFault, DeviceFaultSpec, Fault};
+
+use super::{Condition, DeviceSource, Observation, Pool, SourceError, fake::matches};
+use crate::{
+    cdi::ContainerEdits,
+    claims::{AllocatedDevice, Devices, HeldDevice},
+    kubelet::{ClaimReference, Failure},
+};
+
+const USUAL_TIME: Duration = Duration::from_secs(5);
+/// Longest pause that a fault may make, so that a mistyped number does not block a thread for ever.
+const LONGEST_TIME: Duration = Duration::from_mins(2);
+
+/// Any source, with the faults of the YAML or JSON files in a folder. The folder is read whenever something could go
+/// wrong, so a fault begins when its file is there and ends when it is gone. A folder that is missing has no faults.
+#[derive(Debug)]
+pub struct FaultyDevices<S> {
+    source: S,
+    folder: Option<PathBuf>,
+    state: Mutex<BTreeMap<String, Seen>>,
+}
+
+/// What has become of a fault.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    since: Instant,
+    times: u32,
+}
+
+impl<S> FaultyDevices<S> {
+    /// `source` with the faults in `folder`; without a folder there are none.
+    pub fn new(source: S, folder: Option<PathBuf>) -> Self {
+        Self { source, folder, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, BTreeMap<String, Seen>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Faults that have begun and not ended, by name, with the time since each began. Files that are no faults are
+    /// passed over; `dray-driver doctor` names them.
+    fn current(&self) -> Vec<(String, DeviceFaultSpec, Duration)> {
+        let Some(folder) = &self.folder else { return Vec::new() };
+        let mut faults = BTreeMap::new();
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(text) = fs::read_to_string(entry.path()) else { continue };
+            if let Ok(fault) = read_fault(&text) {
+                faults.insert(fault.metadata.name, fault.spec);
+            }
+        }
+        let mut state = self.state();
+        state.retain(|name, _| faults.contains_key(name));
+        let mut current = Vec::new();
+        for (name, spec) in faults {
+            let seen = *state.entry(name.clone()).or_insert(Seen { since: Instant::now(), times: 0 });
+            let age = seen.since.elapsed();
+            let over = spec.seconds.is_some_and(|seconds| age >= Duration::from_secs(seconds.into()))
+                || spec.count.is_some_and(|count| seen.times >= count);
+            if !over {
+                current.push((name, spec, age));
+            }
+        }
+        current
+    }
+
+    /// Makes the faults of a call: pauses, then fails. Each call counts once for every fault that hits it.
+    fn call(&self, slow: Fault, fail: Fault, devices: &[HeldDevice]) -> Result<(), Failure> {
+        let mut failure = None;
+        for (name, spec, _) in self.current() {
+            let hit = devices.iter().any(|device| concerns(&spec, device.pool.as_deref(), &device.device));
+            if !hit || (spec.fault != slow && spec.fault != fail) {
+                continue;
+            }
+            if let Some(seen) = self.state().get_mut(&name) {
+                seen.times = seen.times.saturating_add(1);
+            }
+            if spec.fault == slow {
+                sleep(time(&spec));
+            } else {
+                failure = failure.or(Some(message(&spec)));
+            }
+        }
+        failure.map_or(Ok(()), |message| Err(Failure::Transient(message)))
+    }
+}
+
+/// A fault from the text of a file.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn read_fault(text: &str) -> Result<DeviceFault, String> {
+    let fault: DeviceFault = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    if fault.api_version != API_VERSION || fault.kind != "DeviceFault" {
+        return Err(format!("expected `DeviceFault` of `{API_VERSION}`"));
+    }
+    Ok(fault)
+}
+
+fn time(spec: &DeviceFaultSpec) -> Duration {
+    let time = spec.milliseconds.map_or(USUAL_TIME, |number| Duration::from_millis(number.into()));
+    time.min(LONGEST_TIME)
+}
+
+fn message(spec: &DeviceFaultSpec) -> String {
+    spec.message.clone().unwrap_or_else(|| format!("a fault on purpose: {:?}", spec.fault))
+}
+
+fn concerns(spec: &DeviceFaultSpec, pool: Option<&str>, device: &str) -> bool {
+    spec.devices.as_ref().is_none_or(|pattern| matches(pattern, &format!("{}/{device}", pool.unwrap_or("*"))))
+}
+
+impl<S: Devices> Devices for FaultyDevices<S> {
+    fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure> {
+        let gone = |(_, spec, _): &(String, DeviceFaultSpec, Duration)| {
+            spec.fault == Fault::Vanished && concerns(spec, Some(&device.pool), &device.device)
+        };
+        if self.current().iter().any(gone) {
+            return Err(super::missing(&device.pool, &device.device));
+        }
+        self.source.edits(claim, device)
+    }
+
+    fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {
+        self.call(Fault::SlowPrepare, Fault::FailPrepare, devices)?;
+        self.source.start(claim, devices)
+    }
+
+    fn stop(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {
+        self.call(Fault::SlowUnprepare, Fault::FailUnprepare, devices)?;
+        self.source.stop(claim, devices)
+    }
+}
+
+impl<S: DeviceSource> DeviceSource for FaultyDevices<S> {
+    fn pools(&self) -> Result<Vec<Pool>, SourceError> {
+        self.source.pools()
+    }
+
+    fn observe(&self) -> Result<Vec<Observation>, SourceError> {
+        let faults = self.current();
+        if faults.iter().any(|(_, spec, _)| spec.fault == Fault::StalledMonitor) {
+            // Nothing is seen, which is not the same as that nothing works.
+            return Ok(Vec::new());
+        }
+        let mut observations = self.source.observe()?;
+        for observation in &mut observations {
+            for (_, spec, age) in &faults {
+                if !concerns(spec, Some(&observation.pool), &observation.device) {
+                    continue;
+                }
+                let period = time(spec).as_millis().max(1);
+                let broken = match spec.fault {
+                    Fault::Unhealthy => true,
+                    Fault::Flapping => (age.as_millis() / period).is_multiple_of(2),
+                    _ => false,
+                };
+                if spec.fault == Fault::Vanished {
+                    observation.condition = Condition::Vanished;
+                } else if broken {
+                    observation.condition = Condition::Faulty(message(spec));
+                }
+            }
+        }
+        Ok(observations)
+    }
+}
