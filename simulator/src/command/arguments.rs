@@ -57,6 +57,8 @@ pub(crate) enum Sub {
     /// Compare policies that choose nodes
     #[command(subcommand)]
     Lab(Lab),
+    Fragmentation(super::fragmentation::Fragmentation),
+    Replay(super::replay::Replay),
     Profiles(Profiles),
     Completions(Completions),
 }

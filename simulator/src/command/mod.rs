@@ -11,6 +11,7 @@ mod cel;
 mod completions;
 mod exit;
 mod failure;
+mod fragmentation;
 mod guard;
 mod import;
 mod kubernetes;
@@ -19,6 +20,7 @@ mod lint;
 mod objects;
 mod output;
 mod profiles;
+mod replay;
 mod simulate;
 mod source;
 mod terminal;
@@ -62,6 +64,8 @@ fn run(subcommand: Sub, terminal: &Terminal) -> Result<Exit, Failure> {
         Sub::Lint(typed) => lint::run(&typed, terminal),
         Sub::Capacity(typed) => what_if::capacity::run(&typed, terminal),
         Sub::Fail(typed) => what_if::fail::run(&typed, terminal),
+        Sub::Fragmentation(typed) => fragmentation::run(&typed, terminal),
+        Sub::Replay(typed) => replay::run(&typed, terminal),
         Sub::Cel(typed) => cel::run(typed, terminal),
         Sub::Import(typed) => import::run(&typed, terminal),
         Sub::Lab(typed) => lab::run(&typed, terminal),

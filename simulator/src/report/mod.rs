@@ -6,10 +6,12 @@
 mod allocate;
 mod dot;
 mod explanation;
+mod fragmentation;
 mod from_explanation;
 pub mod html;
 mod lint;
 mod pod;
+mod replay;
 mod sarif;
 mod what_if;
 
@@ -25,11 +27,13 @@ pub use explanation::{
     MissingReport, NearestMissReport, NeededReport, ReadReport, RefusedReport, RequestReference,
     SelectorCaseReport, ShortageReport, SuggestionReport, TreeFactReport, UndecidedReport, ValueCountReport,
 };
+pub use fragmentation::{DemandReport, FragmentationReport, NodeFragment, ProfileReport, Stranded};
 pub use lint::{LintAnswer, LintFinding, LintObject, LintPlace, LintRule, LintRules, LintSummary};
 pub use pod::{
     ClaimReport, DeviceFailure, DeviceReport, ErrorReport, Nearest, NodeExplanation, PodOutcome, PodReport,
     Reason, RefusalCount,
 };
+pub use replay::{Moment, PodTimes, ReplayReport, WaitSummary};
 pub use what_if::{
     CapacityItem, CapacityReport, Copies, EvictedPod, FailureReport, FailureSummary, Fate, FatePlace,
     KindSummary, Shard, Stop, UnitReport,

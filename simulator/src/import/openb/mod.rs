@@ -2,7 +2,7 @@
 //!
 //! Two tables become objects: a node list (`sn,cpu_milli,memory_mib,gpu,model`) and a pod list (`name`,
 //! `cpu_milli`, `memory_mib`, `num_gpu`, `gpu_milli` and, where present, `gpu_spec`, `qos`, `pod_phase`,
-//! `creation_time`; other columns have no influence).
+//! `creation_time`, `deletion_time`, `scheduled_time`; other columns have no influence).
 //!
 //! - A node becomes a Node and, with GPUs, one ResourceSlice: device `gpu-<i>` with the attributes `model` and
 //!   `index`. Every GPU allows multiple allocations and has the capacity `milli: 1000`, so that whole and
@@ -11,7 +11,8 @@
 //!   requests one device with its `gpu_milli`. `gpu_spec`, models separated by `|`, becomes a selector.
 //! - Pods of equal demand share one ResourceClaimTemplate.
 //! - Every pod comes out pending, whatever its phase was; `creation_time`, seconds since the trace began, counts
-//!   from 2023-01-01, which is arbitrary but keeps the order.
+//!   from 2023-01-01, which is arbitrary but keeps the order. How long it ran becomes an annotation that
+//!   [`replay`](crate::replay) reads.
 
 mod error;
 mod objects;

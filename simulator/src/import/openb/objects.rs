@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::table::{Demand, NodeRow, PodRow};
 use super::{DRIVER, NAMESPACE, WHOLE_GPU};
+use crate::replay::RUNS_FOR;
 
 pub(super) fn namespace() -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
@@ -87,10 +88,14 @@ pub(super) fn pod(row: &PodRow) -> Value {
     if let Some(second) = row.creation_second {
         metadata["creationTimestamp"] = timestamp(second).into();
     }
-    let annotations: Map<String, Value> = [("qos", &row.qos), ("phase", &row.phase)]
+    let mut annotations: Map<String, Value> = [("qos", &row.qos), ("phase", &row.phase)]
         .into_iter()
         .filter_map(|(key, value)| Some((format!("openb.example.com/{key}"), value.clone()?.into())))
         .collect();
+    let started = row.scheduled_second.or(row.creation_second);
+    if let Some(seconds) = row.deletion_second.zip(started).and_then(|(end, start)| end.checked_sub(start)) {
+        annotations.insert(RUNS_FOR.to_owned(), seconds.to_string().into());
+    }
     if !annotations.is_empty() {
         metadata["annotations"] = annotations.into();
     }

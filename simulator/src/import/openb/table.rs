@@ -29,6 +29,7 @@ pub(crate) struct PodRow {
     pub(crate) phase: Option<String>,
     pub(crate) creation_second: Option<u64>,
     pub(crate) deletion_second: Option<u64>,
+    pub(crate) scheduled_second: Option<u64>,
     /// `gpu_spec` as it is written: models in an order, perhaps one of them twice.
     pub(crate) gpu_spec: String,
 }
@@ -87,8 +88,8 @@ pub(crate) fn pods(
     let rows = Rows::new(table)?;
     let [name, cpu, memory, num_gpu, gpu_milli] =
         rows.columns(["name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli"])?;
-    let [spec, qos, phase, creation, deletion] =
-        ["gpu_spec", "qos", "pod_phase", "creation_time", "deletion_time"]
+    let [spec, qos, phase, creation, deletion, scheduled] =
+        ["gpu_spec", "qos", "pod_phase", "creation_time", "deletion_time", "scheduled_time"]
             .map(|column| rows.optional_column(column));
     Ok(rows.map(move |row| {
         let (place, record) = row?;
@@ -109,6 +110,7 @@ pub(crate) fn pods(
             phase: filled(phase).map(str::to_owned),
             creation_second: second(creation)?,
             deletion_second: second(deletion)?,
+            scheduled_second: second(scheduled)?,
             gpu_spec: spec.map_or("", |column| row.text(column)).to_owned(),
         };
         Ok((place, row))
