@@ -25,6 +25,7 @@ use crate::profile::{DistinctMemory, Profile};
 use crate::selectors::Verdicts;
 
 use super::candidate::{Chosen, Refusal};
+use super::counter_sums::CounterGroups;
 use super::walk::Place;
 
 /// See the module.
@@ -50,6 +51,7 @@ pub(crate) struct Guide {
     pub(crate) admin_access: bool,
     /// By counter book, by counter: what other claims leave, in units of 10⁻⁹.
     pub(crate) available: Vec<Vec<Option<i128>>>,
+    pub(crate) counter_groups: CounterGroups,
 }
 
 /// A request of the problem.
@@ -160,6 +162,9 @@ impl Guide {
             first_value,
             admin_access: problem.choices.iter().any(|choice| choice.admin_access),
             available: available_counters(chosen)?,
+            counter_groups: CounterGroups::new(
+                chosen.layout().books.iter().map(|book| book.names.as_slice()),
+            ),
         };
         guide.tell_devices_apart(problem, chosen)?;
         guide.list_requests(problem, chosen);

@@ -1,6 +1,7 @@
 //! The search for the first solution in upstream's order.
 
 mod candidate;
+mod counter_sums;
 mod first_fit;
 mod flow;
 mod guide;

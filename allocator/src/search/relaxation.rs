@@ -6,7 +6,8 @@
 //! - that the devices of a `matchAttribute` constraint have one value, for all combinations of values;
 //! - that the devices of a `distinctAttribute` constraint have different values, where it compares requests of one
 //!   device each;
-//! - that each counter covers the least that each request must take of it;
+//! - that each counter, and each of some sums of counters, covers the least that each request must take of it, and
+//!   that counter sets have room for as many devices (see [`super::counter_sums`]);
 //!
 //! and forgets how these go together, what shares consume, and which alternative goes with which other.
 
@@ -17,6 +18,7 @@ use crate::constraints::{AttributeClass, ConstraintKind, ConstraintState};
 use crate::problem::Problem;
 
 use super::candidate::Chosen;
+use super::counter_sums::CounterSums;
 use super::flow::{self, Demand};
 use super::guide::Guide;
 use super::walk::Place;
@@ -41,6 +43,8 @@ pub(crate) struct Relaxation<'r> {
     values: Vec<Option<AttributeClass>>,
     /// By counter book, by counter: what is left, in units of 10⁻⁹.
     counters: Vec<Vec<Option<i128>>>,
+    /// Where there are counters.
+    sums: Option<CounterSums>,
     combinations: u32,
 }
 
@@ -117,6 +121,7 @@ impl<'r> Relaxation<'r> {
             supplies,
             start: place.start,
             values,
+            sums: (!counters.is_empty()).then(|| CounterSums::new(guide, &counters)),
             counters,
             combinations: MAX_COMBINATIONS,
         }
@@ -248,7 +253,11 @@ impl<'r> Relaxation<'r> {
             }
             demands.push(demand);
         }
-        flow::satisfiable(&demands, &self.supplies) && self.counters_suffice()
+        self.sums.as_ref().is_none_or(|sums| {
+            sums.suffice(&demands)
+                && sums.have_room(self.guide, &self.counters, &self.free, &demands)
+                && self.counters_suffice()
+        }) && flow::satisfiable(&demands, &self.supplies)
     }
 
     /// How many devices of a class a demand could use as one of its choices.
@@ -320,6 +329,9 @@ impl<'r> Relaxation<'r> {
             match taken {
                 Some((_, amount)) if !details.shareable => amounts.push((*amount, count)),
                 _ => free_of_charge = free_of_charge.saturating_add(count),
+            }
+            if free_of_charge >= demand.amount {
+                return 0;
             }
         }
         let mut missing = demand.amount.saturating_sub(free_of_charge);
