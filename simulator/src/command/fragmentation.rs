@@ -18,6 +18,7 @@ use super::objects;
 use super::output;
 use super::terminal::Terminal;
 use super::text::{Columns, count};
+use super::what_if::footer;
 
 /// Nodes in the table; JSON has all.
 const SHOWN_NODES: usize = 20;
@@ -81,6 +82,8 @@ pub(crate) fn run(typed: &Fragmentation, terminal: &Terminal) -> Result<Exit, Fa
         FragmentationOutput::Json => output::json(&report)?,
     };
     drop(activity);
+    objects::tell_warnings(&report.assumptions, terminal);
+    objects::tell_approximations(&report.assumptions, terminal);
     terminal.write(text.as_bytes())?;
     Ok(Exit::Yes)
 }
@@ -184,6 +187,8 @@ fn render(report: &FragmentationReport) -> String {
         }
         columns.render(&mut text);
     }
+    text.push('\n');
+    text.push_str(&footer(&report.assumptions));
     text
 }
 

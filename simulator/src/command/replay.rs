@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, ValueEnum};
 use drayage_cel::{Compiler, ExpressionStage};
 use drayage_simulator::replay::replay;
 use drayage_simulator::report::ReplayReport;
+use drayage_simulator::report::html::Page;
 use drayage_simulator::schedule::{Observer, Options};
 
 use super::activity::Activity;
@@ -19,6 +21,7 @@ use super::objects;
 use super::output;
 use super::terminal::Terminal;
 use super::text::{Columns, count};
+use super::what_if::footer;
 
 /// Take a cluster through time: pods arrive, wait, run for a while and leave.
 ///
@@ -40,6 +43,9 @@ pub(crate) struct Replay {
     /// Moments to describe, evenly spread over the time
     #[arg(long, value_name = "COUNT", default_value = "20")]
     moments: NonZeroUsize,
+    /// Also write the replay as a page for a browser: map of devices, timeline, every pod
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// How the answer is printed
     #[arg(short, long, value_enum, default_value_t)]
     output: ReplayOutput,
@@ -72,7 +78,13 @@ pub(crate) fn run(typed: &Replay, terminal: &Terminal) -> Result<Exit, Failure> 
         ReplayOutput::Table => render(&report),
         ReplayOutput::Json => output::json(&report)?,
     };
+    if let Some(path) = &typed.html {
+        let page = Page::of_replay(&prepared.snapshot, &report);
+        output::write_file(path, page.render().as_bytes())?;
+    }
     drop(activity);
+    objects::tell_warnings(&report.assumptions, terminal);
+    objects::tell_approximations(&report.assumptions, terminal);
     terminal.write(text.as_bytes())?;
     Ok(if report.never_placed == 0 { Exit::Yes } else { Exit::No })
 }
@@ -122,6 +134,7 @@ fn render(report: &ReplayReport) -> String {
         report.most_device_allocations,
         count(usize::try_from(report.seconds).unwrap_or(usize::MAX), "second")
     );
+    text.push_str(&footer(&report.assumptions));
     text
 }
 

@@ -9,7 +9,14 @@ use super::idle::{Held, NodeDevices};
 use super::probe::{Probe, Without};
 use super::profiles;
 use crate::report::{API_VERSION, DemandReport, FragmentationReport, NodeFragment, Stranded};
-use crate::schedule::{ClusterState, Observer, Options, Prepared, SimulateError};
+use crate::schedule::{ClusterState, Observer, Options, Prepared, SimulateError, assumptions};
+
+/// What the measure knowingly leaves out.
+const APPROXIMATIONS: [&str; 3] = [
+    "devices that are not on one node are left out",
+    "claims that several pods share demand no devices",
+    "a node is filled with at most 128 pods of one demand",
+];
 
 /// A node is filled with at most so many pods of one demand.
 const MOST_COPIES: usize = 128;
@@ -37,9 +44,12 @@ pub fn measure(
     let mut fork = state.clone();
     let mut trials: Vec<Trial> =
         demands.iter().enumerate().map(|(at, demand)| Trial::new(&mut fork, demand, at)).collect();
+    let mut assumptions = assumptions(&prepared, &options, &state);
+    assumptions.approximations.extend(APPROXIMATIONS.map(str::to_owned));
     let mut report = FragmentationReport {
         api_version: API_VERSION,
         kind: "FragmentationReport",
+        assumptions,
         devices: 0.0,
         idle: 0.0,
         fragment: 0.0,

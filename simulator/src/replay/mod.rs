@@ -11,8 +11,12 @@ use std::sync::atomic::AtomicBool;
 
 use drayage_cluster::objects::Pod;
 
-use crate::report::{API_VERSION, Moment, PodOutcome, PodTimes, ReplayReport, WaitSummary};
-use crate::schedule::{ClusterState, Observer, Options, PodId, PodPlace, Prepared, SimulateError};
+use crate::report::{
+    API_VERSION, Assumptions, DeviceReport, Moment, PodOutcome, PodTimes, ReplayReport, WaitSummary,
+};
+use crate::schedule::{
+    ClusterState, Observer, Options, PodId, PodPlace, Prepared, SimulateError, assumptions,
+};
 
 #[cfg(test)]
 mod tests;
@@ -47,14 +51,23 @@ pub fn replay(
     cancel: &AtomicBool,
 ) -> Result<ReplayReport, ReplayError> {
     let options = Options { explain: false, explain_in_full: false, ..options.clone() };
-    let mut replay = Replay::new(ClusterState::new(prepared, &options))?;
+    let state = ClusterState::new(prepared, &options);
+    let mut assumptions = assumptions(prepared, &options, &state);
+    assumptions.approximations.extend(APPROXIMATIONS.map(str::to_owned));
+    let mut replay = Replay::new(state)?;
     let total = replay.arrivals.len();
     while let Some(now) = replay.next_event() {
         observer.progress(replay.arrived, total);
         replay.at(now, cancel)?;
     }
-    Ok(replay.report(moments))
+    Ok(replay.report(assumptions, moments))
 }
+
+/// What a replay knowingly leaves out.
+const APPROXIMATIONS: [&str; 2] = [
+    "no time passes while pods are scheduled, and nothing waits for a back-off",
+    "pods that wait are tried again only when a pod leaves",
+];
 
 /// Seconds since 1970.
 type Second = i64;
@@ -86,6 +99,7 @@ struct Times {
     placed: Option<Second>,
     left: Option<Second>,
     node: Option<String>,
+    devices: Vec<DeviceReport>,
 }
 
 impl Replay {
@@ -208,8 +222,12 @@ impl Replay {
     /// Notes that a pod runs from now on.
     fn runs(&mut self, id: PodId, now: Second) {
         self.running.insert(id);
-        let claims = self.state.claims_of(id).into_iter().filter_map(|claim| self.state.claim(claim));
-        let held: usize = claims
+        let claims = || self.state.claims_of(id).into_iter().filter_map(|claim| self.state.claim(claim));
+        let devices: Vec<DeviceReport> = claims()
+            .filter_map(|claim| claim.allocation)
+            .flat_map(|allocation| allocation.results.iter().map(DeviceReport::from))
+            .collect();
+        let held: usize = claims()
             // What several pods share counts for the first of them.
             .filter(|claim| claim.consumers.first().is_none_or(|first| *first == id))
             .filter_map(|claim| claim.allocation)
@@ -217,6 +235,9 @@ impl Replay {
                 allocation.results.iter().filter(|result| result.admin_access != Some(true)).count()
             })
             .sum();
+        if let Some(times) = self.times.get_mut(&id) {
+            times.devices = devices;
+        }
         self.held.insert(id, held);
         self.device_allocations += held;
         if let Some(runs_for) = self.times.get(&id).and_then(|times| times.runs_for) {
@@ -237,7 +258,7 @@ impl Replay {
         true
     }
 
-    fn report(self, moments: usize) -> ReplayReport {
+    fn report(self, assumptions: Assumptions, moments: usize) -> ReplayReport {
         let last = self.log.last().map_or(self.first, |&(second, ..)| second);
         let since = |second: Second| (second - self.first).max(0).cast_unsigned();
         let waits: Vec<u64> = self
@@ -251,10 +272,12 @@ impl Replay {
             placed: times.placed.map(since),
             left: times.left.map(since),
             node: times.node.clone(),
+            devices: times.devices.clone(),
         });
         ReplayReport {
             api_version: API_VERSION,
             kind: "ReplayReport",
+            assumptions,
             seconds: since(last),
             placed: waits.len(),
             never_placed: self.times.len() - waits.len(),

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::Assumptions;
+
 /// How much of the idle devices of a cluster its pods can use. Amounts count devices: a shared device counts with
 /// the part that is left of its scarcest capacity, and each counter set of partitionable devices as one device with
 /// the part that is left of its scarcest counter.
@@ -12,6 +14,9 @@ pub struct FragmentationReport {
     pub api_version: &'static str,
     /// `FragmentationReport`
     pub kind: &'static str,
+    /// What was assumed.
+    #[serde(flatten)]
+    pub assumptions: Assumptions,
     /// Devices that are on one node.
     pub devices: f64,
     /// What nobody holds and no taint keeps away.

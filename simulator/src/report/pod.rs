@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use drayage_allocator::objects::DeviceRequestAllocationResult;
 use serde::{Deserialize, Serialize};
 
 use super::ExplanationReport;
@@ -127,6 +128,20 @@ pub struct DeviceReport {
     /// Whether it is used with admin access, which takes nothing from others.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub admin_access: bool,
+}
+
+impl From<&DeviceRequestAllocationResult> for DeviceReport {
+    fn from(result: &DeviceRequestAllocationResult) -> Self {
+        let consumed = result.consumed_capacity.iter();
+        Self {
+            request: result.request.clone(),
+            driver: result.driver.clone(),
+            pool: result.pool.clone(),
+            device: result.device.clone(),
+            consumed_capacity: consumed.map(|(name, amount)| (name.clone(), amount.to_string())).collect(),
+            admin_access: result.admin_access == Some(true),
+        }
+    }
 }
 
 /// Nodes refused for one reason by one plugin.

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::{Assumptions, DeviceReport};
+
 /// The answer of a replay.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -10,6 +12,9 @@ pub struct ReplayReport {
     pub api_version: &'static str,
     /// `ReplayReport`
     pub kind: &'static str,
+    /// What was assumed.
+    #[serde(flatten)]
+    pub assumptions: Assumptions,
     /// From the first arrival to the last event.
     pub seconds: u64,
     /// Pods that had a node at some time.
@@ -75,4 +80,7 @@ pub struct PodTimes {
     /// The node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// Its devices there, in the order of its claims.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceReport>,
 }

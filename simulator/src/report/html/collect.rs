@@ -13,10 +13,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::Scene;
 use super::counters::{PoolCounters, Span};
 use super::data::{Devices, Group, Nodes, Outcome, PageData, Pods, Texts, Why};
-use crate::report::{ClaimReport, DeviceReport, PodOutcome, PodReport, SimulationReport};
+use crate::report::{
+    Assumptions, ClaimReport, DeviceReport, PodOutcome, PodReport, ReplayReport, SimulationReport,
+};
 
-/// Outcomes in the order of their numbers. The last is for claims that hold devices and that no pod uses.
-const OUTCOMES: [Outcome; 7] = [
+/// Outcomes in the order of their numbers. The last two are for claims that hold devices and that no pod uses, and for
+/// pods of replays.
+const OUTCOMES: [Outcome; 8] = [
     Outcome { name: "already running", tone: "" },
     Outcome { name: "scheduled", tone: "good" },
     Outcome { name: "unschedulable", tone: "bad" },
@@ -24,8 +27,11 @@ const OUTCOMES: [Outcome; 7] = [
     Outcome { name: "error", tone: "bad" },
     Outcome { name: "undecided", tone: "warn" },
     Outcome { name: "claim without a pod", tone: "" },
+    Outcome { name: "never placed", tone: "bad" },
 ];
-const CLAIM_WITHOUT_POD: usize = OUTCOMES.len() - 1;
+const PLACED: usize = 1;
+const CLAIM_WITHOUT_POD: usize = OUTCOMES.len() - 2;
+const NEVER_PLACED: usize = OUTCOMES.len() - 1;
 
 /// Kinds of uses, as the script knows them.
 const EXCLUSIVE: i64 = 0;
@@ -79,10 +85,42 @@ fn fate(pod: &PodReport) -> Fate<'_> {
     (&pod.namespace, &pod.name, pod.node.as_deref(), devices)
 }
 
+/// The page of a replay: one step for each second in which something happens.
+pub(super) fn replay(snapshot: &Snapshot, report: &ReplayReport) -> PageData {
+    let mut collector = Collector::new(&[snapshot]);
+    let events: BTreeSet<u64> = report.pods.iter().flat_map(|pod| [pod.placed, pod.left]).flatten().collect();
+    let steps: FxHashMap<u64, i64> = events.iter().copied().zip(1..).collect();
+    let step = |second: u64| steps.get(&second).copied().unwrap_or(0);
+    for times in &report.pods {
+        let (namespace, name) = times.pod.split_once('/').unwrap_or(("", &times.pod));
+        let outcome = if times.placed.is_some() { PLACED } else { NEVER_PLACED };
+        let span = (times.placed.map_or(0, step), times.left.map(step));
+        let node = times.node.as_deref().and_then(|node| collector.node_numbers.get(node).copied());
+        let row = collector.row(namespace, name, outcome, node, span);
+        for device in &times.devices {
+            collector.used(device, row, span, true);
+        }
+    }
+    let clock = |second: &u64| {
+        format!("{} d {:02}:{:02}:{:02}", second / 86_400, second / 3600 % 24, second / 60 % 60, second % 60)
+    };
+    let labels = std::iter::once("before".to_owned()).chain(events.iter().map(clock)).collect();
+    let mut data = collector.finish(number_of(events.len()), Some(labels));
+    "Replay".clone_into(&mut data.title);
+    let card = |value: String, name: &str, tone| (value, name.to_owned(), tone);
+    let tone = if report.never_placed > 0 { "bad" } else { "" };
+    data.cards = vec![
+        card(report.placed.to_string(), "placed", "good"),
+        card(report.never_placed.to_string(), "never placed", tone),
+        card(report.most_waiting.to_string(), "waited at most", ""),
+        card(format!("{:.1}", report.mean_device_allocations), "allocations, mean", ""),
+    ];
+    rest_on(&mut data, &report.assumptions);
+    data
+}
+
 fn describe(data: &mut PageData, report: &SimulationReport) {
     let summary = &report.summary;
-    let release = &report.assumptions.release;
-    data.about = format!("Kubernetes {release} · {}", report.assumptions.tie_rule);
     let card = |value: usize, name: &str, tone| (value.to_string(), name.to_owned(), tone);
     data.cards = vec![
         card(summary.pods, "pods", ""),
@@ -92,7 +130,12 @@ fn describe(data: &mut PageData, report: &SimulationReport) {
         card(summary.devices, "devices", ""),
         card(summary.devices_in_use, "devices in use", ""),
     ];
-    let assumptions = &report.assumptions;
+    rest_on(data, &report.assumptions);
+}
+
+/// What the answer rests on.
+fn rest_on(data: &mut PageData, assumptions: &Assumptions) {
+    data.about = format!("Kubernetes {} · {}", assumptions.release, assumptions.tie_rule);
     let gates = assumptions.feature_gate_overrides.iter();
     data.assumptions = vec![
         ("Approximations", assumptions.approximations.clone()),
@@ -306,18 +349,7 @@ impl Collector {
                 (from, end),
             );
             for result in &allocation.results {
-                let device = DeviceReport {
-                    request: result.request.clone(),
-                    driver: result.driver.clone(),
-                    pool: result.pool.clone(),
-                    device: result.device.clone(),
-                    consumed_capacity: result
-                        .consumed_capacity
-                        .iter()
-                        .map(|(name, quantity)| (name.clone(), quantity.to_string()))
-                        .collect(),
-                    admin_access: result.admin_access == Some(true),
-                };
+                let device = DeviceReport::from(result);
                 self.used(&device, row, (from, end), true);
             }
         }

@@ -14,7 +14,7 @@ mod tests;
 use data::PageData;
 use drayage_cluster::Snapshot;
 
-use super::SimulationReport;
+use super::{ReplayReport, SimulationReport};
 
 /// The page without its data.
 const PAGE: &str = include_str!("page.html");
@@ -45,6 +45,11 @@ impl Page {
     /// The page of a what-if: two steps, before and after. `title` says what changes.
     pub fn of_change(title: &str, before: Scene<'_>, after: Scene<'_>) -> Self {
         Self { data: collect::change(title, before, after) }
+    }
+
+    /// The page of a replay. Its timeline has one step for each second in which a pod comes to its node or leaves.
+    pub fn of_replay(snapshot: &Snapshot, report: &ReplayReport) -> Self {
+        Self { data: collect::replay(snapshot, report) }
     }
 
     /// The whole file.

@@ -138,6 +138,26 @@ fn a_change_shows_what_comes_and_goes() {
 }
 
 #[test]
+fn a_replay_shows_devices_while_pods_have_them() {
+    let mut objects = cluster("three");
+    for object in objects.iter_mut().filter(|object| object["metadata"]["name"] == "one") {
+        object["metadata"]["annotations"] = json!({crate::replay::RUNS_FOR: "60"});
+    }
+    let (prepared, _) = simulated(&objects);
+    let options = Options::for_release(Release::V1_36);
+    let report = crate::replay::replay(&prepared, &options, 2, &mut (), &AtomicBool::new(false)).unwrap();
+    let data = data_of(&Page::of_replay(&prepared.snapshot, &report).render());
+    assert_eq!(data["steps"], json!(["before", "0 d 00:00:00", "0 d 00:01:00"]));
+    assert_eq!(data["lastStep"], 2);
+    let of_one = data["pods"]["name"].as_array().unwrap().iter().position(|name| name == "one").unwrap();
+    assert_eq!((&data["pods"]["from"][of_one], &data["pods"]["end"][of_one]), (&json!(1), &json!(2)));
+    // `one` has a device for a minute, `two` has two for ever.
+    let uses = data["uses"].as_array().unwrap();
+    assert_eq!(uses.len(), 3 * 6);
+    assert_eq!(uses.chunks(6).filter(|of_device| of_device[3] == 2).count(), 1);
+}
+
+#[test]
 fn partitions_are_blocked_while_others_have_their_counters() {
     let amounts = |amount: &str| [("memory".to_owned(), amount.parse::<Quantity>().unwrap())].into();
     let device = |name: &str, amount: &str| Device {
