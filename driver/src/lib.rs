@@ -1,4 +1,4 @@
-//! Parts of a kubelet plugin for Dynamic Resource Allocation (DRA).
+//! A kubelet plugin for Dynamic Resource Allocation (DRA).
 //!
 //! - [`kubelet`]: the two sockets that the kubelet talks to, for kubelets 1.32 to 1.37.
 //! - [`node`]: puts the others together: from a call of the kubelet to a CDI device.
@@ -9,8 +9,11 @@
 //! - [`publish`]: what the scheduler sees of them, as ResourceSlices.
 //! - [`cdi`]: the files that tell the container runtime what a claim's containers get.
 //! - [`files`]: the operations on files that claims and CDI need, so that tests can fail any of them.
+//! - [`metrics`]: what is counted on the way.
+//! - [`runtime`]: a whole driver, in the order that start and stop need; the command `dray-driver` runs it.
 //!
-//! Absent as yet: a client of Kubernetes' API, metrics, and a program.
+//! Absent as yet: a client of Kubernetes' API. [`node::ClaimReader`] and [`publish::SliceApi`] are where one belongs;
+//! files in folders stand in for it.
 
 pub mod cdi;
 mod checksum;
@@ -20,5 +23,7 @@ pub mod files;
 pub mod guard;
 pub mod health;
 pub mod kubelet;
+pub mod metrics;
 pub mod node;
 pub mod publish;
+pub mod runtime;

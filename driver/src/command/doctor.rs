@@ -1,0 +1,71 @@
+//! What would keep the driver from working on this machine.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use drayage_driver::{
+    devices::{DeviceSource as _, read_fault},
+    publish::allocator_slices,
+};
+
+use super::Options;
+
+/// Looks, tells, and ends with 1 if something is wrong.
+pub(super) fn examine(options: &Options) -> ExitCode {
+    let registry = options.kubelet_directory.join("plugins_registry");
+    let mut findings: Vec<(&str, Result<String, String>)> = vec![
+        ("kubelet", folder(&options.kubelet_directory, "is the kubelet's directory elsewhere?")),
+        ("registration", folder(&registry, "the kubelet makes it when it starts")),
+        ("sockets", sockets(options)),
+        ("cdi", folder(&options.cdi_directory, "does the container runtime have CDI switched on?")),
+        ("devices", devices(options)),
+        ("claims", folder(&options.claims_from, "claims are read from there")),
+    ];
+    if let Some(faults) = &options.faults {
+        findings.extend(fs::read_dir(faults).into_iter().flatten().flatten().map(|entry| {
+            let path = entry.path();
+            let read = fs::read_to_string(&path).map_err(|error| error.to_string());
+            let read = read
+                .and_then(|text| read_fault(&text).map(|fault| format!("{:?} on purpose", fault.spec.fault)));
+            ("fault", read.map_err(|error| format!("`{}`: {error}", path.display())))
+        }));
+    }
+    let wrong = findings.iter().any(|(_, finding)| finding.is_err());
+    for (name, finding) in findings {
+        let (verdict, text) = match finding {
+            Ok(text) => ("ok", text),
+            Err(text) => ("WRONG", text),
+        };
+        // A reader that went away has heard enough.
+        let _ = writeln!(io::stdout().lock(), "{verdict:6} {name:13} {text}");
+    }
+    if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn folder(path: &Path, hint: &str) -> Result<String, String> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Ok(format!("`{}`", path.display())),
+        Ok(_) => Err(format!("`{}` is no folder", path.display())),
+        Err(error) => Err(format!("`{}`: {error}; {hint}", path.display())),
+    }
+}
+
+fn sockets(options: &Options) -> Result<String, String> {
+    let paths = options.settings().sockets().map_err(|error| error.to_string())?;
+    let longest = [&paths.data, &paths.registration].map(|path| path.as_os_str().len()).into_iter().max();
+    let shortened = if paths.shortened { ", shortened" } else { "" };
+    Ok(format!("`{}`, at most {} of 107 bytes{shortened}", paths.data.display(), longest.unwrap_or(0)))
+}
+
+fn devices(options: &Options) -> Result<String, String> {
+    let source = options.source().map_err(|error| error.to_string())?;
+    let pools = source.pools().map_err(|error| error.to_string())?;
+    let slices = allocator_slices(&options.driver_name, &options.node_name, &pools)
+        .map_err(|errors| format!("the API server would refuse them: {errors}"))?;
+    let devices: usize = slices.iter().map(|slice| slice.devices.len()).sum();
+    Ok(format!("{devices} in {} pools and {} slices", pools.len(), slices.len()))
+}

@@ -1,0 +1,195 @@
+//! Arguments, signals and messages of `dray-driver`.
+
+mod doctor;
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use drayage_driver::{
+    devices::{DeviceSource, FakeDevices, FaultyDevices, SourceError, SysfsDevices, SysfsFilter},
+    health::{HealthRules, TaintRules},
+    node::ClaimFiles,
+    publish::SliceFiles,
+    runtime::{Level, Log, Settings, run},
+};
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+
+/// A kubelet plugin for Dynamic Resource Allocation, with fake or PCI devices.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dray-driver",
+    version,
+    after_help = "Example:\n  dray-driver run --node-name node-1 --inventory gpus.yaml --claims-from claims --slices-to slices"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves the kubelet until it is told to stop
+    Run(Options),
+    /// Looks for what would keep the driver from working on this machine
+    Doctor(Options),
+}
+
+/// How messages look.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// One line of text each
+    Text,
+    /// One JSON object each
+    Json,
+}
+
+#[derive(Args, Debug)]
+struct Options {
+    /// Name of the driver: a DNS subdomain of at most 63 characters
+    #[arg(long, env = "DRIVER_NAME", default_value = "fake.drayage.dev")]
+    driver_name: String,
+    /// Name of this node
+    #[arg(long, env = "NODE_NAME")]
+    node_name: String,
+    /// UID of the driver's pod: allows two instances at once in a rolling update (kubelet 1.33 and later)
+    #[arg(long, env = "POD_UID")]
+    pod_uid: Option<String>,
+    /// Directory of the kubelet
+    #[arg(long, env = "KUBELET_DIRECTORY", default_value = "/var/lib/kubelet")]
+    kubelet_directory: PathBuf,
+    /// Directory of CDI files that the container runtime reads
+    #[arg(long, env = "CDI_ROOT", default_value = "/var/run/cdi")]
+    cdi_directory: PathBuf,
+    /// Fake devices: a file with a DeviceInventory
+    #[arg(
+        long,
+        env = "INVENTORY",
+        value_name = "FILE",
+        conflicts_with = "sysfs",
+        required_unless_present = "sysfs"
+    )]
+    inventory: Option<PathBuf>,
+    /// Real devices: PCI functions of this sysfs
+    #[arg(long, env = "SYSFS", value_name = "FOLDER", num_args = 0..=1, default_missing_value = "/sys")]
+    sysfs: Option<PathBuf>,
+    /// PCI classes to take, as hexadecimal digits from the left, such as 0302
+    #[arg(long, env = "PCI_CLASSES", value_delimiter = ',', requires = "sysfs")]
+    pci_class: Vec<String>,
+    /// PCI vendors to take, such as 10de
+    #[arg(long, env = "PCI_VENDORS", value_delimiter = ',', requires = "sysfs")]
+    pci_vendor: Vec<String>,
+    /// Folder with DeviceFaults: faults on purpose
+    #[arg(long, env = "FAULTS", value_name = "FOLDER")]
+    faults: Option<PathBuf>,
+    /// Folder with claims named NAMESPACE_NAME.json, in place of an API server
+    #[arg(long, env = "CLAIMS_FROM", value_name = "FOLDER")]
+    claims_from: PathBuf,
+    /// Folder to write ResourceSlices to, in place of an API server
+    #[arg(long, env = "SLICES_TO", value_name = "FOLDER")]
+    slices_to: Option<PathBuf>,
+    /// Address of /healthz, /readyz and /metrics
+    #[arg(long, env = "HTTP_ADDRESS", value_name = "ADDRESS")]
+    http: Option<SocketAddr>,
+    /// Seconds between two looks at the devices
+    #[arg(long, env = "INTERVAL_SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
+    interval_seconds: u64,
+    /// Longest time that stopping may take, in seconds
+    #[arg(long, env = "STOP_SECONDS", default_value_t = 10)]
+    stop_seconds: u64,
+    /// How messages look
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "text")]
+    log_format: LogFormat,
+}
+
+impl Options {
+    fn settings(&self) -> Settings {
+        Settings {
+            driver: self.driver_name.clone(),
+            node: self.node_name.clone(),
+            pod_uid: self.pod_uid.clone().filter(|uid| !uid.is_empty()),
+            kubelet: self.kubelet_directory.clone(),
+            cdi: self.cdi_directory.clone(),
+            http: self.http,
+            interval: Duration::from_secs(self.interval_seconds),
+            patience: Duration::from_secs(self.stop_seconds),
+            health: HealthRules::default(),
+            taints: TaintRules::new(&self.driver_name),
+        }
+    }
+
+    fn source(&self) -> Result<FaultyDevices<Box<dyn DeviceSource>>, SourceError> {
+        let source: Box<dyn DeviceSource> = match (&self.inventory, &self.sysfs) {
+            (Some(inventory), _) => Box::new(FakeDevices::open(inventory, &self.node_name)?),
+            (None, sysfs) => {
+                let filter =
+                    SysfsFilter { classes: self.pci_class.clone(), vendors: self.pci_vendor.clone() };
+                let root = sysfs.clone().unwrap_or_else(|| PathBuf::from("/sys"));
+                Box::new(SysfsDevices::new(&root, &self.node_name, filter))
+            }
+        };
+        Ok(FaultyDevices::new(source, self.faults.clone()))
+    }
+}
+
+pub(crate) fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Doctor(options) => doctor::examine(&options),
+        Command::Run(options) => match serve(&options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                say(&format!("error: {error}"));
+                ExitCode::from(2)
+            }
+        },
+    }
+}
+
+fn serve(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
+    let source = options.source()?;
+    let slices = options.slices_to.clone().map(SliceFiles::new).transpose()?.map(Arc::new);
+    let (stop, stopped) = watch::channel(false);
+    ctrlc::set_handler(move || {
+        stop.send_replace(true);
+    })?;
+    let log = log(options.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let reader = ClaimFiles::new(options.claims_from.clone());
+    runtime.block_on(run(options.settings(), source, reader, slices, stopped, log))?;
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(())
+}
+
+/// A line on stderr. One that cannot be written is lost.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+fn log(format: LogFormat) -> Log {
+    Arc::new(move |level, message, fields| {
+        let name = if level == Level::Info { "info" } else { "warning" };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        match format {
+            LogFormat::Text => {
+                let fields: Vec<String> =
+                    fields.iter().map(|(key, value)| format!(" {key}={value:?}")).collect();
+                say(&format!("{name}: {message}{}", fields.concat()));
+            }
+            LogFormat::Json => {
+                let mut object = Map::new();
+                object.insert("time".to_owned(), json!(now.as_secs_f64()));
+                object.insert("level".to_owned(), json!(name));
+                object.insert("message".to_owned(), json!(message));
+                object.extend(fields.iter().map(|(key, value)| ((*key).to_owned(), json!(value))));
+                say(&Value::Object(object).to_string());
+            }
+        }
+    })
+}

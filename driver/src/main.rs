@@ -1,0 +1,7 @@
+//! The `dray-driver` command.
+
+mod command;
+
+fn main() -> std::process::ExitCode {
+    command::main()
+}

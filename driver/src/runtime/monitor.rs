@@ -1,0 +1,180 @@
+//! Looks at the devices again and again, and hands on what it sees: to the guard, the kubelet and the publisher.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
+
+use super::{Level, Log, Settings, Source};
+use crate::{
+    claims::State,
+    devices::{Condition, DeviceSource as _, Observation, Pool},
+    files::HostFileSystem,
+    guard::Guard,
+    health::HealthMachine,
+    kubelet::{
+        RegistrationState,
+        health::{HealthReport, HealthState},
+    },
+    metrics::Metrics,
+    node::{ClaimReader, Node},
+};
+
+/// Everything that the monitor reads and writes.
+pub(super) struct Monitor<R> {
+    pub(super) settings: Settings,
+    pub(super) source: Source,
+    pub(super) guard: Arc<Guard>,
+    pub(super) node: Arc<Node<HostFileSystem, Source, R>>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) reports: watch::Sender<HealthReport>,
+    pub(super) pools: watch::Sender<Option<Vec<Pool>>>,
+    pub(super) state: watch::Receiver<RegistrationState>,
+    pub(super) log: Log,
+}
+
+impl<R: ClaimReader> Monitor<R> {
+    pub(super) async fn run(mut self) {
+        let start = Instant::now();
+        let mut machine = HealthMachine::new(self.settings.health.clone());
+        let mut pools: Vec<Pool> = Vec::new();
+        let mut error = String::new();
+        loop {
+            let source = Arc::clone(&self.source);
+            let look =
+                spawn_blocking(move || source.pools().and_then(|pools| Ok((pools, source.observe()?))));
+            // A look that hangs makes devices unknown after a while, and not the driver.
+            let seen = timeout(self.settings.health.silence, look).await;
+            let (now, wall) = (start.elapsed(), SystemTime::now());
+            let found = match seen {
+                Ok(Ok(Ok(found))) => {
+                    error.clear();
+                    Some(found)
+                }
+                Ok(Ok(Err(source_error))) => {
+                    self.complain(&mut error, source_error.to_string());
+                    None
+                }
+                Ok(Err(_)) | Err(_) => {
+                    self.complain(&mut error, "nobody can look at the devices".to_owned());
+                    None
+                }
+            };
+            if let Some((found, mut observations)) = found {
+                if found != pools {
+                    match self.guard.set_pools(&found) {
+                        Ok(()) => pools = found,
+                        Err(errors) => self.complain(&mut error, errors.to_string()),
+                    }
+                }
+                let vanished = self.vanished(&pools);
+                let devices = pools.iter().flat_map(|pool| {
+                    pool.devices.iter().map(|device| (pool.name.as_str(), device.name.as_str()))
+                });
+                let held = vanished.iter().map(|seen| (seen.pool.as_str(), seen.device.as_str()));
+                machine.set_devices(devices.chain(held), now, wall);
+                observations.extend(vanished.iter().cloned());
+                machine.observe(&observations, now, wall);
+            }
+            machine.tick(now, wall);
+            self.hand_on(&machine, &pools);
+            // The kubelet may register or refuse at any time.
+            let registration = timeout(self.settings.interval, self.state.changed()).await;
+            if let Ok(Ok(())) = registration {
+                let state = self.state.borrow_and_update().clone();
+                self.metrics
+                    .registered
+                    .store(u64::from(state == RegistrationState::Registered), Ordering::Relaxed);
+                match state {
+                    RegistrationState::Registered => {
+                        (self.log)(Level::Info, "registered by the kubelet", &[]);
+                    }
+                    RegistrationState::Refused(reason) => {
+                        (self.log)(Level::Warning, "the kubelet refuses the driver", &[("reason", &reason)]);
+                    }
+                    RegistrationState::Waiting => {}
+                }
+            } else if let Ok(Err(_)) = registration {
+                tokio::time::sleep(self.settings.interval).await;
+            }
+        }
+    }
+
+    /// Tells what is wrong, once.
+    fn complain(&self, before: &mut String, message: String) {
+        self.metrics.source_errors.fetch_add(1, Ordering::Relaxed);
+        if *before != message {
+            (self.log)(Level::Warning, &message, &[]);
+            *before = message;
+        }
+    }
+
+    /// Devices that claims hold and that are in no pool any more: pods that have them should hear of it.
+    fn vanished(&self, pools: &[Pool]) -> Vec<Observation> {
+        let there: BTreeMap<&str, BTreeSet<&str>> = pools
+            .iter()
+            .map(|pool| {
+                (pool.name.as_str(), pool.devices.iter().map(|device| device.name.as_str()).collect())
+            })
+            .collect();
+        let records = self.node.claims().map(|claims| claims.records()).unwrap_or_default();
+        let held: BTreeSet<(String, String)> = records
+            .into_iter()
+            .flat_map(|record| record.holds)
+            .filter_map(|held| Some((held.pool?, held.device)))
+            .filter(|(pool, device)| {
+                !there.get(pool.as_str()).is_some_and(|devices| devices.contains(device.as_str()))
+            })
+            .collect();
+        let observation = |(pool, device)| Observation { pool, device, condition: Condition::Vanished };
+        held.into_iter().map(observation).collect()
+    }
+
+    fn hand_on(&self, machine: &HealthMachine, pools: &[Pool]) {
+        self.reports.send_if_modified(|report| {
+            let new = machine.report();
+            let changed = *report != new;
+            *report = new;
+            changed
+        });
+        let verdicts = machine.verdicts();
+        for (place, state) in
+            [HealthState::Unknown, HealthState::Healthy, HealthState::Unhealthy].into_iter().enumerate()
+        {
+            let count = verdicts.iter().filter(|verdict| verdict.state == state).count();
+            if let Some(gauge) = self.metrics.health.get(place) {
+                gauge.store(count as u64, Ordering::Relaxed);
+            }
+        }
+        let Some(claims) = self.node.claims() else { return };
+        let records = claims.records();
+        let prepared = records.iter().filter(|record| record.state == State::Prepared);
+        let devices: usize = prepared.clone().map(|record| record.holds.len()).sum();
+        self.metrics.prepared_claims.store(prepared.count() as u64, Ordering::Relaxed);
+        self.metrics.prepared_devices.store(devices as u64, Ordering::Relaxed);
+        // A pod that is scheduled here before the kubelet knows the driver would lose a minute.
+        if *self.state.borrow() != RegistrationState::Registered {
+            return;
+        }
+        let mut wanted = pools.to_vec();
+        self.settings.taints.apply(&mut wanted, &verdicts);
+        let devices: usize = wanted.iter().map(|pool| pool.devices.len()).sum();
+        self.pools.send_if_modified(|published| {
+            let changed = published.as_ref() != Some(&wanted);
+            if changed {
+                *published = Some(wanted);
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+                self.metrics.last_publish.store(now.as_secs(), Ordering::Relaxed);
+                self.metrics.published_devices.store(devices as u64, Ordering::Relaxed);
+            }
+            changed
+        });
+    }
+}

@@ -1,0 +1,215 @@
+//! The command itself, as a process: from registration to a clean end.
+
+mod fake_kubelet;
+mod support;
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use drayage_driver::files::HostFileSystem;
+use fake_kubelet::{
+    Claim, Health, Kubelet, Release, get_info, notify,
+    wire::{Authority, Connection},
+};
+use prost::Message;
+use serde_json::{Value, json};
+use support::runtime;
+use tokio::{
+    net::UnixStream,
+    time::{sleep, timeout},
+};
+
+const INVENTORY: &str = "
+apiVersion: drayage.dev/v1alpha1
+kind: DeviceInventory
+metadata: {name: fake}
+spec:
+  pools:
+  - devices:
+    - name: gpu-{index}
+      count: 2
+      container: {env: {GPU: '{index}'}, deviceNodes: [{path: '/dev/gpu{index}'}]}
+";
+
+struct Driver {
+    process: Child,
+    folder: tempfile::TempDir,
+    http: SocketAddr,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // It has ended already where all went well.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn arguments(command: &mut Command, folder: &Path) {
+    command.arg("--node-name=node-1").arg("--driver-name=gpu.example.com").arg("--interval-seconds=1");
+    for (option, path) in [
+        ("--kubelet-directory", "kubelet"),
+        ("--cdi-directory", "cdi"),
+        ("--inventory", "inventory.yaml"),
+        ("--faults", "faults"),
+        ("--claims-from", "claims"),
+        ("--slices-to", "slices"),
+    ] {
+        command.arg(option).arg(folder.join(path));
+    }
+}
+
+impl Driver {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        for path in ["kubelet", "cdi", "claims", "faults"] {
+            fs::create_dir(folder.path().join(path)).expect("a folder");
+        }
+        fs::write(folder.path().join("inventory.yaml"), INVENTORY).expect("a file");
+        let http = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dray-driver"));
+        command.arg("run").arg(format!("--http={http}")).stderr(Stdio::piped());
+        arguments(&mut command, folder.path());
+        let process = command.spawn().expect("a process");
+        Self { process, folder, http }
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    async fn dial(&self, path: &str, authority: Authority) -> Connection {
+        let path = self.at(path);
+        loop {
+            if let Ok(stream) = UnixStream::connect(&path).await {
+                return Connection::open(stream, &path.display().to_string(), authority).await;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.http).expect("a connection");
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+
+    fn devices(&self) -> Vec<Value> {
+        let files = fs::read_dir(self.at("slices")).into_iter().flatten().flatten();
+        let slices =
+            files.filter_map(|file| serde_json::from_slice::<Value>(&fs::read(file.path()).ok()?).ok());
+        slices.flat_map(|slice| slice["spec"]["devices"].as_array().cloned().unwrap_or_default()).collect()
+    }
+
+    async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let wait = async {
+            while !condition(self) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_mins(1), wait).await.unwrap_or_else(|_| panic!("{what}"));
+    }
+}
+
+#[tokio::test]
+async fn a_driver_registers_publishes_prepares_reports_and_stops() {
+    let mut driver = Driver::start();
+    let registration =
+        driver.dial("kubelet/plugins_registry/gpu.example.com-reg.sock", Authority::EncodedPath).await;
+    let info = get_info(&registration).await.expect("an answer");
+    assert_eq!(info.endpoint, driver.at("kubelet/plugins/gpu.example.com/dra.sock").display().to_string());
+    driver.until("HTTP is served", |driver| TcpStream::connect(driver.http).is_ok()).await;
+    assert!(driver.get("/readyz").starts_with("HTTP/1.1 503"), "nobody has registered it");
+    assert!(driver.devices().is_empty(), "nothing is published before the kubelet knows the driver");
+    notify(&registration, None).await.expect("an answer");
+    driver.until("published", |driver| driver.devices().len() == 2).await;
+    assert!(driver.get("/readyz").starts_with("HTTP/1.1 200"));
+
+    let data = driver.dial("kubelet/plugins/gpu.example.com/dra.sock", Authority::Localhost).await;
+    let mut kubelet = Kubelet::new(Release::V1_36, &info.supported_versions);
+    let object = json!({
+        "metadata": {"uid": "0a"},
+        "status": {"allocation": {"devices": {"results": [
+            {"request": "gpu", "driver": "gpu.example.com", "pool": "node-1", "device": "gpu-1"},
+        ]}}},
+    });
+    fs::write(driver.at("claims/default_a.json"), object.to_string()).expect("a file");
+    let claim = Claim::new("a", "0a");
+    kubelet.prepare_pod(&data, std::slice::from_ref(&claim)).await.expect("a prepared pod");
+    let resolvable = runtime::resolvable(&HostFileSystem, &driver.at("cdi"));
+    assert_eq!(resolvable.into_iter().collect::<Vec<_>>(), kubelet.cdi_devices("0a"));
+
+    // A fault on purpose shows in the stream and as a taint, and goes again.
+    let mut stream = data.watch("/v1.DRAResourceHealth/NodeWatchResources").await;
+    let fault = "{apiVersion: drayage.dev/v1alpha1, kind: DeviceFault, metadata: {name: a}, spec: {fault: Unhealthy, devices: '*/gpu-1'}}";
+    fs::write(driver.at("faults/a.yaml"), fault).expect("a file");
+    let unhealthy = async {
+        loop {
+            let report = stream.recv().await.expect("a report");
+            let report = Health::decode(&report[..]).expect("a report");
+            if report.devices.iter().any(|device| device.health == 2) {
+                return;
+            }
+        }
+    };
+    timeout(Duration::from_mins(1), unhealthy).await.expect("the kubelet hears of it");
+    driver
+        .until("tainted", |driver| driver.devices().iter().any(|device| device.get("taints").is_some()))
+        .await;
+    let metrics = driver.get("/metrics");
+    for line in [
+        r#"dray_driver_requests_total{driver="gpu.example.com",method="prepare",status="ok"} 1"#,
+        r#"dray_driver_prepared_devices{driver="gpu.example.com"} 1"#,
+        r#"dray_driver_devices{driver="gpu.example.com",health="unhealthy"} 1"#,
+        r#"dray_driver_published_devices{driver="gpu.example.com"} 2"#,
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
+    }
+
+    kubelet.unprepare_pod(&data, &[claim]).await.expect("an unprepared pod");
+    let signalled = Command::new("kill").arg("-TERM").arg(driver.process.id().to_string()).status();
+    assert!(signalled.expect("kill").success());
+    // The last word of the stream is that nobody knows.
+    let mut last = None;
+    while let Ok(Some(report)) = timeout(Duration::from_mins(1), stream.recv()).await {
+        last = Some(Health::decode(&report[..]).expect("a report"));
+    }
+    assert!(last.expect("a report").devices.iter().all(|device| device.health == 0));
+    let status = driver.process.wait().expect("an end");
+    assert!(status.success(), "{status}");
+    assert!(!driver.at("kubelet/plugins_registry/gpu.example.com-reg.sock").exists());
+    assert!(!driver.at("kubelet/plugins/gpu.example.com/dra.sock").exists());
+    assert_eq!(driver.devices().len(), 2, "slices stay for a successor");
+}
+
+#[test]
+fn the_doctor_finds_what_is_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let examine = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dray-driver"));
+        command.arg("doctor");
+        arguments(&mut command, folder.path());
+        let output = command.output().expect("an end");
+        (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+    };
+    let (code, text) = examine();
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("WRONG  kubelet") && text.contains("WRONG  devices"), "{text}");
+    for path in ["kubelet/plugins_registry", "cdi", "claims", "faults"] {
+        fs::create_dir_all(folder.path().join(path)).expect("a folder");
+    }
+    fs::write(folder.path().join("inventory.yaml"), INVENTORY).expect("a file");
+    let (code, text) = examine();
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("2 in 1 pools and 1 slices"), "{text}");
+    fs::write(folder.path().join("faults/a.yaml"), "{}").expect("a file");
+    assert_eq!(examine().0, Some(1));
+}
