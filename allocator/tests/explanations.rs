@@ -1,5 +1,7 @@
 //! Every "no" has a core, and a checker that shares no code with the search accepts it.
 
+use std::path::Path;
+
 use drayage_allocator::Profile;
 use drayage_allocator::explanation::{
     Asked, CheckError, Checked, Core, Effort, Explained, Fact, Needed, ReadValue, check, explain,
@@ -9,6 +11,8 @@ use drayage_allocator::verify::Question;
 use drayage_cluster::problems;
 use drayage_conformance::generate::{self, Weights};
 use drayage_conformance::problem::{BUDGET, Problem};
+use drayage_conformance::release::TARGETS;
+use drayage_conformance::{mix, read};
 
 const STEPS: u64 = 3_000_000;
 
@@ -127,6 +131,76 @@ fn every_recorded_no_has_a_core_that_the_checker_accepts() {
     assert_eq!(tally.minimal, tally.noes, "each of them is minimal");
 }
 
+/// What the real allocators of all releases answered, with everything that 1.37 added.
+#[test]
+fn every_recorded_no_of_every_release_has_a_core_that_the_checker_accepts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conformance/fixtures");
+    let mut tally = Tally::default();
+    for target in TARGETS {
+        for kind in ["random", "faults", "features"] {
+            let path = folder.join(format!("{kind}-{}.jsonl", target.version));
+            let text = match std::fs::read_to_string(&path) {
+                Ok(text) => text,
+                // Only 1.37 has its own features.
+                Err(_) if kind == "features" => continue,
+                Err(error) => panic!("{}: {error}", path.display()),
+            };
+            for line in text.lines() {
+                let (problem, recorded) = read::read_line(line).expect("the fixture is well-formed");
+                let is_no = recorded.results.is_none() && recorded.error.is_none();
+                match explained(&problem, target.profile()) {
+                    Explained::Unsatisfiable(no) => tally.add(&problem, target.profile(), &no.core),
+                    other => assert!(!is_no, "{target}, {}: {other:?}", problem.name),
+                }
+            }
+        }
+    }
+    tally.all_accepted();
+    assert!(tally.noes > 300, "{tally:?}");
+    assert_eq!(tally.minimal, tally.noes, "each of them is minimal");
+}
+
+/// A problem where the groups of devices, and not the counters that they take, keep them apart.
+fn grouped(seed: u64) -> Problem {
+    let target = TARGETS[3];
+    let mut problem = generate::problem(seed, Weights::HARD);
+    problem.features = target.features();
+    let mut number = 0;
+    for slice in &mut problem.slices {
+        let sets = slice.shared_counters.iter_mut();
+        for total in sets.flat_map(|set| set.counters.values_mut()) {
+            *total = "1000".parse().expect("a quantity");
+        }
+        for draw in slice.devices.iter_mut().flat_map(|device| &mut device.consumes_counters) {
+            number += 1;
+            let group = ["left", "right", "left", ""][(number + usize::try_from(seed).unwrap_or(0)) % 4];
+            draw.compatibility_groups =
+                Some(group).filter(|name| !name.is_empty()).map(str::to_owned).into_iter().collect();
+        }
+    }
+    problem
+}
+
+/// Compatibility groups, derived attributes and node operations to skip are told by facts.
+#[test]
+fn random_noes_of_1_37_have_cores_that_the_checker_accepts() {
+    let count = std::env::var("DRAYAGE_PROBLEMS").ok().and_then(|text| text.parse().ok()).unwrap_or(500);
+    let target = TARGETS[3];
+    let (mut tally, mut groups, mut derived) = (Tally::default(), 0, 0);
+    for seed in 0..count {
+        let problem = if seed % 2 == 0 { mix::problem(seed, target) } else { grouped(seed) };
+        if let Explained::Unsatisfiable(no) = explained(&problem, target.profile()) {
+            tally.add(&problem, target.profile(), &no.core);
+            groups += usize::from(no.core.facts.iter().any(|fact| matches!(fact, Fact::Groups(_))));
+            derived += usize::from(no.core.facts.iter().any(|fact| {
+                matches!(fact, Fact::Constraint(constraint) if constraint.attribute.starts_with("derived/"))
+            }));
+        }
+    }
+    tally.all_accepted();
+    assert!(groups > 2 && derived > 2, "{groups} cores with groups, {derived} with derived attributes");
+}
+
 #[test]
 fn random_noes_have_cores_that_the_checker_accepts() {
     let count = std::env::var("DRAYAGE_PROBLEMS").ok().and_then(|text| text.parse().ok()).unwrap_or(600);
@@ -161,8 +235,30 @@ fn mutated_cores_are_refused() {
             *refused.entry(name).or_default() += 1;
         }
     }
+    let target = TARGETS[3];
+    for seed in 0..300 {
+        let problem = grouped(seed);
+        let Explained::Unsatisfiable(no) = explained(&problem, target.profile()) else { continue };
+        if !no.core.facts.iter().any(|fact| matches!(fact, Fact::Groups(_))) {
+            continue;
+        }
+        for (name, mutant) in mutants(&no.core) {
+            let outcome = checked(&problem, target.profile(), &mutant);
+            assert!(outcome.is_err(), "seed {seed}, {name}: {mutant:#?}");
+            *refused.entry(name).or_default() += 1;
+        }
+    }
     // Each kind of change occurs.
-    for name in ["dropped", "twice", "other count", "other value", "other taint", "other held", "shortage"] {
+    for name in [
+        "other groups",
+        "dropped",
+        "twice",
+        "other count",
+        "other value",
+        "other taint",
+        "other held",
+        "shortage",
+    ] {
         assert!(refused.get(name).is_some_and(|count| *count > 2), "{name}: {refused:?}");
     }
 }
@@ -223,6 +319,14 @@ fn mutants(core: &Core) -> Vec<(&'static str, Core)> {
                 true
             }
             _ => false,
+        });
+        change("other groups", &|core| {
+            let Fact::Groups(groups) = &mut core.facts[at] else { return false };
+            match &mut groups.common {
+                Some(common) => common.push("other".to_owned()),
+                None => groups.common = Some(Vec::new()),
+            }
+            true
         });
         change("other values", &|core| {
             let Fact::Constraint(constraint) = &mut core.facts[at] else { return false };

@@ -2,8 +2,8 @@
 
 /// Why an evaluation has no value. The texts are those of cel-go and the API server where they have one.
 ///
-/// `&&` and `||` absorb an error if the other operand decides; [`EvaluationError::CostLimitExceeded`] and
-/// [`EvaluationError::TooLarge`] end the whole evaluation.
+/// `&&` and `||` absorb an error if the other operand decides; [`EvaluationError::CostLimitExceeded`],
+/// [`EvaluationError::Internal`] and [`EvaluationError::TooLarge`] end the whole evaluation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvaluationError {
     /// A map has no such key. The text is the key as CEL prints it.
@@ -24,6 +24,10 @@ pub enum EvaluationError {
     /// A value would become larger than we allow. Upstream has no such limit and would use the memory.
     #[error("operation cancelled: a value becomes too large")]
     TooLarge,
+    /// Upstream's code panics here, for example at `distinct()` of an error. cel-go makes that the error of the whole
+    /// evaluation.
+    #[error("internal error: {0}")]
+    Internal(String),
     /// The device itself cannot be presented to CEL, for example because of a malformed version.
     #[error("attribute {name}: {reason}")]
     Attribute {
@@ -53,6 +57,6 @@ impl EvaluationError {
 
     /// Whether the evaluation ends here, whatever `&&` and `||` say.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::CostLimitExceeded | Self::TooLarge)
+        matches!(self, Self::CostLimitExceeded | Self::Internal(_) | Self::TooLarge)
     }
 }

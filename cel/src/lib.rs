@@ -27,7 +27,9 @@
 //!   memory until the cost limit or the kernel ends it.
 //! - Maps iterate in the order of their keys, where upstream has a random order.
 //! - Messages of protocol buffers cannot be built.
-//! - Where upstream panics, as for `bytes` and versions as keys of maps, there is an error.
+//! - Where upstream panics at run time, as for versions as keys of maps, there is [`EvaluationError::Internal`], which
+//!   ends the evaluation as there. Where it panics in compiling there is a compile error. Looking up such a key in a map
+//!   of others, at which it panics too, finds nothing.
 //! - Up to 1.36, `add` and `sub` on a quantity beyond 64 bits change the quantity itself upstream, that of the device
 //!   too; here values do not change.
 

@@ -177,12 +177,13 @@ impl Map {
         Self { default_empty: true, ..Self::default() }
     }
 
-    /// Sets an entry. An error for a key of a type that upstream cannot hash (it ends with a fault then), and where
+    /// Sets an entry. An error for a key of a type that upstream cannot hash (it panics then), and where
     /// the map gets heavier than [`List::new`] allows.
     pub fn insert(&mut self, key: Value, value: Value) -> Result<(), EvaluationError> {
         let format = matches!(&key, Value::Object(object) if object.type_name() == names::FORMAT);
         if format || matches!(key, Value::Bytes(_) | Value::Semver(_)) {
-            return Err(EvaluationError::other(format!("unsupported key type: {}", key.type_name())));
+            let what = format!("a map cannot have keys of the type {}", key.type_name());
+            return Err(EvaluationError::Internal(what));
         }
         let weight = self.weight.saturating_add(key.weight()).saturating_add(value.weight());
         if weight > MAX_WEIGHT {

@@ -203,3 +203,24 @@ proptest! {
         let _outcome = run(format!("{}{}{}", &selector[..start], PIECES[with], &selector[end..]));
     }
 }
+
+/// Where upstream's code panics the evaluation ends, and neither `&&` nor `||` absorbs that.
+#[test]
+fn panics_of_upstream_end_the_evaluation() {
+    for expression in [
+        "[semver(device.driver)].distinct().size() == 1 || true",
+        "[int(device.driver)].sort() == [1] || true",
+        "[1, 2].sortBy(x, x / 0) == [1] || true",
+        "[1].flatten(int(device.driver)) == [1] || true",
+        "{semver('1.0.0'): 1}.size() == 1 || true",
+        "[1, 2].exists(x, x == 2 || [int(device.driver)].sort().size() == 1)",
+    ] {
+        let result = run(expression.to_owned());
+        assert!(
+            result.as_ref().is_err_and(|error| error.starts_with("internal error: ")),
+            "{expression}: {result:?}"
+        );
+    }
+    assert_eq!(run("true || [int(device.driver)].sort().size() == 1".to_owned()), Ok(true));
+    assert_eq!(run("[semver(device.driver)].reverse().size() == 1 || true".to_owned()), Ok(true));
+}

@@ -28,15 +28,8 @@ pub(super) struct Reduction {
 pub(super) fn reduce(model: &Model<'_, '_>, each: u64, budget: &mut u64) -> Reduced {
     let mut facts = FixedBitSet::with_capacity(model.facts.len());
     facts.insert_range(..);
-    for (number, fact) in model.facts.iter().enumerate() {
-        facts.set(number, !model.misses(fact));
-    }
     let mut reduction = Reduction { facts, minimal: true, confirmed: true };
     match bounded(model, &reduction.facts, &[], each.saturating_mul(4), budget) {
-        // Something that the facts do not tell keeps the devices from going together.
-        Relaxed::Possible(_) if model.is_partial() => {
-            return Reduced::Core(Reduction { minimal: false, confirmed: false, ..reduction });
-        }
         Relaxed::Possible(solution) => return Reduced::Feasible(solution),
         Relaxed::Impossible => {}
         Relaxed::Unknown => reduction.confirmed = false,
@@ -76,6 +69,7 @@ fn drop_idle(model: &Model<'_, '_>, facts: &mut FixedBitSet) {
                 | Key::ClaimLimit(_)
                 | Key::Constraint { .. }
                 | Key::Counter(_)
+                | Key::Groups(_)
                 | Key::Capacity(_)
         );
         used.set(fact, joint);
@@ -195,6 +189,7 @@ pub(super) fn is_single(model: &Model<'_, '_>, fact: FactNumber) -> bool {
                 | Key::ClaimLimit(_)
                 | Key::Constraint { .. }
                 | Key::Counter(_)
+                | Key::Groups(_)
                 | Key::Capacity(_)
         )
     )

@@ -9,16 +9,17 @@ use crate::diagnosis::{SelectorSource, UnusablePoolState};
 use crate::objects::{AttributeValue, DeviceId, DeviceTaint, Quantity};
 use crate::verify::books::taken;
 use crate::verify::claim::attribute_of;
+use crate::verify::groups::Common;
 use crate::verify::programs::Programs;
 use crate::verify::reach::{Reached, Unusable};
 
 use super::core::is_single;
 use super::fact::{
-    CapacityLeft, ConstraintFact, CounterFact, Demand, Fact, Form, Given, HeldDevice, Needed, Read,
-    ReadValue, ReadWhat, RequestName, SelectorCase, SelectorFact,
+    CapacityLeft, ConstraintFact, CounterFact, Demand, Fact, Form, Given, GroupsFact, HeldDevice, Needed,
+    Read, ReadValue, ReadWhat, RequestName, SelectorCase, SelectorFact,
 };
 use super::holders::Holders;
-use super::model::{FactNumber, Key, Model, Need, held_devices, sum};
+use super::model::{FactNumber, Key, Model, Need, draws_on, held_devices, held_groups, sum};
 use super::relaxed::Taken;
 
 /// Writes the facts of one list. What they say of each other is about that list.
@@ -91,6 +92,7 @@ impl Describer<'_, '_, '_> {
             Key::Constraint { claim, index } => self.constraint(*claim, *index)?,
             Key::Once => self.once(),
             Key::Counter(counter) => self.counter(*counter)?,
+            Key::Groups(groups) => self.groups(*groups)?,
             Key::Capacity(capacity) => self.capacity(capacity),
             Key::ClaimLimit(claim) => Fact::ClaimLimit { claim: self.model.claim_name(*claim) },
         };
@@ -222,10 +224,13 @@ impl Describer<'_, '_, '_> {
                 let row = self.model.asks.get(*ask);
                 row.is_some_and(|row| row.claim == claim && row.constraints.contains(&index))
             };
-            if self.forms().filter(covers).any(|ask| self.usable(ask, at)) {
-                let value = attribute_of(&device.reached, attribute).cloned();
-                *fact.values.entry(value.clone()).or_default() += 1;
-                fact.examples.entry(value).or_insert_with(|| device.id.clone());
+            // Requests may derive the attribute, each in its own way.
+            let usable = self.forms().filter(covers).filter(|ask| self.usable(*ask, at));
+            let compared = self.model.compared.get(&(claim, index))?;
+            let values: BTreeSet<Option<&AttributeValue>> = usable.map(|ask| compared.of(ask, at)).collect();
+            for value in values {
+                *fact.values.entry(value.cloned()).or_default() += 1;
+                fact.examples.entry(value.cloned()).or_insert_with(|| device.id.clone());
             }
         }
         Some(Fact::Constraint(fact))
@@ -276,6 +281,38 @@ impl Describer<'_, '_, '_> {
                 .collect(),
             least,
         })))
+    }
+
+    fn groups(&self, number: usize) -> Option<Fact> {
+        let row = self.model.groups.get(number)?;
+        let owned = |groups: BTreeSet<&str>| groups.into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let held = |(device, _): &(DeviceId, _)| HeldDevice {
+            claims: self.holders.of(device),
+            device: device.clone(),
+        };
+        let mut fact = GroupsFact {
+            pool: self.model.pools.get(row.pool)?.id.clone(),
+            counter_set: row.set.to_owned(),
+            common: match held_groups(row) {
+                Common::Anything => None,
+                Common::NoGroups => Some(Vec::new()),
+                Common::Groups(groups) => Some(owned(groups)),
+            },
+            holders: row.held.iter().map(held).collect(),
+            groups: BTreeMap::new(),
+        };
+        for (at, device) in
+            self.model.devices.iter().enumerate().filter(|(_, device)| device.pool == row.pool)
+        {
+            let mut draws = draws_on(device.reached.device, row.set);
+            if let Some(own) = draws.next()
+                && !device.paid
+                && self.forms().any(|ask| self.usable(ask, at))
+            {
+                *fact.groups.entry(owned(own)).or_default() += 1;
+            }
+        }
+        Some(Fact::Groups(Box::new(fact)))
     }
 
     fn capacity(&self, name: &str) -> Fact {

@@ -85,6 +85,9 @@ pub enum Fact {
     },
     /// A counter of a pool is not enough. Lifted: there is always enough of it.
     Counter(Box<CounterFact>),
+    /// Devices that draw on one counter set must have a compatibility group in common, or none of them any (KEP-5963).
+    /// Lifted: they all go together there.
+    Groups(Box<GroupsFact>),
     /// A device that cannot be shared serves one request only. Lifted: any number of requests of the question.
     Once {
         /// The devices that more than one request could use.
@@ -280,6 +283,22 @@ pub struct CounterFact {
     pub least: Option<Quantity>,
 }
 
+/// The compatibility groups of a counter set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupsFact {
+    /// The pool.
+    pub pool: PoolId,
+    /// Name of the counter set.
+    pub counter_set: String,
+    /// What the devices that other claims hold leave possible; `None` where they hold none that draws on it, and an
+    /// empty list where only devices without groups go with them, or none at all.
+    pub common: Option<Vec<String>>,
+    /// Those devices, with the claims that hold them as far as they are known.
+    pub holders: Vec<HeldDevice>,
+    /// The groups of the usable devices that draw on the set, and how many devices have them.
+    pub groups: BTreeMap<Vec<String>, usize>,
+}
+
 impl Fact {
     /// A stable name of the kind, for programs.
     pub fn kind(&self) -> &'static str {
@@ -296,6 +315,7 @@ impl Fact {
             Self::Constraint(_) => "constraint",
             Self::Capacity { .. } => "capacity",
             Self::Counter(_) => "counter",
+            Self::Groups(_) => "groups",
             Self::Once { .. } => "once",
             Self::ClaimLimit { .. } => "claim-limit",
             Self::NotFound { .. } => "not-found",
@@ -316,7 +336,11 @@ impl Fact {
             Self::Held { devices, .. } => devices.iter().map(|held| &held.device).collect(),
             Self::Capacity { devices, .. } => devices.iter().map(|left| &left.device).collect(),
             Self::NotFound { devices } => devices.iter().map(|given| &given.device).collect(),
-            Self::Demand(_) | Self::Constraint(_) | Self::Counter(_) | Self::ClaimLimit { .. } => Vec::new(),
+            Self::Demand(_)
+            | Self::Constraint(_)
+            | Self::Counter(_)
+            | Self::Groups(_)
+            | Self::ClaimLimit { .. } => Vec::new(),
         }
     }
 }

@@ -38,8 +38,8 @@ pub use change::Change;
 pub use check::{CheckError, Checked, check};
 pub use error::{ErrorExplanation, MoreSteps, UndecidedExplanation};
 pub use fact::{
-    CapacityLeft, ConstraintFact, CounterFact, Demand, Fact, Form, Given, HeldDevice, Needed, Read,
-    ReadValue, ReadWhat, RequestName, SelectorCase, SelectorFact,
+    CapacityLeft, ConstraintFact, CounterFact, Demand, Fact, Form, Given, GroupsFact, HeldDevice, Needed,
+    Read, ReadValue, ReadWhat, RequestName, SelectorCase, SelectorFact,
 };
 pub use holders::Holder;
 pub use suggest::Suggestion;

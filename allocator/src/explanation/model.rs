@@ -1,14 +1,16 @@
 //! A question as rules with numbers, each of which can be lifted.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use smallvec::SmallVec;
 
 use crate::diagnosis::SelectorSource;
-use crate::objects::{AllocationMode, DeviceId, Quantity};
+use crate::objects::{AllocationMode, AttributeValue, Device, DeviceId, Quantity};
 use crate::verify::Question;
 use crate::verify::books::{allowed, counters_are_paid, short_capacity, skips_operations, taken};
-use crate::verify::claim::{Ask, asks};
+use crate::verify::claim::{Ask, asks, compared_attribute};
+use crate::verify::groups::Common;
 use crate::verify::programs::Programs;
 use crate::verify::reach::{Pool, Reached, device_selects_node};
 
@@ -34,6 +36,7 @@ pub(super) enum Key<'a> {
     Once,
     Held,
     Counter(usize),
+    Groups(usize),
     Capacity(&'a str),
     ClaimLimit(usize),
 }
@@ -50,6 +53,9 @@ pub(super) struct Model<'q, 'a> {
     pub(super) asks: Vec<AskRow<'a>>,
     pub(super) demands: Vec<DemandRow>,
     pub(super) counters: Vec<CounterRow<'a>>,
+    pub(super) groups: Vec<GroupRow<'a>>,
+    /// By claim and place: what the constraint compares.
+    pub(super) compared: BTreeMap<(usize, usize), Compared>,
     pub(super) facts: Vec<Key<'a>>,
     /// By request form, then by device: the facts that keep the device from it.
     pub(super) refusals: Vec<Vec<SmallVec<[FactNumber; 2]>>>,
@@ -101,6 +107,31 @@ pub(super) struct CounterRow<'a> {
     pub(super) fact: FactNumber,
 }
 
+/// One counter set on which devices with compatibility groups draw.
+pub(super) struct GroupRow<'a> {
+    pub(super) pool: usize,
+    pub(super) set: &'a str,
+    /// The devices of other claims that draw on it, in search order.
+    pub(super) held: Vec<(DeviceId, &'a Device)>,
+    pub(super) fact: FactNumber,
+}
+
+/// What a constraint compares: the attribute, for devices and for requests that derive it in their own way.
+#[derive(Default)]
+pub(super) struct Compared {
+    /// Lists of values by device; `None` where the attribute is missing.
+    pub(super) columns: Vec<Vec<Option<AttributeValue>>>,
+    /// By form: its column.
+    pub(super) column_of: BTreeMap<usize, usize>,
+}
+
+impl Compared {
+    /// The attribute of a device as a form sees it.
+    pub(super) fn of(&self, ask: usize, device: usize) -> Option<&AttributeValue> {
+        self.columns.get(*self.column_of.get(&ask)?)?.get(device)?.as_ref()
+    }
+}
+
 /// Numbers for facts as they come up.
 #[derive(Default)]
 struct Numbers<'a> {
@@ -133,6 +164,7 @@ impl<'q, 'a> Model<'q, 'a> {
             }
         }
         let counters = counter_rows(question, pools, &mut numbers);
+        let groups = group_rows(question, pools, &devices, &mut numbers);
         for device in &mut devices {
             device.counters = taken_counters(device, &counters);
         }
@@ -143,6 +175,8 @@ impl<'q, 'a> Model<'q, 'a> {
             asks: Vec::new(),
             demands: Vec::new(),
             counters,
+            groups,
+            compared: BTreeMap::new(),
             facts: Vec::new(),
             refusals: Vec::new(),
         };
@@ -158,6 +192,8 @@ impl<'q, 'a> Model<'q, 'a> {
             }
             for index in 0..claim.constraints.len() {
                 numbers.of(Key::Constraint { claim: claim_index, index });
+                let compared = model.compared(claim_index, index, programs);
+                model.compared.insert((claim_index, index), compared);
             }
             numbers.of(Key::ClaimLimit(claim_index));
         }
@@ -271,9 +307,6 @@ impl<'q, 'a> Model<'q, 'a> {
         {
             refused.push(numbers.of(Key::Gate(GATE_BINDING)));
         }
-        if !skips_operations(question, &device.reached) {
-            refused.push(numbers.of(Key::Gate(GATE_OPERATIONS)));
-        }
         if device_selects_node(&device.reached, question.node) != Some(true) {
             refused.push(numbers.of(Key::NodeSelection));
         }
@@ -312,30 +345,36 @@ impl<'q, 'a> Model<'q, 'a> {
         }
     }
 
-    /// Whether there are rules without facts: compatibility groups, and constraints over derived attributes.
-    pub(super) fn is_partial(&self) -> bool {
-        let mut draws = self.devices.iter().flat_map(|device| &device.reached.device.consumes_counters);
-        let grouped = self.question.features.compatibility_groups
-            && draws.any(|draw| !draw.compatibility_groups.is_empty());
-        grouped || self.facts.iter().any(|fact| self.misses(fact))
-    }
-
-    /// Whether a fact is not what counts: a constraint over an attribute that a request derives.
-    pub(super) fn misses(&self, fact: &Key<'a>) -> bool {
-        let Key::Constraint { claim, index } = fact else { return false };
-        let claim_object = self.question.claims.get(*claim);
-        let constraint = claim_object.and_then(|object| object.constraints.get(*index));
-        let Some(constraint) = constraint else { return false };
-        let mut forms = self.asks.iter().filter(|row| row.claim == *claim).map(|row| &row.ask);
-        self.question.features.derived_attributes
-            && forms.any(|ask| {
-                ask.derived_attributes.iter().any(|derived| {
-                    [&constraint.match_attribute, &constraint.distinct_attribute]
-                        .into_iter()
-                        .flatten()
-                        .any(|attribute| *attribute == derived.name)
-                })
-            })
+    /// What a constraint compares on each device, for each form of a request that it is for.
+    fn compared(&self, claim: usize, index: usize, programs: &Programs) -> Compared {
+        let mut compared = Compared::default();
+        let object = self.question.claims.get(claim).and_then(|claim| claim.constraints.get(index));
+        let Some(name) =
+            object.and_then(|object| object.match_attribute.as_ref().or(object.distinct_attribute.as_ref()))
+        else {
+            return compared;
+        };
+        let derived = self.question.features.derived_attributes;
+        let mut expressions: Vec<Option<&str>> = Vec::new();
+        for (number, row) in self.asks.iter().enumerate() {
+            if row.claim != claim || !row.constraints.contains(&index) {
+                continue;
+            }
+            let mut own = row.ask.derived_attributes.iter().rev().filter(|_| derived);
+            let expression = own.find(|own| own.name == *name).map(|own| own.expression.as_str());
+            let known = expressions.iter().position(|known| *known == expression);
+            let column = known.unwrap_or_else(|| {
+                expressions.push(expression);
+                let of_device = |device: &ModelDevice<'_>| {
+                    let value = compared_attribute(self.question, programs, &row.ask, &device.reached, name);
+                    value.map(Cow::into_owned)
+                };
+                compared.columns.push(self.devices.iter().map(of_device).collect());
+                compared.columns.len() - 1
+            });
+            compared.column_of.insert(number, column);
+        }
+        compared
     }
 
     /// Whether a request for all devices wants this one, which matches.
@@ -356,6 +395,10 @@ impl<'q, 'a> Model<'q, 'a> {
         refused: &mut SmallVec<[FactNumber; 2]>,
     ) {
         let question = self.question;
+        // A request for all devices wants such a device too, and fails.
+        if !skips_operations(question, &device.reached) {
+            refused.push(numbers.of(Key::Gate(GATE_OPERATIONS)));
+        }
         if !ask.is_admin() && question.state.holds_device(&device.id) {
             refused.push(numbers.of(Key::Held));
         }
@@ -371,6 +414,11 @@ impl<'q, 'a> Model<'q, 'a> {
                 }
             } else {
                 refused.push(numbers.of(Key::Gate(GATE_PARTITIONABLE)));
+            }
+            for row in self.groups.iter().filter(|row| row.pool == device.pool) {
+                if !go_together(row, std::iter::once(device.reached.device)) {
+                    refused.push(row.fact);
+                }
             }
         }
         if question.features.device_taints {
@@ -448,6 +496,90 @@ fn counter_rows<'a>(
         }
     }
     rows
+}
+
+fn group_rows<'a>(
+    question: &Question<'a>,
+    pools: &[Pool<'a>],
+    devices: &[ModelDevice<'a>],
+    numbers: &mut Numbers<'a>,
+) -> Vec<GroupRow<'a>> {
+    let mut rows: Vec<GroupRow<'a>> = Vec::new();
+    if !question.features.compatibility_groups || !question.features.partitionable_devices {
+        return rows;
+    }
+    for (number, pool) in pools.iter().enumerate() {
+        // A pool of which nothing may be taken has no devices of other claims that count.
+        let held: Vec<(DeviceId, &Device)> = pool
+            .reachable
+            .iter()
+            .chain(&pool.elsewhere)
+            .copied()
+            .filter(|slice| slice.shared_counters.is_empty())
+            .flat_map(|slice| &slice.devices)
+            .map(|device| (DeviceId { pool: pool.id.clone(), device: device.name.clone() }, device))
+            .filter(|(id, _)| question.state.is_allocated(id))
+            .collect();
+        let own = devices.iter().filter(|device| device.pool == number).map(|device| device.reached.device);
+        let drawing: Vec<&Device> = own.chain(held.iter().map(|(_, device)| *device)).collect();
+        let draws = || drawing.iter().flat_map(|device| &device.consumes_counters);
+        // Where no device of the pool has a group, all go together.
+        if draws().all(|draw| draw.compatibility_groups.is_empty()) {
+            continue;
+        }
+        let sets: BTreeSet<&str> = draws().map(|draw| draw.counter_set.as_str()).collect();
+        for set in sets {
+            let draws_on =
+                |device: &Device| device.consumes_counters.iter().any(|draw| draw.counter_set == set);
+            let held = held.iter().filter(|(_, device)| draws_on(device)).cloned().collect();
+            let fact = numbers.of(Key::Groups(rows.len()));
+            rows.push(GroupRow { pool: number, set, held, fact });
+        }
+    }
+    rows
+}
+
+/// The groups with which a device draws on a counter set, draw by draw.
+pub(super) fn draws_on<'d>(device: &'d Device, set: &str) -> impl Iterator<Item = BTreeSet<&'d str>> {
+    let draws = device.consumes_counters.iter().filter(move |draw| draw.counter_set == set);
+    draws.map(|draw| draw.compatibility_groups.iter().map(String::as_str).collect())
+}
+
+/// What the devices of other claims leave possible on a counter set.
+pub(super) fn held_groups<'d>(row: &GroupRow<'d>) -> Common<'d> {
+    let mut common = Common::Anything;
+    for own in row.held.iter().flat_map(|(_, device)| draws_on(device, row.set)) {
+        match &mut common {
+            Common::Anything => common = first_on_set(own),
+            // Slices may change under devices that are held. Then the first decides whether groups count.
+            Common::Groups(groups) if !own.is_empty() => groups.retain(|group| own.contains(group)),
+            Common::Groups(_) | Common::NoGroups => {}
+        }
+    }
+    common
+}
+
+fn first_on_set(own: BTreeSet<&str>) -> Common<'_> {
+    if own.is_empty() { Common::NoGroups } else { Common::Groups(own) }
+}
+
+/// Whether these devices may draw on a counter set, beside each other and those of other claims.
+pub(super) fn go_together<'d>(row: &GroupRow<'d>, devices: impl Iterator<Item = &'d Device>) -> bool {
+    let mut common = held_groups(row);
+    for own in devices.flat_map(|device| draws_on(device, row.set)) {
+        match &mut common {
+            Common::Anything => common = first_on_set(own),
+            Common::NoGroups if own.is_empty() => {}
+            Common::NoGroups => return false,
+            Common::Groups(groups) => {
+                groups.retain(|group| own.contains(group));
+                if groups.is_empty() {
+                    return false;
+                }
+            }
+        }
+    }
+    true
 }
 
 /// The devices of a pool that other claims hold, wherever they are.

@@ -11,9 +11,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::objects::{AttributeValue, Quantity};
 use crate::profile::DistinctMemory;
 use crate::verify::books::taken;
-use crate::verify::claim::{attribute_of, values};
+use crate::verify::claim::values;
 
-use super::model::{FactNumber, Key, Model, Need};
+use super::model::{FactNumber, Key, Model, Need, draws_on, go_together};
 
 /// The most devices a claim may hold.
 pub(super) const CLAIM_LIMIT: usize = 32;
@@ -89,8 +89,8 @@ struct Search<'s, 'q, 'a> {
 /// A respected constraint.
 struct ConstraintRow {
     is_match: bool,
-    /// The values by device; `None` where the attribute is missing.
-    values: Vec<Option<BTreeSet<AttributeValue>>>,
+    /// The values by column and device; `None` where the attribute is missing.
+    columns: Vec<Vec<Option<BTreeSet<AttributeValue>>>>,
 }
 
 impl<'s, 'q, 'a> Search<'s, 'q, 'a> {
@@ -155,14 +155,16 @@ impl<'s, 'q, 'a> Search<'s, 'q, 'a> {
             }
             let object = self.model.question.claims.get(claim).and_then(|claim| claim.constraints.get(index));
             let Some(object) = object else { continue };
-            let attribute = object.match_attribute.as_ref().or(object.distinct_attribute.as_ref());
-            let Some(attribute) = attribute else { continue };
-            let of_device = |device: &super::model::ModelDevice<'a>| {
-                attribute_of(&device.reached, attribute).map(|value| values(value, lists))
+            let Some(compared) = self.model.compared.get(&(claim, index)) else { continue };
+            if object.match_attribute.is_none() && object.distinct_attribute.is_none() {
+                continue;
+            }
+            let sets = |column: &Vec<Option<AttributeValue>>| {
+                column.iter().map(|value| value.as_ref().map(|value| values(value, lists))).collect()
             };
-            let values = self.model.devices.iter().map(of_device).collect();
+            let columns = compared.columns.iter().map(sets).collect();
             let is_match = object.match_attribute.is_some();
-            rows.insert((claim, index), ConstraintRow { is_match, values });
+            rows.insert((claim, index), ConstraintRow { is_match, columns });
         }
         rows
     }
@@ -174,10 +176,11 @@ impl<'s, 'q, 'a> Search<'s, 'q, 'a> {
         // The order of devices matters where a constraint forgets, or treats the first device differently.
         let ordered = self.constraints.values().any(|row| {
             let incomparable = |value: &Option<BTreeSet<_>>| value.as_ref().is_some_and(BTreeSet::is_empty);
-            !row.is_match && (latest || row.values.iter().any(incomparable))
+            !row.is_match && (latest || row.columns.iter().flatten().any(incomparable))
         });
         let mut values: FxHashMap<&Option<BTreeSet<AttributeValue>>, usize> = FxHashMap::default();
         let mut amounts: FxHashMap<Vec<Quantity>, usize> = FxHashMap::default();
+        let mut groups: FxHashMap<(usize, Vec<Vec<&str>>), usize> = FxHashMap::default();
         let mut classes: FxHashMap<Vec<usize>, usize> = FxHashMap::default();
         let mut found = Vec::with_capacity(model.devices.len());
         for (place, device) in model.devices.iter().enumerate() {
@@ -196,8 +199,8 @@ impl<'s, 'q, 'a> Search<'s, 'q, 'a> {
                     key.push(usize::from(usable) + 2 * usize::from(wanted));
                 }
             }
-            for row in self.constraints.values() {
-                if let Some(value) = row.values.get(place) {
+            for column in self.constraints.values().flat_map(|row| &row.columns) {
+                if let Some(value) = column.get(place) {
                     let next = values.len();
                     key.push(*values.entry(value).or_insert(next));
                 }
@@ -214,6 +217,17 @@ impl<'s, 'q, 'a> Search<'s, 'q, 'a> {
             }
             key.push(if any_counter { device.pool + 1 } else { 0 });
             key.push(usize::from(any_counter && device.takes_counters));
+            let mut drawn: Vec<Vec<&str>> = Vec::new();
+            for row in model.groups.iter().filter(|row| self.respected.contains(row.fact)) {
+                if row.pool == device.pool {
+                    drawn.extend(
+                        draws_on(device.reached.device, row.set).map(|own| own.into_iter().collect()),
+                    );
+                    drawn.push(vec![row.set]);
+                }
+            }
+            let next = groups.len();
+            key.push(*groups.entry((device.pool, drawn)).or_insert(next));
             for name in &self.capacities {
                 let next = amounts.len();
                 key.push(*amounts.entry(self.capacity_profile(place, name)).or_insert(next));
@@ -406,11 +420,13 @@ impl<'s, 'q, 'a> Search<'s, 'q, 'a> {
         {
             return false;
         }
-        if !row.constraints.iter().all(|index| self.constraint_allows(device, row.claim, *index)) {
+        if !row.constraints.iter().all(|index| self.constraint_allows(ask, device, row.claim, *index)) {
             return false;
         }
         self.chosen.push(Taken { ask, device });
-        let allowed = self.counters_suffice(device) && self.capacity_suffices(device);
+        let allowed = self.counters_suffice(device)
+            && self.groups_go_together(device)
+            && self.capacity_suffices(device);
         if allowed {
             if let Some(users) = self.users.get_mut(device) {
                 users.push(ask);
@@ -431,13 +447,16 @@ impl<'s, 'q, 'a> Search<'s, 'q, 'a> {
         }
     }
 
-    fn constraint_allows(&self, device: usize, claim: usize, index: usize) -> bool {
+    fn constraint_allows(&self, ask: usize, device: usize, claim: usize, index: usize) -> bool {
         let Some(row) = self.constraints.get(&(claim, index)) else { return true };
-        let Some(Some(own)) = row.values.get(device) else { return false };
+        let column_of = self.model.compared.get(&(claim, index)).map(|compared| &compared.column_of);
+        let value =
+            |ask: usize, device: usize| row.columns.get(*column_of?.get(&ask)?)?.get(device)?.as_ref();
+        let Some(own) = value(ask, device) else { return false };
         let lists = self.model.question.features.list_type_attributes;
         let covered = self.chosen.iter().filter_map(|taken| {
             let other = self.model.asks.get(taken.ask)?;
-            let values = row.values.get(taken.device)?.as_ref()?;
+            let values = value(taken.ask, taken.device)?;
             let demand = other.demand;
             (other.claim == claim && other.constraints.contains(&index)).then_some((demand, values))
         });
@@ -489,6 +508,23 @@ impl<'s, 'q, 'a> Search<'s, 'q, 'a> {
                 }
             }
             total.is_some_and(|total| total <= *row.total)
+        })
+    }
+
+    /// Whether the device at the end of the list may draw on its counter sets beside the others.
+    fn groups_go_together(&self, device: usize) -> bool {
+        let Some(object) = self.model.devices.get(device) else { return false };
+        let earlier = self.chosen.split_last().map(|(_, earlier)| earlier).unwrap_or_default();
+        if !object.takes_counters || !self.pays(earlier, device) {
+            return true;
+        }
+        self.model.groups.iter().filter(|row| row.pool == object.pool).all(|row| {
+            let drawing = self.chosen.iter().enumerate().filter_map(|(place, taken)| {
+                let other = self.model.devices.get(taken.device)?;
+                let before = self.chosen.get(..place)?;
+                (other.pool == row.pool && self.pays(before, taken.device)).then_some(other.reached.device)
+            });
+            !self.respected.contains(row.fact) || go_together(row, drawing)
         })
     }
 

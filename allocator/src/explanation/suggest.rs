@@ -194,6 +194,7 @@ fn from_fact(asked: &Asked<'_>, found: &NoSolution, fact: &Fact, changes: &mut V
         }
         Fact::Held { devices, .. } => free(devices, changes),
         Fact::Counter(counter) => free(&counter.holders, changes),
+        Fact::Groups(groups) => free(&groups.holders, changes),
         Fact::Constraint(constraint) => changes.push(Change::DropConstraint {
             claim: constraint.claim.clone(),
             index: constraint.index,

@@ -8,6 +8,17 @@ use crate::objects::{Device, DeviceId, PoolId};
 use super::Question;
 use super::reach::Pool;
 
+/// What devices that draw on a counter set leave possible for others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Common<'a> {
+    /// Anything, because there are none.
+    Anything,
+    /// Only devices without groups, because the first has none.
+    NoGroups,
+    /// Devices of one of these groups; none where slices changed under devices that do not go together.
+    Groups(BTreeSet<&'a str>),
+}
+
 /// The groups of all devices that draw on each counter set.
 #[derive(Clone, Default)]
 pub(crate) struct Groups<'a> {
@@ -31,6 +42,15 @@ impl<'a> Groups<'a> {
             }
         }
         groups
+    }
+
+    /// What the devices on a counter set leave possible.
+    pub(crate) fn common(&self, pool: &PoolId, set: &'a str) -> Common<'a> {
+        match self.common.get(&(pool.clone(), set)) {
+            None => Common::Anything,
+            Some(None) => Common::NoGroups,
+            Some(Some(groups)) => Common::Groups(groups.clone()),
+        }
     }
 
     /// Lets a device draw on its counter sets. The first set where it does not go with the others, if there is one.

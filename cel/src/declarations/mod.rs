@@ -147,7 +147,13 @@ pub(crate) struct Overload {
     /// Run-time cost where operands of type `dyn` left several overloads possible; Kubernetes' rules go by the
     /// name of the function and apply then too, cel-go's do not.
     pub cost_by_name: Option<CallCost>,
+    /// Where upstream computes the run-time cost as if an operand had the right type: whether it has. It panics
+    /// otherwise, at operands that are errors too.
+    pub cost_takes: Option<CostTakes>,
 }
+
+/// Whether a cost can be computed from these values. Operands that are errors are null here.
+pub(crate) type CostTakes = fn(&[Value]) -> bool;
 
 impl Overload {
     fn new(id: &'static str, member: bool, parameters: Vec<Type>, result: Type, evaluate: Evaluate) -> Self {
@@ -161,6 +167,7 @@ impl Overload {
             estimate: CallEstimate::one,
             cost: cost_one,
             cost_by_name: None,
+            cost_takes: None,
         }
     }
 
@@ -182,6 +189,11 @@ impl Overload {
     /// With cost rules that cel-go attaches to this overload.
     pub(crate) fn costing(self, estimate: EstimateCall, cost: CallCost) -> Self {
         Self { estimate, cost, ..self }
+    }
+
+    /// See [`Overload::cost_takes`].
+    pub(crate) fn whose_cost_takes(self, takes: CostTakes) -> Self {
+        Self { cost_takes: Some(takes), ..self }
     }
 
     /// With cost rules that Kubernetes attaches to the name of the function.

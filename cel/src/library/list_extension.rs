@@ -51,7 +51,8 @@ pub(super) fn functions() -> Vec<Function> {
             "distinct",
             vec![
                 Overload::member("list_distinct", vec![items()], items(), distinct)
-                    .costing(estimate_distinct, cost_of_first),
+                    .costing(estimate_distinct, cost_of_first)
+                    .whose_cost_takes(first_is_list),
             ],
         ),
     ]
@@ -67,7 +68,8 @@ fn flattening(cost: CallCost) -> Vec<Overload> {
     let dynamic = || Type::list(Type::Dyn);
     [
         Overload::member("list_flatten", vec![Type::list(items())], items(), flatten),
-        Overload::member("list_flatten_int", vec![dynamic(), Type::Int], dynamic(), flatten),
+        Overload::member("list_flatten_int", vec![dynamic(), Type::Int], dynamic(), flatten)
+            .whose_cost_takes(second_is_int),
     ]
     .map(|overload| overload.costing(estimate_flatten, cost).unguarded())
     .to_vec()
@@ -108,6 +110,7 @@ fn sorting(name: &'static str) -> Vec<Overload> {
         };
         // One implementation for all of them, which looks at the elements itself.
         let overload = overload.unguarded();
+        let overload = overload.whose_cost_takes(if by_keys { second_is_list } else { first_is_list });
         match (by_keys, text) {
             (false, false) => overload.costing(estimate_sort, cost_of_first),
             (false, true) => overload.costing(estimate_sort_texts, cost_of_first),
@@ -335,6 +338,18 @@ fn self_compare(values: &[Value], position: usize) -> u64 {
     let size = list.len() as u64;
     let texts = matches!(list.first(), Some(Value::String(_) | Value::Bytes(_)));
     cost(if texts { 2.0 + STRING_TRAVERSAL } else { 2.0 }, size.saturating_mul(size))
+}
+
+fn first_is_list(values: &[Value]) -> bool {
+    matches!(values.first(), Some(Value::List(_)))
+}
+
+fn second_is_list(values: &[Value]) -> bool {
+    matches!(values.get(1), Some(Value::List(_)))
+}
+
+fn second_is_int(values: &[Value]) -> bool {
+    matches!(values.get(1), Some(Value::Int(_)))
 }
 
 fn cost_of_first(values: &[Value], _: &Value) -> u64 {

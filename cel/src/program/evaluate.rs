@@ -186,6 +186,7 @@ impl<'a> Evaluator<'a> {
             }
         }
         if let Some(error) = error {
+            call.check_cost(&values)?;
             self.charge((call.cost)(&values, &Value::Null))?;
             return Err(error);
         }
@@ -202,6 +203,7 @@ impl<'a> Evaluator<'a> {
         )?;
         self.spend(call.search_work(&values))?;
         let result = call.apply(&values);
+        call.check_cost(&values)?;
         self.charge((call.cost)(&values, result.as_ref().unwrap_or(&Value::Null)))?;
         if let Ok(value) = &result {
             self.spend(value.weight())?;

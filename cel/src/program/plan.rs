@@ -243,6 +243,7 @@ impl Planner<'_> {
             Some(overload) => overload.cost,
             None => chosen.iter().find_map(|overload| overload.cost_by_name).unwrap_or(cost_one),
         };
+        let cost_takes = only.and_then(|overload| overload.cost_takes);
         if *function == "matches"
             && let [text, pattern] = arguments.as_slice()
             && let Some(Value::String(pattern)) = self.steps.constant(*pattern)
@@ -268,7 +269,8 @@ impl Planner<'_> {
                 && *function != "@sortByAssociatedKeys"
             || matches!(*function, "find" | "findAll")
                 && arguments.get(1).is_some_and(|&pattern| self.steps.constant(pattern).is_some());
-        let call = Call { function: declared.name, arguments, candidates, pattern, stops_early, cost };
+        let call =
+            Call { function: declared.name, arguments, candidates, pattern, stops_early, cost, cost_takes };
         let folds = self.folds || standard::is_conversion(call.function);
         let Some(values) = constants.filter(|_| folds) else {
             return Ok(self.steps.push(Step::Call(Box::new(call))));
@@ -403,6 +405,15 @@ fn candidates(declared: &Declared, only: Option<&str>, arity: usize) -> Vec<Cand
 }
 
 impl Call {
+    /// An error that ends the evaluation where upstream cannot compute the cost of a call with these operands.
+    pub(super) fn check_cost(&self, values: &[Value]) -> Result<(), EvaluationError> {
+        if self.cost_takes.is_some_and(|takes| !takes(values)) {
+            let what = format!("the cost of `{}` cannot be computed of such an operand", self.function);
+            return Err(EvaluationError::Internal(what));
+        }
+        Ok(())
+    }
+
     /// Calls the first implementation that takes these values.
     pub(super) fn apply(&self, values: &[Value]) -> Result<Value, EvaluationError> {
         if let Some(pattern) = &self.pattern {

@@ -4,7 +4,7 @@
 //! indexings is one attribute with qualifiers, literals of constants are constants, `in` with a constant list is a
 //! look-up, and a conditional is an attribute too.
 
-use crate::declarations::{CallCost, Evaluate};
+use crate::declarations::{CallCost, CostTakes, Evaluate};
 use crate::error::EvaluationError;
 use crate::go_regex::GoRegex;
 use crate::types::Type;
@@ -105,6 +105,8 @@ pub(super) struct Call {
     /// was the last; other calls evaluate all operands and always count.
     pub(super) stops_early: bool,
     pub(super) cost: CallCost,
+    /// See [`crate::declarations::Overload::cost_takes`].
+    pub(super) cost_takes: Option<CostTakes>,
 }
 
 /// One implementation that a call may end at.

@@ -239,6 +239,20 @@ pub enum FactDetail {
         /// Held devices that take from it.
         holders: Vec<HolderReport>,
     },
+    /// Devices on one counter set need a compatibility group in common.
+    Groups {
+        /// `driver/pool`
+        pool: String,
+        /// The counter set.
+        counter_set: String,
+        /// What held devices leave possible; absent where none draws on the set.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        common: Option<Vec<String>>,
+        /// The groups of the usable devices.
+        found: Vec<GroupsReport>,
+        /// Held devices that draw on the set.
+        holders: Vec<HolderReport>,
+    },
     /// A device serves one request only.
     Once {},
     /// A claim holds 32 devices at most.
@@ -401,6 +415,16 @@ pub struct NearestMissReport {
     /// The device with the fewest facts against it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closest: Option<ClosestReport>,
+}
+
+/// Compatibility groups, and how many devices have them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupsReport {
+    /// The groups; none for devices without any.
+    pub groups: Vec<String>,
+    /// How many devices.
+    pub devices: usize,
 }
 
 /// What a request misses.

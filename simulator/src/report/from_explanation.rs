@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use super::explanation::{
     AmountReport, ChangeReport, ClosestReport, CoreReport, ExplainedClaim, ExplainedError, ExplainedForm,
-    ExplainedRequest, ExplanationReport, FactDetail, FactReport, FormReport, GivenReport, HolderReport,
-    MissingReport, NearestMissReport, NeededReport, ReadReport, RefusedReport, RequestReference,
-    SelectorCaseReport, ShortageReport, SuggestionReport, TreeFactReport, UndecidedReport, ValueCountReport,
+    ExplainedRequest, ExplanationReport, FactDetail, FactReport, FormReport, GivenReport, GroupsReport,
+    HolderReport, MissingReport, NearestMissReport, NeededReport, ReadReport, RefusedReport,
+    RequestReference, SelectorCaseReport, ShortageReport, SuggestionReport, TreeFactReport, UndecidedReport,
+    ValueCountReport,
 };
 use super::{API_VERSION, ProblemOutcome};
 
@@ -243,6 +244,17 @@ fn detail(fact: &Fact) -> FactDetail {
             amount: amounts(&counter.total, &counter.held),
             least: counter.least.as_ref().map(ToString::to_string),
             holders: counter.holders.iter().map(holder).collect(),
+        },
+        Fact::Groups(groups) => FactDetail::Groups {
+            pool: groups.pool.to_string(),
+            counter_set: groups.counter_set.clone(),
+            common: groups.common.clone(),
+            found: groups
+                .groups
+                .iter()
+                .map(|(groups, devices)| GroupsReport { groups: groups.clone(), devices: *devices })
+                .collect(),
+            holders: groups.holders.iter().map(holder).collect(),
         },
         Fact::Once { .. } => FactDetail::Once {},
         Fact::ClaimLimit { claim } => FactDetail::ClaimLimit { claim: claim.clone() },

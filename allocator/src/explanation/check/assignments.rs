@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::objects::{AttributeValue, Quantity};
 use crate::profile::DistinctMemory;
 use crate::verify::books::{counters_are_paid, taken};
-use crate::verify::claim::{attribute_of, values};
+use crate::verify::claim::{compared_attribute, values};
+use crate::verify::groups::Common;
 
 use super::world::{Restriction, World};
 
@@ -166,6 +167,7 @@ impl Trial<'_, '_, '_> {
         picks.push((form, device));
         constraints.clone().all(|(_, index)| self.constraint_holds(claim, *index, &picks))
             && self.counters_hold(&picks)
+            && self.groups_hold(&picks)
             && self.capacities_hold(&picks, device)
     }
 
@@ -190,8 +192,9 @@ impl Trial<'_, '_, '_> {
                 || requests.iter().any(|request| request == form.ask.base_name);
             last_is_covered = form.claim == claim && covers;
             if last_is_covered {
-                let value = attribute_of(&device.reached, name).map(|value| values(value, lists));
-                seen.push((form.ask.request, value));
+                let programs = &self.world.programs;
+                let value = compared_attribute(question, programs, &form.ask, &device.reached, name);
+                seen.push((form.ask.request, value.map(|value| values(&value, lists))));
             }
         }
         if !last_is_covered {
@@ -258,6 +261,39 @@ impl Trial<'_, '_, '_> {
         counters.all(|enough| enough == Some(true))
     }
 
+    /// Whether the devices that draw on a counter set have a group in common, or none of them has any.
+    fn groups_hold(&self, picks: &[Pick]) -> bool {
+        let Some(last) = picks.len().checked_sub(1) else { return true };
+        if self.restriction.groups.is_empty() || !self.pays(picks, last) {
+            return true;
+        }
+        self.restriction.groups.iter().all(|(pool, set)| {
+            let mut draws: Vec<BTreeSet<&str>> = Vec::new();
+            for (place, (_, device)) in picks.iter().enumerate() {
+                let Some(seen) = self.world.devices.get(*device).filter(|seen| seen.pool == *pool) else {
+                    continue;
+                };
+                if self.pays(picks, place) {
+                    let own = seen.reached.device.consumes_counters.iter();
+                    let own = own.filter(|draw| draw.counter_set == *set);
+                    draws.extend(
+                        own.map(|draw| draw.compatibility_groups.iter().map(String::as_str).collect()),
+                    );
+                }
+            }
+            let Some(first) = draws.first() else { return true };
+            let in_all = |group: &&&str| draws.iter().all(|draw| draw.contains(**group));
+            let Some(pool) = self.world.pools.get(*pool) else { return false };
+            let without_groups = || draws.iter().all(BTreeSet::is_empty);
+            match self.world.held_groups.common(&pool.id, set) {
+                Common::Anything if first.is_empty() => without_groups(),
+                Common::Anything => first.iter().any(|group| in_all(&group)),
+                Common::NoGroups => without_groups(),
+                Common::Groups(common) => common.iter().any(|group| in_all(&group)),
+            }
+        })
+    }
+
     fn capacities_hold(&self, picks: &[Pick], device: usize) -> bool {
         if !self.world.question.features.consumable_capacity {
             return true;
@@ -295,9 +331,15 @@ impl Trial<'_, '_, '_> {
         let ordered =
             constraints.iter().filter(|constraint| constraint.match_attribute.is_none()).any(|one| {
                 let name = one.distinct_attribute.as_deref().unwrap_or_default();
-                let found =
-                    self.world.devices.iter().filter_map(|device| attribute_of(&device.reached, name));
-                latest || found.into_iter().any(|value| values(value, lists).is_empty())
+                let programs = &self.world.programs;
+                latest
+                    || self.world.devices.iter().any(|device| {
+                        let mut forms = self.world.forms.iter();
+                        forms.any(|form| {
+                            compared_attribute(question, programs, &form.ask, &device.reached, name)
+                                .is_some_and(|value| values(&value, lists).is_empty())
+                        })
+                    })
             });
         if ordered {
             return all.collect();
@@ -315,6 +357,7 @@ impl Trial<'_, '_, '_> {
             return false;
         };
         let Restriction { refused, once, capacities, .. } = self.restriction;
+        let question = self.world.question;
         let forms = (0..self.world.forms.len()).zip(&self.world.forms);
         let same_use = forms.into_iter().all(|(number, form)| {
             refused.contains(&(number, one)) == refused.contains(&(number, two))
@@ -324,12 +367,16 @@ impl Trial<'_, '_, '_> {
         let same_values = constraints.iter().all(|constraint| {
             let name = constraint.match_attribute.as_ref().or(constraint.distinct_attribute.as_ref());
             let name = name.map(String::as_str).unwrap_or_default();
-            attribute_of(&left.reached, name) == attribute_of(&right.reached, name)
+            let programs = &self.world.programs;
+            self.world.forms.iter().all(|form| {
+                compared_attribute(question, programs, &form.ask, &left.reached, name)
+                    == compared_attribute(question, programs, &form.ask, &right.reached, name)
+            })
         });
         let names = |device| capacities.iter().filter(move |(of, _)| *of == device).map(|(_, name)| name);
         let state = self.world.question.state;
         let no_capacity = names(one).next().is_none() && names(two).next().is_none();
-        let no_counters = self.restriction.counters.is_empty();
+        let no_counters = self.restriction.counters.is_empty() && self.restriction.groups.is_empty();
         same_use
             && same_values
             && once.contains(&one) == once.contains(&two)

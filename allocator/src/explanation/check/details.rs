@@ -1,20 +1,21 @@
 //! What facts say about the list they stand in: which devices are left, and what the least of them needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::explanation::fact::{ConstraintFact, CounterFact, Fact, RequestName};
-use crate::objects::Quantity;
+use crate::explanation::fact::{ConstraintFact, CounterFact, Fact, GroupsFact, RequestName};
+use crate::objects::{AttributeValue, Quantity};
 use crate::verify::books::{counters_are_paid, taken};
-use crate::verify::claim::attribute_of;
+use crate::verify::claim::compared_attribute;
 
 use super::assignments::amounts_of;
-use super::world::{OneForm, Restriction, World};
+use super::world::{OneForm, Restriction, Seen, World};
 
 /// Whether the details of a fact are right.
 pub(super) fn check(world: &World<'_, '_>, whole: &Restriction, fact: &Fact) -> Result<(), String> {
     let right = match fact {
         Fact::Constraint(constraint) => constraint_values(world, whole, constraint),
         Fact::Counter(counter) => counter_least(world, whole, counter),
+        Fact::Groups(groups) => usable_groups(world, whole, groups),
         Fact::Capacity { capacity, devices, needed } => {
             let numbers: Vec<usize> = devices.iter().filter_map(|left| world.device(&left.device)).collect();
             capacity_needed(world, whole, capacity, &numbers) == *needed
@@ -46,17 +47,52 @@ fn constraint_values(world: &World<'_, '_>, whole: &Restriction, fact: &Constrai
     };
     let mut values = BTreeMap::new();
     for (number, device) in world.devices.iter().enumerate() {
-        let mut left = forms(world, whole).filter(|(_, form)| covered(form));
-        if left.any(|(form, _)| !whole.refused.contains(&(form, number))) {
-            let value = attribute_of(&device.reached, &fact.attribute).cloned();
+        let left = forms(world, whole).filter(|(_, form)| covered(form));
+        let left = left.filter(|(form, _)| !whole.refused.contains(&(*form, number)));
+        let seen: BTreeSet<Option<AttributeValue>> =
+            left.map(|(_, form)| compared(world, form, device, &fact.attribute)).collect();
+        for value in seen {
             *values.entry(value).or_insert(0_usize) += 1;
         }
     }
-    let example = |(value, id): (&Option<_>, &_)| {
+    let example = |(value, id): (&Option<AttributeValue>, &_)| {
         let device = world.device(id).and_then(|device| world.devices.get(device));
-        device.is_some_and(|device| attribute_of(&device.reached, &fact.attribute) == value.as_ref())
+        device.is_some_and(|device| {
+            let mut forms = forms(world, whole).filter(|(_, form)| covered(form));
+            forms.any(|(_, form)| compared(world, form, device, &fact.attribute) == *value)
+        })
     };
     values == fact.values && fact.examples.iter().all(example)
+}
+
+/// The attribute as a form of a request sees it.
+fn compared(
+    world: &World<'_, '_>,
+    form: &OneForm<'_>,
+    device: &Seen<'_>,
+    attribute: &str,
+) -> Option<AttributeValue> {
+    let value = compared_attribute(world.question, &world.programs, &form.ask, &device.reached, attribute);
+    value.map(std::borrow::Cow::into_owned)
+}
+
+fn usable_groups(world: &World<'_, '_>, whole: &Restriction, fact: &GroupsFact) -> bool {
+    let mut found: BTreeMap<Vec<String>, usize> = BTreeMap::new();
+    for (number, device) in world.devices.iter().enumerate() {
+        let in_pool = world.pools.get(device.pool).is_some_and(|pool| pool.id == fact.pool);
+        let paid = world.is_shareable(number) && counters_are_paid(world.question, &device.id);
+        let usable = forms(world, whole).any(|(form, _)| !whole.refused.contains(&(form, number)));
+        let mut draws = device.reached.device.consumes_counters.iter();
+        if let Some(draw) = draws.find(|draw| draw.counter_set == fact.counter_set)
+            && in_pool
+            && usable
+            && !paid
+        {
+            let own: BTreeSet<&String> = draw.compatibility_groups.iter().collect();
+            *found.entry(own.into_iter().cloned().collect()).or_default() += 1;
+        }
+    }
+    found == fact.groups
 }
 
 fn counter_least(world: &World<'_, '_>, whole: &Restriction, fact: &CounterFact) -> bool {

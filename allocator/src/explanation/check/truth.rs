@@ -2,13 +2,14 @@
 
 use crate::diagnosis::{SelectorSource, UnusablePoolState};
 use crate::explanation::fact::{
-    CounterFact, Demand, Fact, Read, ReadValue, ReadWhat, RequestName, SelectorFact,
+    CounterFact, Demand, Fact, GroupsFact, Read, ReadValue, ReadWhat, RequestName, SelectorFact,
 };
 use crate::explanation::terms::terms;
 use crate::objects::{AttributeValue, DeviceId, DeviceTaint};
 use crate::profile::TaintEffects;
 use crate::verify::books::{allowed, counters_are_paid, skips_operations, taken};
 use crate::verify::claim::attribute_of;
+use crate::verify::groups::Common;
 use crate::verify::reach::{Unusable, device_selects_node};
 
 use super::CheckError;
@@ -126,6 +127,7 @@ impl Judge<'_, '_, '_> {
                 Ok(())
             }
             Fact::Counter(counter) => self.counter(counter),
+            Fact::Groups(groups) => self.groups(groups),
             Fact::Once { devices } => {
                 for id in devices {
                     let device = self.device(id)?;
@@ -257,6 +259,38 @@ impl Judge<'_, '_, '_> {
                     && case.reads.iter().all(|read| is_read(read, seen))
             })?;
         }
+        Ok(())
+    }
+
+    fn groups(&mut self, fact: &GroupsFact) -> Truth {
+        let GroupsFact { pool, counter_set, common, holders, .. } = fact;
+        let features = self.world.question.features;
+        let counts = features.compatibility_groups && features.partitionable_devices;
+        holds(counts, || "compatibility groups are ignored".to_owned())?;
+        let known = self.world.pools.iter().position(|known| known.id == *pool);
+        let number = known.ok_or_else(|| format!("pool `{pool}` is not there"))?;
+        let slices = self.world.pools.get(number).into_iter();
+        let slices = slices.flat_map(|pool| pool.reachable.iter().chain(&pool.elsewhere));
+        let devices =
+            slices.filter(|slice| slice.shared_counters.is_empty()).flat_map(|slice| &slice.devices);
+        let draws = |device: &crate::objects::Device| {
+            device.consumes_counters.iter().any(|draw| draw.counter_set == *counter_set)
+        };
+        let id =
+            |device: &crate::objects::Device| DeviceId { pool: pool.clone(), device: device.name.clone() };
+        let state = self.world.question.state;
+        let right: Vec<DeviceId> =
+            devices.filter(|one| draws(one)).map(id).filter(|device| state.is_allocated(device)).collect();
+        holds(right.iter().eq(holders.iter().map(|holder| &holder.device)), || {
+            format!("other devices draw on set `{counter_set}`")
+        })?;
+        let found = match self.world.held_groups.common(pool, counter_set) {
+            Common::Anything => None,
+            Common::NoGroups => Some(Vec::new()),
+            Common::Groups(groups) => Some(groups.into_iter().map(str::to_owned).collect()),
+        };
+        holds(found == *common, || format!("the groups on set `{counter_set}` are others"))?;
+        self.restriction.groups.insert((number, counter_set.clone()));
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use crate::objects::{AllocationMode, DeviceId};
 use crate::verify::Question;
 use crate::verify::books::short_capacity;
 use crate::verify::claim::{Ask, asks};
+use crate::verify::groups::Groups;
 use crate::verify::programs::Programs;
 use crate::verify::reach::{Pool, Reached, device_selects_node, reached_devices};
 
@@ -18,6 +19,8 @@ pub(super) struct World<'q, 'a> {
     pub(super) programs: Programs,
     pub(super) devices: Vec<Seen<'a>>,
     pub(super) forms: Vec<OneForm<'a>>,
+    /// The compatibility groups of what other claims hold.
+    pub(super) held_groups: Groups<'a>,
 }
 
 /// A device of the node, in a usable pool or not.
@@ -53,6 +56,8 @@ pub(super) struct Restriction {
     pub(super) capacities: BTreeSet<(usize, String)>,
     /// Pools, and their counters that may run short.
     pub(super) counters: BTreeSet<(usize, String, String)>,
+    /// Pools, and their counter sets where compatibility groups count.
+    pub(super) groups: BTreeSet<(usize, String)>,
 }
 
 impl<'q, 'a> World<'q, 'a> {
@@ -73,7 +78,8 @@ impl<'q, 'a> World<'q, 'a> {
         }
         let reached = reached_devices(pools);
         let programs = Programs::new(question);
-        let mut world = Self { question, pools, reached, programs, devices, forms: Vec::new() };
+        let held_groups = Groups::new(question, pools);
+        let mut world = Self { question, pools, reached, programs, devices, forms: Vec::new(), held_groups };
         for (claim, object) in question.claims.iter().enumerate() {
             for ask in (0..object.requests.len()).flat_map(|request| asks(object, request)) {
                 let all = (*ask.mode == AllocationMode::All).then(|| world.matching(&ask));

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::diagnosis::{SelectorSource, UnusablePoolState};
 use crate::explanation::fact::{
-    CapacityLeft, ConstraintFact, CounterFact, Demand, Fact, Form, HeldDevice, Needed, Read, ReadValue,
-    ReadWhat, SelectorCase, SelectorFact,
+    CapacityLeft, ConstraintFact, CounterFact, Demand, Fact, Form, GroupsFact, HeldDevice, Needed, Read,
+    ReadValue, ReadWhat, SelectorCase, SelectorFact,
 };
 
 use super::names::{Names, Value, count, request, requests, some, taint};
@@ -71,6 +71,7 @@ pub(super) fn sentence(fact: &Fact, names: &Names) -> String {
         Fact::Constraint(fact) => constraint(fact),
         Fact::Capacity { capacity, devices, needed } => capacity_left(capacity, devices, needed, names),
         Fact::Counter(fact) => counter(fact, names),
+        Fact::Groups(fact) => groups(fact, names),
         Fact::Once { devices } => {
             format!(
                 "a device that cannot be shared serves one request only, and {} fit several: {}",
@@ -114,6 +115,9 @@ pub(super) fn predicate(fact: &Fact) -> String {
         Fact::Capacity { capacity, .. } => format!("with too little of capacity `{capacity}` left"),
         Fact::Counter(fact) => {
             format!("short of counter `{}` of set `{}`", fact.counter, fact.counter_set)
+        }
+        Fact::Groups(fact) => {
+            format!("without a group in common with what draws on set `{}` already", fact.counter_set)
         }
         Fact::Constraint(_)
         | Fact::Demand(_)
@@ -284,6 +288,38 @@ fn counter(fact: &CounterFact, names: &Names) -> String {
     }
     if !fact.holders.is_empty() {
         let _ = write!(text, "; the rest is held, {}", held(&fact.holders, names));
+    }
+    text
+}
+
+fn groups(fact: &GroupsFact, names: &Names) -> String {
+    let group_names = |groups: &[String]| {
+        let quoted: Vec<String> = groups.iter().map(|group| format!("`{group}`")).collect();
+        match quoted.as_slice() {
+            [] => "no group".to_owned(),
+            [only] => format!("group {only}"),
+            several => format!("groups {}", some(several, SHOWN)),
+        }
+    };
+    let mut text = format!(
+        "devices that draw on counter set `{}` of pool `{}` at the same time must have a compatibility group in common",
+        fact.counter_set, fact.pool
+    );
+    let found: Vec<String> = fact
+        .groups
+        .iter()
+        .map(|(groups, number)| format!("{number} {} {}", have(*number), group_names(groups)))
+        .collect();
+    if !found.is_empty() {
+        let _ = write!(text, "; of the devices that fit, {}", some(&found, SHOWN + 4));
+    }
+    if let Some(common) = &fact.common {
+        let _ = write!(
+            text,
+            "; devices with {} draw on it already: {}",
+            group_names(common),
+            held(&fact.holders, names)
+        );
     }
     text
 }

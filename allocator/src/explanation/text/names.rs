@@ -25,6 +25,9 @@ impl Names {
                 if let Fact::Counter(counter) = fact {
                     devices.extend(counter.holders.iter().map(|holder| &holder.device));
                 }
+                if let Fact::Groups(groups) = fact {
+                    devices.extend(groups.holders.iter().map(|holder| &holder.device));
+                }
                 if let Fact::Demand(demand) = fact {
                     for form in &demand.forms {
                         if let Needed::All { matching } = &form.needed {
