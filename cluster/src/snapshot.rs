@@ -8,7 +8,7 @@ use crate::controllers;
 use crate::fault::Fault;
 use crate::objects::{
     Claim, ClaimTemplate, Class, DisruptionBudget, Metadata, Namespace, Node, ObjectReference, Origin, Pod,
-    PriorityClass, Slice, TaintRule, Workload,
+    PriorityClass, Service, Slice, TaintRule, Workload,
 };
 use crate::source::{Place, Sources};
 
@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub namespaces: Vec<Namespace>,
     /// PriorityClasses
     pub priority_classes: Vec<PriorityClass>,
+    /// Services
+    pub services: Vec<Service>,
     /// PodDisruptionBudgets
     pub disruption_budgets: Vec<DisruptionBudget>,
     /// Node groups of Cluster API that announce devices of nodes that do not exist yet.
@@ -64,6 +66,7 @@ impl Snapshot {
             + self.workloads.len()
             + self.namespaces.len()
             + self.priority_classes.len()
+            + self.services.len()
             + self.disruption_budgets.len()
     }
 

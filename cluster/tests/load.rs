@@ -219,7 +219,7 @@ spec:
 fn what_has_no_effect_is_listed_and_strict_refuses_it() {
     let text = "\
 apiVersion: v1
-kind: Service
+kind: ConfigMap
 metadata: {name: web}
 ---
 apiVersion: batch/v1

@@ -1,7 +1,7 @@
 //! Node, and the small kinds without a specification of note.
 
 use crate::fields::{Fields, object};
-use crate::objects::{Namespace, Node, Origin, PriorityClass, Taint};
+use crate::objects::{Namespace, Node, Origin, PriorityClass, Service, Taint};
 
 use super::metadata::metadata;
 
@@ -51,6 +51,18 @@ fn ready(status: &Fields<'_, '_>) -> Option<bool> {
         Some((condition.string("type"), condition.string("status")))
     });
     conditions?.into_iter().find(|(kind, _)| kind == "Ready").map(|(_, status)| status == "True")
+}
+
+/// `core/v1` `Service`
+pub(crate) fn service(fields: &Fields<'_, '_>, origin: Origin) -> Service {
+    fields.skip(&["status"]);
+    let mut service = Service { metadata: metadata(fields), origin, ..Service::default() };
+    fields.object("spec", |spec| {
+        service.selector = spec.has("selector").then(|| spec.text_map("selector"));
+        // where traffic goes has no part in scheduling
+        spec.skip_all();
+    });
+    service
 }
 
 /// `core/v1` `Namespace`

@@ -6,11 +6,12 @@ use drayage_allocator::objects::Quantity;
 
 use super::common::{node_selector, node_selector_term};
 use super::metadata::metadata;
+use super::spread::{pod_affinity, spread};
 use crate::fields::{Fields, Item, object};
 use crate::objects::{
     Container, ContainerClaim, ContainerPort, ExtendedResourceClaimStatus, ExtendedResourceMapping,
-    NodeAffinity, Origin, Pod, PodResourceClaim, PodResourceClaimStatus, PodSpec, PodStatus, PodTemplate,
-    PreferredNodeTerm, ResourceRequirements, Toleration,
+    NodeAffinity, Origin, Pod, PodAffinity, PodResourceClaim, PodResourceClaimStatus, PodSpec, PodStatus,
+    PodTemplate, PreferredNodeTerm, ResourceRequirements, Toleration,
 };
 
 /// Fields of a pod's `spec` that have no part in scheduling.
@@ -90,7 +91,6 @@ pub(crate) fn template(fields: &Fields<'_, '_>) -> PodTemplate {
 
 fn spec(fields: &Fields<'_, '_>) -> PodSpec {
     fields.skip(IRRELEVANT);
-    fields.not_considered("topologySpreadConstraints", "spreading is not considered yet");
     fields.not_considered("schedulingGroup", "groups of pods that start together are not considered yet");
     fields.not_considered("workloadRef", "groups of pods that start together are not considered yet");
     fields.not_considered(
@@ -99,6 +99,7 @@ fn spec(fields: &Fields<'_, '_>) -> PodSpec {
     );
     let local_volumes = volumes(fields);
     let host_network = fields.flag("hostNetwork");
+    let affinities = fields.object("affinity", affinity).unwrap_or_default();
     let containers = |key| {
         fields.list(key, |item| object(item, |fields| container(fields, host_network))).unwrap_or_default()
     };
@@ -106,7 +107,12 @@ fn spec(fields: &Fields<'_, '_>) -> PodSpec {
     PodSpec {
         node_name: fields.text("nodeName").filter(|name| !name.is_empty()),
         node_selector: fields.text_map("nodeSelector"),
-        node_affinity: fields.object("affinity", affinity).flatten(),
+        node_affinity: affinities.node,
+        pod_affinity: affinities.pod,
+        pod_anti_affinity: affinities.pod_anti,
+        topology_spread: fields
+            .list("topologySpreadConstraints", |item| object(item, spread))
+            .unwrap_or_default(),
         tolerations: fields.list("tolerations", |item| object(item, toleration)).unwrap_or_default(),
         overhead: fields.quantity_map("overhead"),
         resources: fields.object("resources", resources).map(|mut resources| {
@@ -155,10 +161,23 @@ fn volumes(fields: &Fields<'_, '_>) -> Vec<String> {
     local
 }
 
-fn affinity(fields: &Fields<'_, '_>) -> Option<NodeAffinity> {
-    for key in ["podAffinity", "podAntiAffinity"] {
-        fields.not_considered(key, "affinity between pods is not considered yet");
+/// The parts of `affinity`.
+#[derive(Default)]
+struct Affinities {
+    node: Option<NodeAffinity>,
+    pod: PodAffinity,
+    pod_anti: PodAffinity,
+}
+
+fn affinity(fields: &Fields<'_, '_>) -> Affinities {
+    Affinities {
+        node: node_affinity(fields),
+        pod: fields.object("podAffinity", pod_affinity).unwrap_or_default(),
+        pod_anti: fields.object("podAntiAffinity", pod_affinity).unwrap_or_default(),
     }
+}
+
+fn node_affinity(fields: &Fields<'_, '_>) -> Option<NodeAffinity> {
     fields.object("nodeAffinity", |fields| NodeAffinity {
         required: fields.object("requiredDuringSchedulingIgnoredDuringExecution", node_selector),
         preferred: fields

@@ -1,5 +1,6 @@
 //! Deployment, ReplicaSet, StatefulSet, DaemonSet and Job.
 
+use super::disruption::label_selector;
 use super::metadata::metadata;
 use super::pod::template;
 use crate::fields::{Fields, Item};
@@ -13,7 +14,6 @@ pub(crate) fn workload(fields: &Fields<'_, '_>, origin: Origin, kind: WorkloadKi
     fields.object("spec", |spec| {
         // how pods are replaced, not how many there are or what they look like
         spec.skip(&[
-            "selector",
             "strategy",
             "updateStrategy",
             "minReadySeconds",
@@ -36,6 +36,7 @@ pub(crate) fn workload(fields: &Fields<'_, '_>, origin: Origin, kind: WorkloadKi
         ]);
         spec.not_considered("volumeClaimTemplates", "where volumes can be mounted is not considered");
         spec.not_considered("scheduling", "groups of pods that start together are not considered yet");
+        workload.selector = spec.object("selector", label_selector);
         workload.template = spec.object("template", template).unwrap_or_default();
         workload.size = match kind {
             WorkloadKind::DaemonSet => WorkloadSize::OnePerNode,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::fault::Fault;
 use crate::objects::{
     Claim, ClaimTemplate, Class, DisruptionBudget, Metadata, Namespace, Node, ObjectReference, Origin, Pod,
-    PriorityClass, Slice, TaintRule, Workload,
+    PriorityClass, Service, Slice, TaintRule, Workload,
 };
 use crate::path::FieldPath;
 use crate::snapshot::Snapshot;
@@ -25,6 +25,7 @@ pub(super) fn assemble(snapshot: &mut Snapshot, report: &mut Report) {
     unique(&mut snapshot.taint_rules, sources, report);
     unique(&mut snapshot.workloads, sources, report);
     unique(&mut snapshot.namespaces, sources, report);
+    unique(&mut snapshot.services, sources, report);
     unique(&mut snapshot.priority_classes, sources, report);
     unique(&mut snapshot.disruption_budgets, sources, report);
     for claim in &mut snapshot.claims {
@@ -144,6 +145,7 @@ objects! {
     Workload => |workload| workload.kind.as_str(),
     Namespace => |_| "Namespace",
     PriorityClass => |_| "PriorityClass",
+    Service => |_| "Service",
     DisruptionBudget => |_| "PodDisruptionBudget",
 }
 

@@ -10,6 +10,7 @@ pub(super) enum Kind {
     Pod,
     Namespace,
     PriorityClass,
+    Service,
     DisruptionBudget,
     Workload(WorkloadKind),
     Claim(ResourceVersion),
@@ -28,7 +29,12 @@ impl Kind {
     pub(super) fn is_namespaced(self) -> bool {
         matches!(
             self,
-            Self::Pod | Self::Workload(_) | Self::Claim(_) | Self::ClaimTemplate(_) | Self::DisruptionBudget
+            Self::Pod
+                | Self::Service
+                | Self::Workload(_)
+                | Self::Claim(_)
+                | Self::ClaimTemplate(_)
+                | Self::DisruptionBudget
         )
     }
 }
@@ -47,6 +53,7 @@ const KNOWN: &[(&str, &str, &[&str])] = &[
     ("Node", "", &["v1"]),
     ("Pod", "", &["v1"]),
     ("Namespace", "", &["v1"]),
+    ("Service", "", &["v1"]),
     ("List", "", &["v1"]),
     ("PriorityClass", "scheduling.k8s.io", &["v1"]),
     ("PodDisruptionBudget", "policy", &["v1"]),
@@ -100,6 +107,7 @@ pub(super) fn classify(api_version: &str, kind: &str) -> Result<Kind, KindError>
         "Node" => Kind::Node,
         "Pod" => Kind::Pod,
         "Namespace" => Kind::Namespace,
+        "Service" => Kind::Service,
         "List" => Kind::List,
         "PriorityClass" => Kind::PriorityClass,
         "PodDisruptionBudget" => Kind::DisruptionBudget,

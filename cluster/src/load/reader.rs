@@ -232,6 +232,7 @@ impl Reader {
             Kind::Node => keep!(nodes, node::node(&fields, origin), validate::node),
             Kind::Pod => keep!(pods, pod::pod(&fields, origin), validate::pod),
             Kind::Namespace => keep!(namespaces, node::namespace(&fields, origin), validate::namespace),
+            Kind::Service => keep!(services, node::service(&fields, origin), validate::service),
             Kind::PriorityClass => {
                 keep!(priority_classes, node::priority_class(&fields, origin), validate::priority_class)
             }

@@ -8,6 +8,7 @@ mod metadata;
 mod node;
 mod pod;
 mod resource;
+mod spread;
 mod workload;
 
 pub use disruption::{DisruptionBudget, LabelSelector, PodNumber};
@@ -21,6 +22,7 @@ pub use pod::{
 pub use resource::{
     AllocatedDeviceStatus, Claim, ClaimTemplate, Class, Condition, ConsumerReference, Slice, TaintRule,
 };
-pub use workload::{Namespace, PodTemplate, PriorityClass, Workload, WorkloadKind, WorkloadSize};
+pub use spread::{PodAffinity, PodAffinityTerm, TopologySpreadConstraint};
+pub use workload::{Namespace, PodTemplate, PriorityClass, Service, Workload, WorkloadKind, WorkloadSize};
 
 pub use crate::source::Origin;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use drayage_allocator::objects::{NodeSelector, NodeSelectorTerm, Quantity};
 
-use super::{Metadata, Origin};
+use super::{Metadata, Origin, PodAffinity, TopologySpreadConstraint};
 
 /// `core/v1` `Pod`, as far as scheduling looks at it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,12 @@ pub struct PodSpec {
     pub node_selector: BTreeMap<String, String>,
     /// `affinity.nodeAffinity`
     pub node_affinity: Option<NodeAffinity>,
+    /// `affinity.podAffinity`
+    pub pod_affinity: PodAffinity,
+    /// `affinity.podAntiAffinity`
+    pub pod_anti_affinity: PodAffinity,
+    /// `topologySpreadConstraints`
+    pub topology_spread: Vec<TopologySpreadConstraint>,
     /// `tolerations`
     pub tolerations: Vec<Toleration>,
     /// `initContainers`

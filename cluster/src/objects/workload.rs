@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Metadata, Origin, PodSpec};
+use super::{LabelSelector, Metadata, Origin, PodSpec};
 
 /// A Deployment, ReplicaSet, StatefulSet, DaemonSet or Job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Workload {
     pub kind: WorkloadKind,
     /// How many pods it wants.
     pub size: WorkloadSize,
+    /// `spec.selector`
+    pub selector: Option<LabelSelector>,
     /// `spec.template`
     pub template: PodTemplate,
 }
@@ -91,6 +93,17 @@ pub struct PodTemplate {
     pub annotations: BTreeMap<String, String>,
     /// `spec`
     pub spec: PodSpec,
+}
+
+/// `core/v1` `Service`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// `metadata`
+    pub metadata: Metadata,
+    /// Where it was read.
+    pub origin: Origin,
+    /// `spec.selector`; `None` selects no pod.
+    pub selector: Option<BTreeMap<String, String>>,
 }
 
 /// `core/v1` `Namespace`

@@ -13,7 +13,7 @@ pub(crate) use slice::{slice, taint_rule};
 
 use drayage_allocator::objects::{DeviceSelector, NodeSelector, NodeSelectorTerm};
 
-use crate::objects::{DisruptionBudget, Metadata, Namespace, PriorityClass};
+use crate::objects::{DisruptionBudget, Metadata, Namespace, PriorityClass, Service};
 use crate::path::FieldPath;
 
 /// One fault of an object.
@@ -188,6 +188,13 @@ pub(crate) fn namespace(namespace: &Namespace) -> Vec<Issue> {
 pub(crate) fn priority_class(class: &PriorityClass) -> Vec<Issue> {
     let mut issues = Issues::default();
     issues.metadata(&class.metadata);
+    issues.list
+}
+
+/// `core/v1` `Service`
+pub(crate) fn service(service: &Service) -> Vec<Issue> {
+    let mut issues = Issues::default();
+    issues.metadata(&service.metadata);
     issues.list
 }
 

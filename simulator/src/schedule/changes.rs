@@ -21,6 +21,7 @@ impl ClusterState {
         let state = NodeState::new(Arc::new(node), &mut self.names);
         self.devices.add_node(state.name());
         self.images.add(&state.node);
+        self.counts.topologies.add_node(&state);
         let at = self.nodes.add(state);
         self.placements.node_changed(at);
         for slice in slices {
@@ -134,10 +135,8 @@ impl ClusterState {
         entry.place = PodPlace::Pending;
         let (pod, extended) = (Arc::clone(&entry.pod), entry.extended.take());
         let needs = self.needs(&pod);
-        if let PodPlace::Node(at) = place
-            && let Some(state) = self.nodes.get_mut(at)
-        {
-            state.release(id, &needs);
+        if let PodPlace::Node(at) = place {
+            self.unsettle(id, at, &needs);
         }
         if let Some(held) = extended.and_then(|claim| self.claims.remove(claim)) {
             self.devices.release(&held);
@@ -193,8 +192,6 @@ impl ClusterState {
             self.claims.reserve(pod_claim.claim, &pod.metadata.uid);
         }
         let needs = self.needs(&pod);
-        if let Some(state) = self.nodes.get_mut(at) {
-            state.take(id, &needs);
-        }
+        self.settle(id, at, &needs);
     }
 }

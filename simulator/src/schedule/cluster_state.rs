@@ -5,12 +5,13 @@ use std::sync::Arc;
 use drayage_allocator::Profile;
 use drayage_allocator::objects::{ResourceClaim, ResourceSlice};
 use drayage_cluster::controllers;
-use drayage_cluster::objects::Pod;
+use drayage_cluster::objects::{Namespace, Pod};
 use rustc_hash::FxHashSet;
 
 use super::claims::ClaimBook;
 use super::devices::Devices;
 use super::extended::ResourceClasses;
+use super::neighbours::{DefaultSelectors, Namespaces, PodCounts};
 use super::node::{NodeState, PodNeeds};
 use super::nodes::Nodes;
 use super::options::Options;
@@ -46,6 +47,8 @@ pub struct ClusterState {
     pub(super) tally: Tally,
     pub(super) scorers: Arc<Scorers>,
     pub(super) images: Images,
+    pub(super) counts: PodCounts,
+    pub(super) default_selectors: Arc<DefaultSelectors>,
     pub(super) ties: Ties,
     /// Where in the order of nodes the next attempt begins.
     pub(super) next_start: usize,
@@ -83,6 +86,9 @@ impl ClusterState {
         for state in nodes.all() {
             devices.add_node(state.name());
         }
+        let labels_of =
+            |namespace: &Namespace| (namespace.metadata.name.clone(), namespace.metadata.labels.clone());
+        let namespaces = objects.namespaces.iter().map(labels_of).collect();
         let scorers = Scorers::new(&options.profile, gates.release(), &mut names);
         let mut images = Images::default();
         for state in nodes.all() {
@@ -123,6 +129,8 @@ impl ClusterState {
             tally: Tally::default(),
             scorers: Arc::new(scorers),
             images,
+            counts: PodCounts::new(Namespaces(namespaces)),
+            default_selectors: Arc::new(DefaultSelectors::new(objects)),
             ties: Ties::default(),
             next_start: 0,
             looked_at: 0,
@@ -161,8 +169,29 @@ impl ClusterState {
             return;
         };
         let needs = self.needs(pod);
+        self.settle(id, at, &needs);
+    }
+
+    /// A pod takes what it needs of a node.
+    pub(super) fn settle(&mut self, id: PodId, at: usize, needs: &PodNeeds) {
         if let Some(state) = self.nodes.get_mut(at) {
-            state.take(id, &needs);
+            state.take(id, needs);
+        }
+        let Some(entry) = self.pods.get_mut(id) else { return };
+        let kind = self.counts.kind(&entry.pod);
+        entry.kind = Some(kind);
+        let nodes = &self.nodes;
+        self.counts.place(kind, at, 1, |topologies, key| topologies.key(key, nodes));
+    }
+
+    /// A pod gives back what it took of a node.
+    pub(super) fn unsettle(&mut self, id: PodId, at: usize, needs: &PodNeeds) {
+        if let Some(state) = self.nodes.get_mut(at) {
+            state.release(id, needs);
+        }
+        let nodes = &self.nodes;
+        if let Some(kind) = self.pods.get_mut(id).and_then(|entry| entry.kind.take()) {
+            self.counts.place(kind, at, -1, |topologies, key| topologies.key(key, nodes));
         }
     }
 

@@ -11,6 +11,8 @@ use super::claims::{ClaimId, MOST_CONSUMERS, PodClaim};
 use super::cluster_state::ClusterState;
 use super::devices::Verdict;
 use super::explain::ExplainedInFull;
+use super::filter::Asked;
+use super::neighbours::{Neighbours, wants};
 use super::node::PodNeeds;
 use super::options::{Observer, SimulateError};
 use super::plan::{DevicePlan, PlanError};
@@ -136,14 +138,18 @@ impl ClusterState {
             }
             Err(PlanError::Failed(message)) => return Ok(Attempt::failed("invalid-claim", message, None)),
         };
-        let mut candidates = match self.candidates(nodes, pod, needs, &verdicts, &mut plan, cancel)? {
+        let kind = self.counts.kind(pod);
+        let wants = wants(&mut self.counts, kind, &self.nodes, &self.pods, &self.default_selectors);
+        let neighbours = Neighbours::new(&mut self.counts, kind, wants, nodes, &verdicts);
+        let asked = Asked { nodes, pod, needs, verdicts: &verdicts, neighbours: &neighbours };
+        let mut candidates = match self.candidates(&asked, &mut plan, cancel)? {
             Ok(candidates) => candidates,
             Err(attempt) => return Ok(*attempt),
         };
         if candidates.is_empty() {
             return Ok(self.refused(nodes.len(), pod, &mut plan));
         }
-        let best = self.best(pod, needs, &candidates);
+        let best = self.best(&asked, &candidates);
         let chosen = self.ties.choose(&best, &self.nodes);
         let at = candidates.iter().position(|candidate| Some(candidate.at) == chosen).unwrap_or_default();
         let chosen = candidates.swap_remove(at);
@@ -152,7 +158,7 @@ impl ClusterState {
     }
 
     /// The candidates with the best score, by the order in which the scheduler looks at them.
-    fn best(&self, pod: &Pod, needs: &PodNeeds, candidates: &[Candidate]) -> Vec<usize> {
+    fn best(&self, asked: &Asked<'_>, candidates: &[Candidate]) -> Vec<usize> {
         if let [only] = candidates {
             return vec![only.at];
         }
@@ -161,8 +167,9 @@ impl ClusterState {
             scorers: &self.scorers,
             nodes: &self.nodes,
             images: &self.images,
+            counts: &self.counts,
         };
-        let scores = scoring.scores(pod, needs, candidates);
+        let scores = scoring.scores(asked, candidates);
         let most = scores.iter().max().copied().unwrap_or_default();
         let best = candidates.iter().zip(&scores).filter(|&(_, &score)| score == most);
         best.map(|(candidate, _)| candidate.at).collect()
@@ -242,9 +249,7 @@ impl ClusterState {
         if let Some(entry) = self.pods.get_mut(id) {
             (entry.place, entry.extended) = (PodPlace::Node(at), extended);
         }
-        if let Some(state) = self.nodes.get_mut(at) {
-            state.take(id, needs);
-        }
+        self.settle(id, at, needs);
         Attempt { node: Some(at), claims, ..Attempt::new(PodOutcome::Scheduled) }
     }
 

@@ -6,6 +6,7 @@ use drayage_cluster::objects::Pod;
 
 use super::attempt::Attempt;
 use super::cluster_state::ClusterState;
+use super::neighbours::Neighbours;
 use super::node::PodNeeds;
 use super::options::SimulateError;
 use super::placement::{PlacementRefusal, PlacementVerdicts};
@@ -45,18 +46,28 @@ impl LookAhead {
     }
 }
 
+/// What the filters and scores of an attempt look at.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    /// Numbers of all nodes that may be looked at, in their order.
+    pub(super) nodes: &'a [usize],
+    pub(super) pod: &'a Pod,
+    pub(super) needs: &'a PodNeeds,
+    pub(super) verdicts: &'a PlacementVerdicts,
+    pub(super) neighbours: &'a Neighbours,
+}
+
 impl ClusterState {
     /// Nodes that fit a pod, in the order of `nodes`, as many as the scheduler looks for; or the attempt that an error
     /// ends. The others that were looked at are counted with the reason.
     pub(super) fn candidates(
         &mut self,
-        nodes: &[usize],
-        pod: &Pod,
-        needs: &PodNeeds,
-        verdicts: &PlacementVerdicts,
+        asked: &Asked<'_>,
         plan: &mut DevicePlan,
         cancel: &AtomicBool,
     ) -> Result<Result<Vec<Candidate>, Box<Attempt>>, SimulateError> {
+        let &Asked { nodes, pod, needs, verdicts, neighbours } = asked;
+        let is_content = neighbours.is_content();
         self.tally.clear();
         let mut named = Vec::new();
         let nodes = if verdicts.names_nodes {
@@ -97,6 +108,10 @@ impl ClusterState {
                 );
                 continue;
             }
+            if !is_content && let Some(refusal) = neighbours.refusal(&self.counts, at) {
+                self.tally.add(refusal);
+                continue;
+            }
             if plan.is_empty() {
                 candidates.push(Candidate { at, placement, alternatives: 0, results: None });
                 continue;
@@ -105,7 +120,11 @@ impl ClusterState {
                 return Err(SimulateError::Cancelled);
             }
             if self.devices.looks_ahead() && ahead.is_due(position) {
-                let fits = |at: usize| verdicts.get(at).refusal.is_none() && self.has_room(at, needs);
+                let fits = |at: usize| {
+                    verdicts.get(at).refusal.is_none()
+                        && self.has_room(at, needs)
+                        && (is_content || neighbours.refusal(&self.counts, at).is_none())
+                };
                 let later = nodes.iter().copied().enumerate().skip(position);
                 // Of many nodes no more than are wanted, as long as they fit.
                 let most = ahead.next().min((wanted - candidates.len()).max(64));

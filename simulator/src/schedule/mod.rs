@@ -2,7 +2,7 @@
 //!
 //! A pod is looked at once, in the order of the queue. Every node is refused by the first filter that refuses
 //! it, in the order NodeUnschedulable, NodeName, TaintToleration, NodeAffinity, NodePorts, NodeResourcesFit,
-//! DynamicResources. Of the nodes that fit, the one with the best score gets the pod; of several, the first by name.
+//! PodTopologySpread, InterPodAffinity, DynamicResources. Of the nodes that fit, the one with the best score gets the pod; of several, the first by name.
 
 mod apply;
 mod attempt;
@@ -15,6 +15,7 @@ mod explain;
 mod extended;
 mod filter;
 mod interner;
+mod neighbours;
 mod node;
 mod nodes;
 mod options;
@@ -37,6 +38,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod ties;
+mod topology;
 mod view;
 mod workers;
 

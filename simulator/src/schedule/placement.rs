@@ -34,6 +34,10 @@ pub(crate) struct Placement {
     pub(crate) refusal: Option<PlacementRefusal>,
     /// How many of its soft taints the pod does not tolerate.
     pub(crate) soft_taints: u16,
+    /// Whether `nodeSelector` and required affinity accept the node, whatever its taints.
+    pub(crate) matches_affinity: bool,
+    /// Whether all taints that keep pods away are tolerated.
+    pub(crate) tolerates_taints: bool,
     /// Weights of the preferred node affinity that it satisfies, together.
     pub(crate) preference: i32,
 }
@@ -169,18 +173,29 @@ impl Placements {
         state: &NodeState,
     ) -> Placement {
         let refusal = self.refusal(wish, named, tolerates_unschedulable, state);
+        let taints = &state.node.taints;
+        let of_all = Placement {
+            refusal,
+            matches_affinity: selector::accepts(
+                &wish.node_selector,
+                wish.required.as_ref(),
+                &state.for_allocator,
+            ),
+            tolerates_taints: taints::untolerated(taints, &wish.tolerations, self.comparison).is_none(),
+            ..Placement::default()
+        };
         if refusal.is_some() {
-            return Placement { refusal, ..Placement::default() };
+            return of_all;
         }
-        let soft = taints::soft(&state.node.taints, &wish.tolerations, self.comparison);
+        let soft = taints::soft(taints, &wish.tolerations, self.comparison);
         let matching = wish.preferred.iter().filter(|preferred| {
             preferred.weight != 0 && selector::term_accepts(&preferred.preference, &state.for_allocator)
         });
         Placement {
-            refusal: None,
             soft_taints: u16::try_from(soft).unwrap_or(u16::MAX),
             preference: matching
                 .fold(0, |sum, term| sum.saturating_add(i32::try_from(term.weight).unwrap_or(i32::MAX))),
+            ..of_all
         }
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct PodEntry {
     pub(crate) place: PodPlace,
     /// The claim that was made for its extended resources.
     pub(crate) extended: Option<ClaimId>,
+    /// What matters of it to its neighbours, by number, where it is on a node.
+    pub(crate) kind: Option<u32>,
 }
 
 /// All pods that have not ended.
@@ -45,7 +47,7 @@ impl Pods {
     /// Adds a pod.
     pub(crate) fn add(&mut self, pod: Arc<Pod>, place: PodPlace) -> PodId {
         let (name, uid) = (Arc::from(pod.metadata.full_name()), Arc::from(pod.metadata.uid.as_str()));
-        let id = PodId(self.entries.push(PodEntry { pod, place, extended: None }));
+        let id = PodId(self.entries.push(PodEntry { pod, place, extended: None, kind: None }));
         self.by_name.insert(name, id);
         self.by_uid.insert(uid, id);
         id

@@ -19,6 +19,16 @@ pub(crate) enum Refusal {
     Pods,
     /// Too little of a resource.
     Resource(ResourceId),
+    /// The node lacks a label of a topology spread constraint.
+    SpreadLabel,
+    /// Too many pods in the node's part of the topology.
+    Spread,
+    /// A pod that the pod's affinity requires is not near.
+    PodAffinity,
+    /// A pod that the pod's anti-affinity forbids is near.
+    PodAntiAffinity,
+    /// A pod that is near forbids the pod by its anti-affinity.
+    ExistingAntiAffinity,
     /// An extended resource that neither the node nor a device class offers.
     NotOffered,
     /// A claim is allocated for other nodes.
@@ -39,6 +49,8 @@ impl Refusal {
             Self::Placement(PlacementRefusal::Affinity | PlacementRefusal::NotNamed) => "NodeAffinity",
             Self::Ports => "NodePorts",
             Self::Pods | Self::Resource(_) => "NodeResourcesFit",
+            Self::SpreadLabel | Self::Spread => "PodTopologySpread",
+            Self::PodAffinity | Self::PodAntiAffinity | Self::ExistingAntiAffinity => "InterPodAffinity",
             Self::NotOffered | Self::ClaimElsewhere | Self::Devices { .. } => "DynamicResources",
         }
     }
@@ -57,6 +69,15 @@ impl Refusal {
             Self::Ports => "node(s) didn't have free ports for the requested pod ports".to_owned(),
             Self::Pods => "Too many pods".to_owned(),
             Self::Resource(id) => format!("Insufficient {}", names.name(id)),
+            Self::SpreadLabel => {
+                "node(s) didn't match pod topology spread constraints (missing required label)".to_owned()
+            }
+            Self::Spread => "node(s) didn't match pod topology spread constraints".to_owned(),
+            Self::PodAffinity => "node(s) didn't match pod affinity rules".to_owned(),
+            Self::PodAntiAffinity => "node(s) didn't match pod anti-affinity rules".to_owned(),
+            Self::ExistingAntiAffinity => {
+                "node(s) didn't satisfy existing pods anti-affinity rules".to_owned()
+            }
             Self::NotOffered => "cannot fit resource".to_owned(),
             Self::ClaimElsewhere => "resourceclaim not available on the node".to_owned(),
             Self::Devices { invalid_pools } => lack_of_devices(invalid_pools).to_owned(),

@@ -4,12 +4,12 @@ mod images;
 mod resources;
 
 use drayage_allocator::objects::AllocationResult;
-use drayage_cluster::objects::Pod;
 
 pub(crate) use images::{Images, names as image_names};
 pub(crate) use resources::Scorers;
 
-use super::node::PodNeeds;
+use super::filter::Asked;
+use super::neighbours::PodCounts;
 use super::nodes::Nodes;
 use super::placement::Placement;
 use super::profile::SchedulerProfile;
@@ -34,11 +34,13 @@ pub(crate) struct Scoring<'a> {
     pub(crate) scorers: &'a Scorers,
     pub(crate) nodes: &'a Nodes,
     pub(crate) images: &'a Images,
+    pub(crate) counts: &'a PodCounts,
 }
 
 impl Scoring<'_> {
     /// The scores of the candidates: for each plugin normalised to 0 to 100, weighted, added.
-    pub(crate) fn scores(&self, pod: &Pod, needs: &PodNeeds, candidates: &[Candidate]) -> Vec<i64> {
+    pub(in crate::schedule) fn scores(&self, asked: &Asked<'_>, candidates: &[Candidate]) -> Vec<i64> {
+        let &Asked { nodes, pod, needs, verdicts, neighbours } = asked;
         let weights = &self.profile.weights;
         let mut totals = vec![0; candidates.len()];
         let mut add = |weight: i64, scores: &mut dyn Iterator<Item = i64>| {
@@ -94,6 +96,18 @@ impl Scoring<'_> {
                 state.map_or(0, |state| self.images.score(&names, containers, &state.node, self.nodes.len()))
             };
             add(weights.image_locality, &mut candidates.iter().map(score));
+        }
+        let numbers: Vec<usize> = candidates.iter().map(|candidate| candidate.at).collect();
+        if weights.pod_topology_spread > 0
+            && let Some(scores) = neighbours.spread_scores(self.counts, &numbers, nodes, verdicts)
+        {
+            add(weights.pod_topology_spread, &mut scores.into_iter());
+        }
+        let required = self.profile.hard_pod_affinity_weight;
+        if weights.inter_pod_affinity > 0
+            && let Some(scores) = neighbours.affinity_scores(self.counts, &numbers, required)
+        {
+            add(weights.inter_pod_affinity, &mut scores.into_iter());
         }
         totals
     }

@@ -1,0 +1,283 @@
+// The real kube-scheduler beside an API server in memory. It reads clusters, one list of objects a line, gives the
+// scheduler their pods one at a time, and writes what it decided, one record a line.
+//
+// Beside the scheduler stand only a controller that makes claims from templates and the API server's defaults. Pods
+// come by priority and creation time; the next one comes when the one before is bound or unschedulable.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"sort"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/types"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	_ "k8s.io/kubernetes/pkg/apis/apps/install"
+	_ "k8s.io/kubernetes/pkg/apis/core/install"
+	_ "k8s.io/kubernetes/pkg/apis/resource/install"
+	"k8s.io/kubernetes/pkg/scheduler"
+	"k8s.io/kubernetes/pkg/scheduler/profile"
+)
+
+// cluster is one line of the input.
+type cluster struct {
+	Seed    json.RawMessage   `json:"seed"`
+	Objects []json.RawMessage `json:"objects"`
+}
+
+// decision is what became of a pod.
+type decision struct {
+	Pod     string              `json:"pod"`
+	Node    string              `json:"node,omitempty"`
+	Claims  map[string][]string `json:"claims,omitempty"`
+	Message string              `json:"message,omitempty"`
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func main() {
+	klog.InitFlags(nil)
+	gates := flag.String("gates", "", "feature gates, as the scheduler takes them")
+	flag.Parse()
+	if *gates != "" {
+		must(utilfeature.DefaultMutableFeatureGate.Set(*gates))
+	}
+	lines := bufio.NewScanner(os.Stdin)
+	lines.Buffer(nil, 64<<20)
+	out := json.NewEncoder(os.Stdout)
+	for lines.Scan() {
+		var c cluster
+		must(json.Unmarshal(lines.Bytes(), &c))
+		decisions, again := decide(c)
+		if again {
+			fmt.Fprintf(os.Stderr, "seed %s: a pod was tried again with success, left out\n", c.Seed)
+			continue
+		}
+		must(out.Encode(map[string]any{"seed": c.Seed, "decisions": decisions}))
+	}
+	must(lines.Err())
+}
+
+// objects are the objects of a cluster: those that are there from the start, the pods that wait, and templates.
+type objects struct {
+	there     []runtime.Object
+	waiting   []*v1.Pod
+	templates map[string]*resourceapi.ResourceClaimTemplate
+}
+
+func read(raw []json.RawMessage) objects {
+	decoder := serializer.NewCodecFactory(legacyscheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
+	read := objects{templates: map[string]*resourceapi.ResourceClaimTemplate{}}
+	for number, text := range raw {
+		object, _, err := decoder.Decode(text, nil, nil)
+		must(err)
+		legacyscheme.Scheme.Default(object)
+		accessor, err := meta.Accessor(object)
+		must(err)
+		accessor.SetResourceVersion(strconv.Itoa(number + 1))
+		if accessor.GetUID() == "" {
+			accessor.SetUID(types.UID(fmt.Sprintf("uid-%d", number)))
+		}
+		switch object := object.(type) {
+		case *v1.Pod:
+			if object.Spec.NodeName == "" {
+				read.waiting = append(read.waiting, object)
+				continue
+			}
+		case *resourceapi.ResourceClaimTemplate:
+			read.templates[object.Namespace+"/"+object.Name] = object
+			continue
+		}
+		read.there = append(read.there, object)
+	}
+	sort.SliceStable(read.waiting, func(left, right int) bool {
+		first, second := read.waiting[left], read.waiting[right]
+		if a, b := priority(first), priority(second); a != b {
+			return a > b
+		}
+		return first.CreationTimestamp.Time.Before(second.CreationTimestamp.Time)
+	})
+	return read
+}
+
+func priority(pod *v1.Pod) int32 {
+	if pod.Spec.Priority == nil {
+		return 0
+	}
+	return *pod.Spec.Priority
+}
+
+// decide runs the scheduler over a cluster. The second result is whether a pod that was refused found a node later,
+// so that the order of events mattered.
+func decide(c cluster) ([]decision, bool) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	objects := read(c.Objects)
+	client := fake.NewClientset(objects.there...)
+	var version atomic.Int64
+	version.Store(int64(len(c.Objects)) + 1)
+	for _, verb := range []string{"create", "update"} {
+		client.PrependReactor(verb, "resourceclaims", func(action clienttesting.Action) (bool, runtime.Object, error) {
+			if object, err := meta.Accessor(action.(clienttesting.CreateAction).GetObject()); err == nil {
+				object.SetResourceVersion(strconv.FormatInt(version.Add(1), 10))
+			}
+			return false, nil, nil
+		})
+	}
+	client.PrependReactor("create", "pods", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		if action.GetSubresource() != "binding" {
+			return false, nil, nil
+		}
+		binding := action.(clienttesting.CreateAction).GetObject().(*v1.Binding)
+		resource := v1.SchemeGroupVersion.WithResource("pods")
+		object, err := client.Tracker().Get(resource, binding.Namespace, binding.Name)
+		must(err)
+		pod := object.(*v1.Pod).DeepCopy()
+		pod.Spec.NodeName = binding.Target.Name
+		must(client.Tracker().Update(resource, pod, pod.Namespace))
+		return true, binding, nil
+	})
+	factory := scheduler.NewInformerFactory(client, 0)
+	recorder := profile.NewRecorderFactory(events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()}))
+	real, err := scheduler.New(ctx, client, factory, nil, recorder)
+	must(err)
+	factory.Start(ctx.Done())
+	factory.WaitForCacheSync(ctx.Done())
+	must(real.WaitForHandlersSync(ctx))
+	go real.Run(ctx)
+
+	var decisions []decision
+	for _, pod := range objects.waiting {
+		decisions = append(decisions, offer(ctx, client, pod.DeepCopy(), objects.templates))
+	}
+	time.Sleep(300 * time.Millisecond)
+	for number := range decisions {
+		namespace, name, _ := strings.Cut(decisions[number].Pod, "/")
+		pod, err := client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+		must(err)
+		if decisions[number].Node != pod.Spec.NodeName {
+			return nil, true
+		}
+		if pod.Spec.NodeName != "" {
+			decisions[number].Claims = devices(ctx, client, pod)
+		}
+	}
+	return decisions, false
+}
+
+// offer makes a pod and its claims, and waits for what the scheduler says.
+func offer(
+	ctx context.Context,
+	client *fake.Clientset,
+	pod *v1.Pod,
+	templates map[string]*resourceapi.ResourceClaimTemplate,
+) decision {
+	for _, entry := range pod.Spec.ResourceClaims {
+		if entry.ResourceClaimTemplateName == nil {
+			continue
+		}
+		template := templates[pod.Namespace+"/"+*entry.ResourceClaimTemplateName]
+		name, yes := pod.Name+"-"+entry.Name+"-x", true
+		claim := &resourceapi.ResourceClaim{
+			ObjectMeta: metav1.ObjectMeta{
+				Name: name, Namespace: pod.Namespace, UID: types.UID("claim-" + name),
+				OwnerReferences: []metav1.OwnerReference{{
+					APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID, Controller: &yes,
+				}},
+			},
+			Spec: template.Spec.Spec,
+		}
+		_, err := client.ResourceV1().ResourceClaims(pod.Namespace).Create(ctx, claim, metav1.CreateOptions{})
+		must(err)
+		status := v1.PodResourceClaimStatus{Name: entry.Name, ResourceClaimName: &name}
+		pod.Status.ResourceClaimStatuses = append(pod.Status.ResourceClaimStatuses, status)
+	}
+	// The scheduler's informers are to see the claims, and what the pod before took.
+	time.Sleep(60 * time.Millisecond)
+	_, err := client.CoreV1().Pods(pod.Namespace).Create(ctx, pod, metav1.CreateOptions{})
+	must(err)
+	found := decision{Pod: pod.Namespace + "/" + pod.Name}
+	for range 400 {
+		time.Sleep(20 * time.Millisecond)
+		pod, err := client.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+		must(err)
+		if found.Node = pod.Spec.NodeName; found.Node != "" {
+			return found
+		}
+		for _, condition := range pod.Status.Conditions {
+			if condition.Type == v1.PodScheduled && condition.Status == v1.ConditionFalse {
+				found.Message = withoutPreemption(condition.Message)
+				return found
+			}
+		}
+	}
+	found.Message = "no decision"
+	return found
+}
+
+// withoutPreemption cuts what is said about preemption.
+func withoutPreemption(message string) string {
+	if end := strings.Index(message, ". "); strings.HasPrefix(message, "0/") && end >= 0 {
+		return message[:end+1]
+	}
+	return message
+}
+
+// devices lists what each claim of a pod got.
+func devices(ctx context.Context, client *fake.Clientset, pod *v1.Pod) map[string][]string {
+	found := map[string][]string{}
+	list := func(entry, name string) {
+		claim, err := client.ResourceV1().ResourceClaims(pod.Namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil || claim.Status.Allocation == nil {
+			return
+		}
+		for _, result := range claim.Status.Allocation.Devices.Results {
+			line := fmt.Sprintf("%s %s/%s/%s", result.Request, result.Driver, result.Pool, result.Device)
+			var names []string
+			for name := range result.ConsumedCapacity {
+				names = append(names, string(name))
+			}
+			sort.Strings(names)
+			for _, name := range names {
+				amount := result.ConsumedCapacity[resourceapi.QualifiedName(name)]
+				line += fmt.Sprintf(" %s=%s", name, amount.String())
+			}
+			found[entry] = append(found[entry], line)
+		}
+	}
+	for _, status := range pod.Status.ResourceClaimStatuses {
+		list(status.Name, *status.ResourceClaimName)
+	}
+	for _, entry := range pod.Spec.ResourceClaims {
+		if entry.ResourceClaimName != nil {
+			list(entry.Name, *entry.ResourceClaimName)
+		}
+	}
+	if status := pod.Status.ExtendedResourceClaimStatus; status != nil {
+		list("extended resources", status.ResourceClaimName)
+	}
+	return found
+}

@@ -1,0 +1,77 @@
+//! Plugins PodTopologySpread and InterPodAffinity: which nodes suit a pod's neighbours, and how well.
+
+mod affinity;
+mod counts;
+mod spread;
+mod wants;
+
+use std::sync::Arc;
+
+pub(crate) use counts::{Namespaces, PodCounts};
+pub(crate) use wants::{DefaultSelectors, Wants, wants};
+
+use super::placement::PlacementVerdicts;
+use super::tally::Refusal;
+
+/// What one attempt has found out about the neighbours of a pod.
+#[derive(Debug)]
+pub(crate) struct Neighbours {
+    wants: Arc<Wants>,
+    spread: spread::Hard,
+    affinity: affinity::Required,
+    /// Counters of terms that select the pod.
+    wanted_by: Arc<Vec<counts::CounterId>>,
+}
+
+impl Neighbours {
+    /// Counts for the filters. `nodes` are all nodes of the cluster.
+    pub(crate) fn new(
+        counts: &mut PodCounts,
+        kind: u32,
+        wants: Arc<Wants>,
+        nodes: &[usize],
+        verdicts: &PlacementVerdicts,
+    ) -> Self {
+        let wanted_by = counts.wanted_by(kind);
+        Self {
+            spread: spread::Hard::new(counts, &wants.hard, nodes, verdicts),
+            affinity: affinity::Required::new(counts, &wants, &wanted_by),
+            wants,
+            wanted_by,
+        }
+    }
+
+    /// Whether every node suits.
+    pub(crate) fn is_content(&self) -> bool {
+        self.wants.hard.is_empty() && self.affinity.is_empty()
+    }
+
+    /// Why a node does not suit.
+    pub(crate) fn refusal(&self, counts: &PodCounts, at: usize) -> Option<Refusal> {
+        self.spread
+            .refusal(counts, &self.wants.hard, at)
+            .or_else(|| self.affinity.refusal(counts, &self.wants, at))
+    }
+
+    /// Normalised scores of plugin PodTopologySpread for candidates; `None` where it has no say.
+    pub(crate) fn spread_scores(
+        &self,
+        counts: &PodCounts,
+        candidates: &[usize],
+        nodes: &[usize],
+        verdicts: &PlacementVerdicts,
+    ) -> Option<Vec<i64>> {
+        spread::scores(counts, &self.wants, candidates, nodes, verdicts)
+    }
+
+    /// Normalised scores of plugin InterPodAffinity for candidates; `None` where it has no say. `required` is what a
+    /// required affinity of another pod is worth.
+    pub(crate) fn affinity_scores(
+        &self,
+        counts: &PodCounts,
+        candidates: &[usize],
+        required: i64,
+    ) -> Option<Vec<i64>> {
+        affinity::scores(counts, &self.wants, &self.wanted_by, candidates, required)
+    }
+}

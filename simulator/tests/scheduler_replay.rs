@@ -1,0 +1,93 @@
+//! Replays what kube-scheduler 1.36.3 did with random clusters (recorded in `fixtures/scheduler-1.36.3.jsonl` by
+//! `conformance/scheduler`): each node it took is among those with the best score, with the same devices, and pods
+//! that it left waiting are refused with the same message.
+
+#[path = "support/scheduler.rs"]
+mod scheduler;
+#[expect(dead_code, reason = "shared with other tests, which use more of it")]
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use drayage_cel::Release;
+use drayage_cluster::{Input, LoadOptions, load};
+use drayage_simulator::report::PodOutcome;
+use drayage_simulator::schedule::{Attempt, ClusterState, Options, PodId, PodPlace, Prepared};
+use serde_json::{Value, json};
+
+fn state(record: &Value) -> ClusterState {
+    let objects = json!({"apiVersion": "v1", "kind": "List", "items": scheduler::cluster(record["seed"].as_u64().unwrap())}).to_string();
+    let input = Input::Bytes { name: "objects.json".to_owned(), bytes: objects.into_bytes() };
+    let snapshot = load(&[input], LoadOptions::default()).unwrap();
+    let options = Options { explain: false, ..Options::for_release(Release::V1_36) };
+    ClusterState::new(&Prepared::new(snapshot), &options)
+}
+
+/// The devices of a pod, by claim, as the records have them.
+fn devices(state: &ClusterState, attempt: &Attempt) -> BTreeMap<String, Vec<String>> {
+    let claims = attempt.claims.iter().filter_map(|used| {
+        let name = used.pod_claim.clone().unwrap_or_else(|| "extended resources".to_owned());
+        let results = &state.claim(used.claim)?.allocation?.results;
+        let device = |result: &drayage_allocator::objects::DeviceRequestAllocationResult| {
+            format!("{} {}/{}/{}", result.request, result.driver, result.pool, result.device)
+        };
+        Some((name, results.iter().map(device).collect()))
+    });
+    claims.collect()
+}
+
+fn recorded_devices(decision: &Value) -> BTreeMap<String, Vec<String>> {
+    serde_json::from_value(decision["claims"].clone()).unwrap_or_default()
+}
+
+/// What differs, in words. The first difference ends a replay.
+fn difference(record: &Value) -> Option<String> {
+    let mut state = state(record);
+    let waiting: Vec<PodId> =
+        state.pods().filter(|(_, _, place)| *place == PodPlace::Pending).map(|(id, ..)| id).collect();
+    let mut queue = state.in_queue_order(waiting).into_iter();
+    for decision in record["decisions"].as_array().unwrap() {
+        let name = decision["pod"].as_str().unwrap();
+        let id = queue.next().unwrap();
+        assert_eq!(state.find_pod(name), Some(id), "seed {}: the queue has another order", record["seed"]);
+        let node = decision["node"].as_str();
+        let wanted = node.and_then(|node| state.find_node(node));
+        state.prefer(wanted);
+        let attempt = state.attempt(id, &AtomicBool::new(false)).unwrap();
+        let place = format!("seed {}, pod `{name}`", record["seed"]);
+        let message = attempt.message.as_deref();
+        if node.is_none() {
+            if attempt.outcome != PodOutcome::Unschedulable || message != decision["message"].as_str() {
+                return Some(format!("{place}: refused with {}, found {attempt:?}", decision["message"]));
+            }
+        } else if attempt.node != wanted || !wanted.is_some_and(|wanted| attempt.best.contains(&wanted)) {
+            let best: Vec<_> = attempt.best.iter().filter_map(|&at| state.node(at)).collect();
+            let best: Vec<&str> = best.iter().map(|node| node.metadata.name.as_str()).collect();
+            return Some(format!("{place}: got {node:?}, best are {best:?} {message:?}"));
+        } else if devices(&state, &attempt) != recorded_devices(decision) {
+            return Some(format!(
+                "{place}: got {}, found {:?}",
+                decision["claims"],
+                devices(&state, &attempt)
+            ));
+        }
+    }
+    None
+}
+
+#[test]
+fn decisions_are_among_the_best() {
+    let fixture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/scheduler-1.36.3.jsonl");
+    // Other records can be replayed without being kept.
+    let path = std::env::var_os("DRAYAGE_REPLAY").map_or(fixture, PathBuf::from);
+    let text = fs::read_to_string(path).unwrap();
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let differences: Vec<String> = records.iter().filter_map(difference).collect();
+    let summary = format!("{} of {} clusters differ", differences.len(), records.len());
+    assert!(differences.is_empty(), "{summary}:\n{}", differences.join("\n"));
+    let decisions = records.iter().map(|record| record["decisions"].as_array().unwrap().len());
+    assert!(decisions.sum::<usize>() > 100);
+}
