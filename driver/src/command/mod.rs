@@ -13,7 +13,9 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use drayage_driver::{
-    devices::{DeviceSource, FakeDevices, FaultyDevices, SourceError, SysfsDevices, SysfsFilter},
+    devices::{
+        ConfiguredDevices, DeviceSource, FakeDevices, FaultyDevices, SourceError, SysfsDevices, SysfsFilter,
+    },
     health::{HealthRules, TaintRules},
     node::ClaimFiles,
     publish::SliceFiles,
@@ -135,7 +137,7 @@ impl Options {
                 Box::new(SysfsDevices::new(&root, &self.node_name, filter))
             }
         };
-        Ok(FaultyDevices::new(source, self.faults.clone()))
+        Ok(FaultyDevices::new(Box::new(ConfiguredDevices(source)), self.faults.clone()))
     }
 }
 

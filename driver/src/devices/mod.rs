@@ -2,13 +2,16 @@
 //!
 //! - [`FakeDevices`]: an inventory in a file ([`drayage_crds::DeviceInventory`]), for nodes without hardware.
 //! - [`SysfsDevices`]: PCI functions as the kernel shows them.
+//! - [`ConfiguredDevices`]: any of them, with opaque configuration ([`drayage_crds::DeviceConfig`]).
 //! - [`FaultyDevices`]: any of them, with faults on purpose ([`drayage_crds::DeviceFault`]).
 
+mod configured;
 mod fake;
 mod faulty;
 mod pool;
 mod sysfs;
 
+pub use configured::{ConfiguredDevices, configuration};
 pub use fake::FakeDevices;
 pub use faulty::{FaultyDevices, read_fault};
 pub use pool::{Pool, PoolDevice};
