@@ -137,10 +137,21 @@ fn render(report: &FragmentationReport) -> String {
 
     if !report.demands.is_empty() {
         text.push('\n');
-        let mut columns = Columns::new(&["TYPICAL DEMAND", "PODS", "SHARE", "FITS ON", "COPIES", "EXAMPLE"]);
+        let mut columns = Columns::new(&[
+            "TYPICAL DEMAND",
+            "CPU",
+            "MEMORY",
+            "PODS",
+            "SHARE",
+            "FITS ON",
+            "COPIES",
+            "EXAMPLE",
+        ]);
         for demand in &report.demands {
             columns.push(&[
                 demand.demand.clone(),
+                demand.cpu.clone(),
+                demand.memory.clone(),
                 demand.pods.to_string(),
                 format!("{:.1} %", 100.0 * demand.share),
                 count(demand.fits_on_nodes, "node"),

@@ -63,6 +63,15 @@ pub(super) fn requested(pod: &Pod, resource: &str) -> Vec<Option<Quantity>> {
 }
 
 impl Demand {
+    /// How much of a resource its containers request in all.
+    pub(super) fn requested(&self, resource: &str) -> String {
+        let containers = self.pod.spec.containers.iter();
+        let amounts = containers.filter_map(|container| container.resources.requests.get(resource).cloned());
+        amounts
+            .reduce(|sum, amount| sum.checked_add(&amount).unwrap_or(sum))
+            .map_or_else(|| "-".to_owned(), |sum| sum.to_string())
+    }
+
     /// In short, such as `2 × gpu + 1 × nic`.
     pub(super) fn describe(&self) -> String {
         let requests = self.claims.iter().flat_map(|(requests, _)| requests);

@@ -97,6 +97,8 @@ pub fn measure(
         .zip(&demands)
         .map(|(trial, demand)| DemandReport {
             demand: demand.describe(),
+            cpu: demand.requested("cpu"),
+            memory: demand.requested("memory"),
             example: demand.pod.metadata.full_name(),
             pods: demand.pods,
             share: share(demand.pods, pods),

@@ -87,6 +87,10 @@ impl Stranded {
 pub struct DemandReport {
     /// What they request, in short.
     pub demand: String,
+    /// CPU that their containers request.
+    pub cpu: String,
+    /// Memory that their containers request.
+    pub memory: String,
     /// One of them, as `namespace/name`.
     pub example: String,
     /// How many there are.

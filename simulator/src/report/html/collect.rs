@@ -91,6 +91,7 @@ pub(super) fn replay(snapshot: &Snapshot, report: &ReplayReport) -> PageData {
     let events: BTreeSet<u64> = report.pods.iter().flat_map(|pod| [pod.placed, pod.left]).flatten().collect();
     let steps: FxHashMap<u64, i64> = events.iter().copied().zip(1..).collect();
     let step = |second: u64| steps.get(&second).copied().unwrap_or(0);
+    let mut in_use: BTreeMap<i64, i64> = BTreeMap::new();
     for times in &report.pods {
         let (namespace, name) = times.pod.split_once('/').unwrap_or(("", &times.pod));
         let outcome = if times.placed.is_some() { PLACED } else { NEVER_PLACED };
@@ -99,6 +100,10 @@ pub(super) fn replay(snapshot: &Snapshot, report: &ReplayReport) -> PageData {
         let row = collector.row(namespace, name, outcome, node, span);
         for device in &times.devices {
             collector.used(device, row, span, true);
+            *in_use.entry(span.0).or_default() += 1;
+            if let Some(end) = span.1 {
+                *in_use.entry(end).or_default() -= 1;
+            }
         }
     }
     let clock = |second: &u64| {
@@ -106,6 +111,15 @@ pub(super) fn replay(snapshot: &Snapshot, report: &ReplayReport) -> PageData {
     };
     let labels = std::iter::once("before".to_owned()).chain(events.iter().map(clock)).collect();
     let mut data = collector.finish(number_of(events.len()), Some(labels));
+    // It begins where most devices are in use: in the end there may be none.
+    data.start_step = (0..=data.last_step)
+        .map(|at| (at, in_use.get(&at).copied().unwrap_or(0)))
+        .scan(0, |sum, (at, change)| {
+            *sum += change;
+            Some((*sum, std::cmp::Reverse(at)))
+        })
+        .max()
+        .map_or(data.last_step, |(_, std::cmp::Reverse(at))| at);
     "Replay".clone_into(&mut data.title);
     let card = |value: String, name: &str, tone| (value, name.to_owned(), tone);
     let tone = if report.never_placed > 0 { "bad" } else { "" };
@@ -396,6 +410,7 @@ impl Collector {
             outcomes: OUTCOMES.to_vec(),
             why: self.why.into_iter().collect(),
             last_step,
+            start_step: last_step,
             steps,
             ..PageData::default()
         }

@@ -48,6 +48,8 @@ pub(super) struct PageData {
     pub(super) outcomes: Vec<Outcome>,
     pub(super) why: Vec<Why>,
     pub(super) last_step: i64,
+    /// The step that is shown first.
+    pub(super) start_step: i64,
     /// Labels of steps, where they are not those of single pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) steps: Option<Vec<String>>,

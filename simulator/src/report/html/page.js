@@ -64,7 +64,7 @@ function statesAt(step) {
 }
 const usersAt = (d, step) => (usesOf[d] || []).filter(u => active(U[6 * u + 2], U[6 * u + 3], step)).map(u => U[6 * u + 1]).join();
 
-let step = D.lastStep, now = statesAt(step), before = statesAt(0);
+let step = D.startStep, now = statesAt(step), before = statesAt(0);
 let selected = -1, openPod = -1, hidden = new Set(), outcome = -1, page = 0, terms = [], matching = null, playing = 0;
 
 // --- Map ----------------------------------------------------------------------------------------------------
@@ -433,14 +433,14 @@ function remember() {
   if (restoring) return;
   const parts = new URLSearchParams();
   if ($("filter").value) parts.set("filter", $("filter").value);
-  if (step !== D.lastStep) parts.set("step", step);
+  if (step !== D.startStep) parts.set("step", step);
   if (openPod >= 0) parts.set("pod", podName(openPod)); else if (selected >= 0) parts.set("node", D.nodes.name[selected]);
   try { history.replaceState(null, "", "#" + parts); } catch { /* some browsers refuse this for files */ }
 }
 function restore() {
   const parts = new URLSearchParams(location.hash.slice(1));
   $("filter").value = parts.get("filter") || "";
-  go(parts.has("step") ? Number(parts.get("step")) || 0 : D.lastStep);
+  go(parts.has("step") ? Number(parts.get("step")) || 0 : D.startStep);
   applyFilter();
   if (parts.has("node")) { const n = D.nodes.name.indexOf(parts.get("node")); if (n >= 0) select(n, true); }
   if (parts.has("pod")) for (let p = 0; p < podCount; p++) if (podName(p) === parts.get("pod")) { choosePod(p); break; }
