@@ -1,8 +1,7 @@
 //! Memory and time of a large cluster: `cargo run --release -p drayage-allocator --example memory [NODES]`.
 //!
-//! Makes a text with a slice of eight devices for each node and an allocated claim for each device, loads it, and
-//! builds inventory and state. The memory is what the system counts for the process (Linux only), after everything
-//! but inventory and state is dropped.
+//! Each node has a slice of eight devices, each device an allocated claim. Measured are the memory that inventory and
+//! state take (what the system counts for the process, Linux only), and the time to build both from one large text.
 
 #![expect(clippy::print_stdout, reason = "an example that only prints")]
 
@@ -82,36 +81,54 @@ fn memory(line: &str) -> u64 {
     found.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or_default() / 1024
 }
 
-fn main() {
-    let nodes: usize = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(5_000);
-    let claims = (0..nodes).flat_map(|node| (0..8).map(move |device| claim(node, device)));
+fn text_of(items: impl Iterator<Item = Value>) -> String {
     let mut text = String::from("{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[");
-    for (at, item) in (0..nodes).map(slice).chain(claims).enumerate() {
+    for (at, item) in items.enumerate() {
         text.push_str(if at == 0 { "\n" } else { ",\n" });
         text.push_str(&item.to_string());
     }
     text.push_str("\n]}");
-    let size = u64::try_from(text.len()).unwrap_or(u64::MAX) >> 20;
-    println!("{nodes} nodes, {0} devices and {0} claims: {size} MiB of JSON", nodes * 8);
-    let before = memory("VmRSS").saturating_sub(size);
+    text
+}
 
-    let start = Instant::now();
+/// Slices and what claims hold, from a text.
+fn read(text: String, state: &mut AllocatedState) -> Vec<ResourceSlice> {
     let input = Input::Bytes { name: "cluster.json".to_owned(), bytes: text.into_bytes() };
     let snapshot = load(&[input], LoadOptions::default()).expect("the objects are right");
-    println!("loaded in {:?}: {} MiB with all texts and objects", start.elapsed(), memory("VmRSS"));
-    let mut state = AllocatedState::new();
     for allocation in snapshot.claims.iter().filter_map(|claim| claim.allocation.as_ref()) {
         state.insert(allocation, Features::default());
     }
-    let slices: Vec<ResourceSlice> = snapshot.slices.into_iter().map(|slice| slice.spec).collect();
-    let inventory = Inventory::new(slices);
-    println!("inventory and state after {:?}", start.elapsed());
-    drop((snapshot.claims, snapshot.sources));
-    let after = memory("VmRSS");
+    snapshot.slices.into_iter().map(|slice| slice.spec).collect()
+}
+
+fn main() {
+    let nodes: usize = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(5_000);
+    let claims = |node: usize| (0..8).map(move |device| claim(node, device));
+
+    // Node by node, so that little is there besides.
+    let before = memory("VmRSS");
+    let mut state = AllocatedState::new();
+    let mut inventory = Inventory::default();
+    for node in 0..nodes {
+        for slice in read(text_of([slice(node)].into_iter().chain(claims(node))), &mut state) {
+            inventory.publish(slice);
+        }
+    }
     println!(
-        "inventory of {} devices and state: {} MiB; the most there was: {} MiB",
+        "{nodes} nodes, {0} devices, {0} claims: inventory and state take {1} MiB",
         inventory.device_count(),
-        after.saturating_sub(before),
+        memory("VmRSS").saturating_sub(before)
+    );
+    drop((inventory, state));
+
+    let text = text_of((0..nodes).map(slice).chain((0..nodes).flat_map(claims)));
+    let size = text.len() >> 20;
+    let start = Instant::now();
+    let mut state = AllocatedState::new();
+    let inventory = Inventory::new(read(text, &mut state));
+    println!(
+        "built from {size} MiB of JSON in {:?}; the most memory there was: {} MiB",
+        start.elapsed(),
         memory("VmHWM")
     );
     drop((inventory, state));
