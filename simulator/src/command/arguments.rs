@@ -7,7 +7,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use drayage_allocator::ProfileName;
 
-use super::what_if::arguments::{Capacity, Fail};
+use super::what_if::arguments::{Capacity, Drain, Fail, ScaleDown, ScaleUp};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -48,6 +48,9 @@ pub(crate) enum Sub {
     Lint(super::lint::arguments::Lint),
     Capacity(Capacity),
     Fail(Box<Fail>),
+    Drain(Drain),
+    ScaleDown(ScaleDown),
+    ScaleUp(Box<ScaleUp>),
     /// Check or evaluate a device-selector CEL expression
     #[command(subcommand)]
     Cel(Cel),

@@ -35,8 +35,9 @@ pub use pod::{
 };
 pub use replay::{Moment, PodTimes, ReplayReport, WaitSummary};
 pub use what_if::{
-    CapacityItem, CapacityReport, Copies, EvictedPod, FailureReport, FailureSummary, Fate, FatePlace,
-    KindSummary, Shard, Stop, UnitReport,
+    CapacityItem, CapacityReport, ClaimMove, Copies, EvictedPod, FailureReport, FailureSummary, Fate,
+    FatePlace, KindSummary, LeftPod, NodeRemoval, NodeUtilisation, PodMove, PoolShare, RemovalReport,
+    ScaleUpOption, ScaleUpPlan, ScaleUpReport, ScaleUpRound, Shard, Stop, UnitReport, Waste,
 };
 
 pub use sarif::sarif;

@@ -209,7 +209,7 @@ impl ClusterState {
     }
 
     /// What a pod needs of its node.
-    pub(super) fn needs(&mut self, pod: &Pod) -> PodNeeds {
+    pub(crate) fn needs(&mut self, pod: &Pod) -> PodNeeds {
         PodNeeds::new(pod, self.options.gates.enabled("PodLevelResources"), &mut self.names)
     }
 

@@ -8,6 +8,7 @@ mod ground;
 
 pub mod node_groups;
 pub mod random;
+pub mod scale_down;
 pub mod scale_up;
 pub mod utilisation;
 

@@ -164,3 +164,102 @@ pub(crate) enum Sweep {
     /// Devices
     Devices,
 }
+
+/// Cluster-autoscaler's flags about drains, and what a file cannot tell.
+#[derive(Debug, Args)]
+pub(crate) struct DrainFlags {
+    /// Move pods of `kube-system` without a disruption budget (skip-nodes-with-system-pods=false)
+    #[arg(long)]
+    pub(crate) move_system_pods: bool,
+    /// Move pods with local volumes (skip-nodes-with-local-storage=false)
+    #[arg(long)]
+    pub(crate) move_local_storage: bool,
+    /// Move pods of controllers that Kubernetes does not know (skip-nodes-with-custom-controller-pods=false)
+    #[arg(long)]
+    pub(crate) move_custom_controller_pods: bool,
+    /// The input has every controller, so that a pod whose controller is missing blocks
+    #[arg(long)]
+    pub(crate) controllers_are_complete: bool,
+    /// The time of the drain, for rules about how long something lasts
+    #[arg(long, value_name = "TIME")]
+    pub(crate) now: Option<String>,
+}
+
+/// Empty nodes: which pod keeps a node, where the others go, and which claims move.
+///
+/// The rules, their order and the names of reasons are cluster-autoscaler's. What one node's pods take is not there for
+/// the next.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  dray drain -f cluster/ -- gpu-1 gpu-2")]
+pub(crate) struct Drain {
+    /// Nodes, in the order in which they are emptied
+    #[arg(value_name = "NODE", required = true)]
+    pub(crate) nodes: Vec<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) flags: DrainFlags,
+}
+
+/// Find the nodes that cluster-autoscaler would remove, and say what keeps the others.
+///
+/// Exits with 0 if at least one node can go.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  dray scale-down -f cluster/ --node-groups groups.yaml")]
+pub(crate) struct ScaleDown {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) flags: DrainFlags,
+    /// Files with NodeGroups; their `members` say which nodes belong to them. Without any, every node may go
+    #[arg(short = 'g', long, value_name = "FILE", num_args = 1..)]
+    pub(crate) node_groups: Vec<PathBuf>,
+    /// Nodes that are fuller than this stay (scale-down-utilization-threshold)
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    pub(crate) threshold: f64,
+}
+
+/// Grow node groups for pending pods: as cluster-autoscaler would, and at best.
+///
+/// Says beside cluster-autoscaler's answer, the fewest and the cheapest nodes that were found, a bound that no plan can
+/// beat, and why the answers differ. Exits with 0 if every pending pod gets a node.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  dray scale-up -f cluster/ --node-groups groups.yaml --expander priority,least-waste")]
+pub(crate) struct ScaleUp {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Files with NodeGroups, in the order in which the provider lists them
+    #[arg(short = 'g', long, value_name = "FILE", num_args = 1.., required = true)]
+    pub(crate) node_groups: Vec<PathBuf>,
+    /// Expanders, each of which narrows down what the one before left: least-waste, most-pods, least-nodes, price,
+    /// priority, random
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "least-waste")]
+    pub(crate) expander: Vec<String>,
+    /// A row of the table of the expander `priority`: the higher number wins where the pattern matches the group's name
+    #[arg(long, value_name = "NUMBER=PATTERN")]
+    pub(crate) priority: Vec<String>,
+    /// Draw with this seed where expanders leave several groups; without it the first by name is taken
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+    /// Price of a CPU and of a GiB of memory for an hour, for the expander `price`
+    #[arg(long, value_name = "CPU,GIB")]
+    pub(crate) pod_prices: Option<String>,
+    /// The label by which the provider marks GPU nodes, for the expander `price`
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) gpu_label: Option<String>,
+    /// max-nodes-per-scaleup; 0 is no limit
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    pub(crate) max_nodes_per_scaleup: usize,
+    /// max-nodes-total; 0 is no limit
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub(crate) max_nodes_total: usize,
+    /// Rounds of cluster-autoscaler, each of which grows one group
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub(crate) rounds: usize,
+}

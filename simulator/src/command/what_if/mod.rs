@@ -3,6 +3,9 @@
 pub(crate) mod arguments;
 pub(crate) mod capacity;
 pub(crate) mod fail;
+mod own;
+pub(crate) mod removal;
+pub(crate) mod scale_up;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;

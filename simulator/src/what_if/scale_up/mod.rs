@@ -1,7 +1,484 @@
 //! Which node groups grow for pending pods: as cluster-autoscaler decides, and at best.
 
 pub mod equivalence;
+mod estimate;
 pub mod expander;
 mod limits;
+mod plan;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use drayage_allocator::objects::{AllocationMode, DeviceId};
 
 pub use limits::NodeLimits;
+
+pub(crate) use estimate::add_node;
+
+use crate::report::{
+    API_VERSION, LeftPod, PodOutcome, ScaleUpOption, ScaleUpPlan, ScaleUpReport, ScaleUpRound, Waste,
+};
+use crate::schedule::{ClusterState, Observer, PodId, SimulateError};
+use expander::{Expander, ExpanderContext, Offer};
+use plan::{Objective, float, wide};
+
+use super::drain::RoundRobin;
+use super::ground::Ground;
+use super::node_groups::Group;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct ScaleUpQuestion {
+    /// The groups, in the order in which the provider lists them.
+    pub groups: Vec<Group>,
+    /// Expanders, each of which narrows down what the one before left.
+    pub chain: Vec<Expander>,
+    /// What expanders know.
+    pub context: ExpanderContext,
+    /// Limits of the autoscaler.
+    pub limits: NodeLimits,
+    /// Decides between groups that the expanders leave; without it the first by name is taken.
+    pub seed: Option<u64>,
+    /// The label by which the provider marks GPU nodes, if it has one.
+    pub gpu_label: Option<String>,
+    /// At most this many rounds.
+    pub rounds: usize,
+}
+
+const APPROXIMATIONS: [&str; 6] = [
+    "each round of cluster-autoscaler grows one group; here the next begins when its nodes are there, without backoffs, \
+     quotas, similar groups and limits of time",
+    "groups of equal pods that score equally are packed in the order of the queue, where cluster-autoscaler's order is random",
+    "pods of DaemonSets are on new nodes without their claims, as cluster-autoscaler has it",
+    "the fewest and the cheapest nodes are the best of several greedy packings with the same filters and allocator; nothing \
+     in Kubernetes would choose them",
+    "bounds count cpu, memory, pods and devices of exact requests, and know neither selectors nor constraints",
+    "waste of devices counts devices of new nodes that no claim holds",
+];
+
+/// Pods that cluster-autoscaler takes for equal.
+#[derive(Clone, Debug)]
+struct PendingGroup {
+    pods: Vec<PodId>,
+    milli_cpu: i64,
+    memory: i64,
+    /// Devices that the claims of one pod ask for at least.
+    devices: usize,
+}
+
+/// What all parts of one question share.
+struct Context<'q> {
+    ground: &'q Ground<'q>,
+    groups: &'q [Group],
+    limits: NodeLimits,
+    next_number: usize,
+    requests: BTreeMap<PodId, (i64, i64)>,
+}
+
+impl Context<'_> {
+    /// A plan as it is reported.
+    fn plan(
+        &self,
+        state: &ClusterState,
+        added: &BTreeMap<usize, usize>,
+        nodes: &[usize],
+        pods: &[PodId],
+    ) -> ScaleUpPlan {
+        let counts = added.iter().filter(|(_, count)| **count > 0);
+        let groups: Vec<(&Group, usize)> =
+            counts.filter_map(|(&at, &count)| Some((self.groups.get(at)?, count))).collect();
+        let price =
+            groups.iter().try_fold(0.0, |sum, (group, count)| Some(sum + group.price? * float(*count)));
+        let available = groups.iter().fold((0.0, 0.0), |sum, (group, count)| {
+            let (cpu, memory) = capacity(group);
+            (sum.0 + wide(cpu) * float(*count), sum.1 + wide(memory) * float(*count))
+        });
+        let requested = pods
+            .iter()
+            .filter_map(|id| self.requests.get(id))
+            .fold((0.0, 0.0), |sum, of| (sum.0 + wide(of.0), sum.1 + wide(of.1)));
+        let unused =
+            |available: f64, used: f64| if available > 0.0 { (available - used) / available } else { 0.0 };
+        ScaleUpPlan {
+            nodes: groups.iter().map(|(_, count)| count).sum(),
+            groups: groups.iter().map(|(group, count)| (group.name.clone(), *count)).collect(),
+            pods: pods.len(),
+            price_per_hour: price,
+            waste: Waste {
+                cpu: unused(available.0, requested.0),
+                memory: unused(available.1, requested.1),
+                devices: device_waste(state, nodes),
+            },
+            certainty: None,
+        }
+    }
+}
+
+/// Decides round by round as cluster-autoscaler does, and looks for better plans beside that.
+pub fn scale_up(
+    ground: &Ground<'_>,
+    question: &ScaleUpQuestion,
+    observer: &mut dyn Observer,
+) -> Result<ScaleUpReport, SimulateError> {
+    let mut state = ground.state();
+    let assumptions = ground.assumptions(&state, &APPROXIMATIONS);
+    let waiting = ground.place_waiting(&mut state, &[], observer)?;
+    let requests = waiting.left.iter().filter_map(|&id| Some((id, requests(&mut state, id)?))).collect();
+    let mut groups = question.groups.clone();
+    let start = state.clone();
+    let mut context =
+        Context { ground, groups: &question.groups, limits: question.limits, next_number: 0, requests };
+    let mut left = waiting.left.clone();
+    let mut rounds = Vec::new();
+    let mut added: BTreeMap<usize, usize> = BTreeMap::new();
+    let (mut new_nodes, mut helped) = (Vec::new(), Vec::new());
+    let mut robin = RoundRobin::default();
+    let mut reasons: BTreeMap<PodId, BTreeMap<String, String>> = BTreeMap::new();
+    while !left.is_empty() && rounds.len() < question.rounds {
+        observer.progress(rounds.len(), question.rounds);
+        reasons.clear();
+        let pending = pending_groups(&context, &state, &left);
+        let round = one_round(&context, question, &groups, &state, &pending, &mut robin, &mut reasons)?;
+        let Some((round, taken)) = round else { break };
+        let Some(group) = groups.get(taken) else { break };
+        for number in 0..round.nodes {
+            new_nodes.push(add_node(ground, &mut state, group, context.next_number + number));
+        }
+        context.next_number += round.nodes;
+        *added.entry(taken).or_default() += round.nodes;
+        if let Some(group) = groups.get_mut(taken) {
+            group.current_size += round.nodes;
+        }
+        rounds.push(round);
+        // The next round begins with what the scheduler leaves, which cluster-autoscaler works out for itself.
+        let nodes = state.node_numbers();
+        let before = left.len();
+        let mut still = Vec::new();
+        for &id in &state.in_queue_order(left.clone()) {
+            match robin.find(ground, &mut state, id, &nodes, |_| true)? {
+                Some(_) => helped.push(id),
+                None => still.push(id),
+            }
+        }
+        left = still;
+        if left.len() == before {
+            break;
+        }
+    }
+    let of_autoscaler = context.plan(&state, &added, &new_nodes, &helped);
+    // The best plans are for every pod that some group can take at all.
+    context.next_number = 0;
+    let helpable: Vec<PodId> = helpable(&context, &start, &waiting.left)?;
+    let pending = pending_groups(&context, &start, &helpable);
+    let (node_bound, price_bound) = plan::bounds(&context, &pending);
+    let mut fewest = plan::best(&context, &start, &pending, Objective::Nodes)?;
+    let priced = question.groups.iter().all(|group| group.price.is_some()) && !question.groups.is_empty();
+    let mut cheapest =
+        if priced { Some(plan::best(&context, &start, &pending, Objective::Price)?) } else { None };
+    // What cluster-autoscaler found may be better than what the search found.
+    let complete = |plan: &ScaleUpPlan| plan.pods >= helpable.len();
+    if complete(&of_autoscaler) {
+        if !complete(&fewest) || of_autoscaler.nodes < fewest.nodes {
+            fewest = of_autoscaler.clone();
+        }
+        if let Some(known) = &mut cheapest
+            && (!complete(known) || of_autoscaler.price_per_hour < known.price_per_hour)
+        {
+            *known = of_autoscaler.clone();
+        }
+    }
+    let proven = complete(&fewest) && fewest.nodes <= node_bound;
+    fewest.certainty = Some(if proven { "proven" } else { "found" });
+    if let Some(known) = &mut cheapest {
+        let met = price_bound.zip(known.price_per_hour).is_some_and(|(bound, price)| price <= bound + 1e-9);
+        known.certainty = Some(if complete(known) && met { "proven" } else { "found" });
+    }
+    let differences = differences(&of_autoscaler, &fewest, cheapest.as_ref(), question, &rounds);
+    let left = left.into_iter().map(|id| LeftPod {
+        pod: state.pod(id).map(|(pod, _)| pod.metadata.full_name()).unwrap_or_default(),
+        reasons: reasons.remove(&id).unwrap_or_default(),
+    });
+    Ok(ScaleUpReport {
+        api_version: API_VERSION,
+        kind: "ScaleUpReport",
+        assumptions,
+        placed_before: waiting.placed,
+        pending: waiting.left.len(),
+        left: left.collect(),
+        rounds,
+        cluster_autoscaler: of_autoscaler,
+        fewest_nodes: fewest,
+        cheapest,
+        node_bound,
+        price_bound,
+        differences,
+    })
+}
+
+/// One round: the options of all groups, and the one that the expanders take.
+fn one_round(
+    context: &Context<'_>,
+    question: &ScaleUpQuestion,
+    groups: &[Group],
+    state: &ClusterState,
+    pending: &[PendingGroup],
+    robin: &mut RoundRobin,
+    reasons: &mut BTreeMap<PodId, BTreeMap<String, String>>,
+) -> Result<Option<(ScaleUpRound, usize)>, SimulateError> {
+    let mut round = ScaleUpRound::default();
+    let mut offers = Vec::new();
+    let mut of_offer = Vec::new();
+    for (at, group) in groups.iter().enumerate() {
+        let mut skip = |why: &str| round.skipped.insert(group.name.clone(), why.to_owned());
+        let nodes = state.node_numbers().len();
+        if group.headroom() == 0 {
+            skip("max node group size reached");
+            continue;
+        }
+        if group.zero_or_max && group.headroom() > question.limits.left(nodes) {
+            skip("atomic scale-up exceeds cluster node count limit");
+            continue;
+        }
+        let mut fitting = Vec::new();
+        for pods in pending {
+            match fits_fresh(context, state, group, pods)? {
+                None => fitting.push(pods),
+                Some(reason) => {
+                    for &id in &pods.pods {
+                        reasons.entry(id).or_default().insert(group.name.clone(), reason.clone());
+                    }
+                }
+            }
+        }
+        let (cpu, memory) = allocatable(group);
+        let score = |pods: &PendingGroup| {
+            let share = |need: i64, whole: i64| if whole > 0 { wide(need) / wide(whole) } else { 0.0 };
+            share(pods.milli_cpu, cpu) + share(pods.memory, memory)
+        };
+        fitting.sort_by(|left, right| score(right).total_cmp(&score(left)));
+        let ordered: Vec<Vec<PodId>> = fitting.iter().map(|pods| pods.pods.clone()).collect();
+        let allowed = question.limits.allowed(nodes, group.headroom());
+        let number = context.next_number;
+        let found = estimate::estimate(context.ground, state, group, &ordered, allowed, robin, number)?;
+        if found.pods.is_empty() {
+            continue;
+        }
+        let count = if group.zero_or_max { group.headroom() } else { found.nodes.len() };
+        let plan = context.plan(&found.state, &BTreeMap::from([(at, count)]), &found.nodes, &found.pods);
+        let (node_milli_cpu, node_memory) = capacity(group);
+        let requested = found.pods.iter().filter_map(|id| context.requests.get(id));
+        let (pods_milli_cpu, pods_memory) = requested
+            .fold((0_i64, 0_i64), |sum, of| (sum.0.saturating_add(of.0), sum.1.saturating_add(of.1)));
+        let offer = Offer {
+            group: group.name.clone(),
+            nodes: count,
+            pods: found.pods.len(),
+            node_milli_cpu,
+            node_memory,
+            pods_milli_cpu,
+            pods_memory,
+            node_price: group.price,
+            has_gpu_label: question
+                .gpu_label
+                .as_ref()
+                .is_some_and(|label| group.node.metadata.labels.contains_key(label)),
+        };
+        let with_a_score = [Expander::LeastWaste, Expander::MostPods, Expander::LeastNodes, Expander::Price];
+        let expanders = ExpanderContext { nodes, ..question.context.clone() };
+        let scores = with_a_score.into_iter().filter_map(|expander| {
+            Some((expander.as_str().to_owned(), expander::score(expander, &offer, &expanders)?))
+        });
+        round.options.push(ScaleUpOption {
+            group: group.name.clone(),
+            nodes: count,
+            pods: offer.pods,
+            limited: found.limited,
+            waste: plan.waste,
+            price_per_hour: plan.price_per_hour,
+            scores: scores.collect(),
+        });
+        offers.push(offer);
+        of_offer.push(at);
+    }
+    let expanders = ExpanderContext { nodes: state.node_numbers().len(), ..question.context.clone() };
+    let Some(choice) = expander::choose(&offers, &question.chain, &expanders, question.seed) else {
+        return Ok(None);
+    };
+    let (Some(offer), Some(&at)) = (offers.get(choice.taken), of_offer.get(choice.taken)) else {
+        return Ok(None);
+    };
+    round.group.clone_from(&offer.group);
+    round.nodes = offer.nodes;
+    if choice.equal.len() > 1 {
+        let names = choice.equal.iter().filter_map(|&at| offers.get(at)).map(|offer| offer.group.clone());
+        round.equal = names.collect();
+    }
+    Ok(Some((round, at)))
+}
+
+/// Why the first pod of a group does not fit a fresh node; `None` if it does.
+fn fits_fresh(
+    context: &Context<'_>,
+    state: &ClusterState,
+    group: &Group,
+    pods: &PendingGroup,
+) -> Result<Option<String>, SimulateError> {
+    let Some(&sample) = pods.pods.first() else { return Ok(None) };
+    let mut fork = state.clone();
+    let at = add_node(context.ground, &mut fork, group, context.next_number);
+    let attempt = fork.attempt_on(&[at], sample, context.ground.cancel)?;
+    if attempt.outcome == PodOutcome::Scheduled {
+        return Ok(None);
+    }
+    let reasons: Vec<&str> = attempt.reasons.iter().map(|reason| reason.reason.as_str()).collect();
+    let words = if reasons.is_empty() { attempt.message.unwrap_or_default() } else { reasons.join(", ") };
+    Ok(Some(words))
+}
+
+/// The pods that at least one group with headroom can take.
+fn helpable(
+    context: &Context<'_>,
+    state: &ClusterState,
+    pods: &[PodId],
+) -> Result<Vec<PodId>, SimulateError> {
+    let mut found = Vec::new();
+    for pods in pending_groups(context, state, pods) {
+        for group in context.groups.iter().filter(|group| group.headroom() > 0) {
+            if fits_fresh(context, state, group, &pods)?.is_none() {
+                found.extend(pods.pods.iter().copied());
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn pending_groups(context: &Context<'_>, state: &ClusterState, pods: &[PodId]) -> Vec<PendingGroup> {
+    let known: Vec<_> = pods.iter().filter_map(|&id| Some((id, state.pod(id)?.0.as_ref()))).collect();
+    let objects: Vec<_> = known.iter().map(|(_, pod)| *pod).collect();
+    let numbers = equivalence::groups(&objects);
+    let group = |members: Vec<usize>| {
+        let pods: Vec<PodId> = members.iter().filter_map(|&at| Some(known.get(at)?.0)).collect();
+        let sample = pods.first().copied();
+        let (milli_cpu, memory) =
+            sample.and_then(|id| context.requests.get(&id)).copied().unwrap_or_default();
+        let devices = sample.map_or(0, |id| least_devices(state, id));
+        PendingGroup { pods, milli_cpu, memory, devices }
+    };
+    numbers.into_iter().map(group).collect()
+}
+
+/// How many devices the claims of a pod that hold none ask for at least. Shared claims and admin access count for
+/// nothing.
+fn least_devices(state: &ClusterState, id: PodId) -> usize {
+    let claims = state.claims_of(id).into_iter().filter_map(|claim| state.claim(claim));
+    let requests = claims
+        .filter(|claim| claim.generated && claim.allocation.is_none())
+        .flat_map(|claim| claim.spec.requests.iter());
+    let counted = |mode: &AllocationMode, count: i64| {
+        if *mode == AllocationMode::ExactCount { usize::try_from(count).unwrap_or(0) } else { 0 }
+    };
+    requests
+        .map(|request| match &request.exactly {
+            Some(exactly) if exactly.admin_access == Some(true) => 0,
+            Some(exactly) => counted(&exactly.allocation_mode, exactly.count),
+            None => {
+                let alternatives = request.first_available.iter();
+                let counts = alternatives.map(|one| counted(&one.allocation_mode, one.count));
+                counts.min().unwrap_or(0)
+            }
+        })
+        .sum()
+}
+
+/// CPU and memory that a pod requests.
+fn requests(state: &mut ClusterState, id: PodId) -> Option<(i64, i64)> {
+    let pod = std::sync::Arc::clone(state.pod(id)?.0);
+    let needs = state.needs(&pod);
+    Some((needs.amounts.milli_cpu, needs.amounts.memory))
+}
+
+fn capacity(group: &Group) -> (i64, i64) {
+    let of = |name: &str| group.node.capacity.get(name);
+    (
+        of("cpu").map_or(0, drayage_cel::Quantity::milli_value),
+        of("memory").map_or(0, drayage_cel::Quantity::value),
+    )
+}
+
+fn allocatable(group: &Group) -> (i64, i64) {
+    let of = |name: &str| group.node.allocatable.get(name);
+    (
+        of("cpu").map_or(0, drayage_cel::Quantity::milli_value),
+        of("memory").map_or(0, drayage_cel::Quantity::value),
+    )
+}
+
+/// The share of the devices on nodes that no claim holds.
+fn device_waste(state: &ClusterState, nodes: &[usize]) -> Option<f64> {
+    let names: BTreeSet<&str> =
+        nodes.iter().filter_map(|&at| Some(state.node(at)?.metadata.name.as_str())).collect();
+    let mut devices = BTreeSet::new();
+    for slice in state.slices() {
+        if slice.node_name.as_deref().is_some_and(|name| names.contains(name)) {
+            let id = |name: &String| DeviceId { pool: slice.pool_id(), device: name.clone() };
+            devices.extend(slice.devices.iter().map(|device| id(&device.name)));
+        }
+    }
+    if devices.is_empty() {
+        return None;
+    }
+    let mut held = BTreeSet::new();
+    for claim in state.claims().filter_map(|claim| claim.allocation) {
+        for result in claim.results.iter().filter(|result| result.admin_access != Some(true)) {
+            let id = result.device_id();
+            if devices.contains(&id) {
+                held.insert(id);
+            }
+        }
+    }
+    Some(1.0 - float(held.len()) / float(devices.len()))
+}
+
+/// Why the plans differ, in words.
+fn differences(
+    of_autoscaler: &ScaleUpPlan,
+    fewest: &ScaleUpPlan,
+    cheapest: Option<&ScaleUpPlan>,
+    question: &ScaleUpQuestion,
+    rounds: &[ScaleUpRound],
+) -> Vec<String> {
+    let mut words = Vec::new();
+    if of_autoscaler.pods < fewest.pods {
+        words.push(format!(
+            "cluster-autoscaler helps {} of the {} pods that groups can take",
+            of_autoscaler.pods, fewest.pods
+        ));
+    }
+    let chain: Vec<&str> = question.chain.iter().map(|expander| expander.as_str()).collect();
+    let several = rounds.iter().any(|round| round.options.len() > 1);
+    let other_groups = |plan: &ScaleUpPlan| plan.groups.keys().ne(of_autoscaler.groups.keys());
+    let mut compare = |plan: &ScaleUpPlan, what: &str| {
+        if other_groups(plan) && several {
+            let names: Vec<&str> = plan.groups.keys().map(String::as_str).collect();
+            words.push(format!(
+                "{what} are of {}; the expanders `{}` look at one group at a time and at no device",
+                names.join(" and "),
+                chain.join(",")
+            ));
+        } else {
+            words.push(format!(
+                "{what} come of another order of pods; cluster-autoscaler orders them by CPU and memory only"
+            ));
+        }
+    };
+    if fewest.nodes < of_autoscaler.nodes && fewest.pods >= of_autoscaler.pods {
+        compare(fewest, "the fewest nodes");
+    }
+    if let Some(cheapest) = cheapest
+        && cheapest.pods >= of_autoscaler.pods
+        && cheapest.price_per_hour < of_autoscaler.price_per_hour
+    {
+        compare(cheapest, "the cheapest nodes");
+    }
+    words
+}
