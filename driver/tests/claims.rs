@@ -531,38 +531,6 @@ fn an_interrupted_unprepare_is_never_replayed_as_prepared() {
     assert!(stopped_and_recorded > 0, "no schedule was the one that matters");
 }
 
-/// Of two instances in a rolling update one has the records; the other takes over when the first is gone.
-#[test]
-fn two_instances_do_not_share_the_records() {
-    let disk = Disk::new(0, Path::new(CDI));
-    let first = open(&disk, &Hardware::default(), 0).expect("a start");
-    let second = Claims::open(&disk, Hardware::default(), configuration(0), &[]);
-    assert!(matches!(second, Err(OpenError::Held(directory)) if directory == Path::new(STATE)));
-    drop(first);
-    assert!(Claims::open(&disk, Hardware::default(), configuration(0), &[]).is_ok());
-}
-
-/// Files of this driver that no claim explains are removed at start; those of other drivers stay.
-#[test]
-fn cdi_files_of_no_claim_are_swept() {
-    let disk = Disk::new(0, Path::new(CDI));
-    let machine = open(&disk, &Hardware::default(), 0).expect("a start");
-    machine.prepare(&claim("0a"), || Ok(allocated("gpu-0"))).expect("prepared");
-    let at = |name: &str| Path::new(CDI).join(name);
-    disk.put(&at("k8s.gpu.example.com-claim_of_nobody.json"), b"{}".to_vec());
-    disk.put(&at("k8s.gpu.example.com-claim_0b.json"), b"{}".to_vec());
-    disk.put(&at("k8s.other.example.com-claim_0c.json"), b"{}".to_vec());
-    drop(machine);
-    let (_machine, problems) =
-        Claims::open(&disk, Hardware::default(), configuration(0), &[]).expect("a start");
-    let swept: Vec<&str> = problems.iter().map(|problem| problem.uid.as_str()).collect();
-    assert_eq!(swept, ["0b", "of_nobody"]);
-    assert_eq!(
-        disk.files(Path::new(CDI)),
-        [at("k8s.gpu.example.com-claim_0a.json"), at("k8s.other.example.com-claim_0c.json")]
-    );
-}
-
 /// Trap 22: an API server that is away does not matter for a prepared claim; nor does another answer of it.
 #[test]
 fn a_prepared_claim_is_answered_from_its_record() {
@@ -626,15 +594,4 @@ fn vanished_claims_are_collected_and_others_stay() {
     assert!(machine.collect(|claim| claim.uid == "0b").is_empty());
     let left: Vec<_> = machine.records().into_iter().map(|record| (record.claim.uid, record.state)).collect();
     assert_eq!(left, [("0b".to_owned(), State::Prepared)]);
-}
-
-#[test]
-fn unprepare_of_a_claim_that_nobody_knows_succeeds() {
-    let disk = Disk::new(0, Path::new(CDI));
-    let machine = open(&disk, &Hardware::default(), 0).expect("a start");
-    for uid in ["0a", "../../etc", ""] {
-        machine.unprepare(&claim(uid)).expect("nothing to do");
-    }
-    let malformed = machine.prepare(&claim("../x"), || Ok(allocated("gpu-0")));
-    assert!(matches!(malformed, Err(Failure::Permanent(_))));
 }
