@@ -13,7 +13,7 @@ use std::{
 use drayage_driver::{
     cdi::{CdiDirectory, ContainerEdits, DeviceNode},
     claims::{
-        AllocatedDevice, CdiFiles, Claims, Configuration, Devices, HeldDevice, KubeletCheckpoint, OpenError,
+        AllocatedDevice, CdiFiles, Claims, Configuration, Devices, HeldDevice, KubeletCheckpoint,
         RecoverySource, State,
     },
     files::FileSystem,
