@@ -276,7 +276,7 @@ fn offset_of(text: &str, range: SourceRange, path: &FieldPath) -> Option<usize> 
     offset_in(&document(text, range.start, range.end, range.notation)?, range.item, path)
 }
 
-fn document(text: &str, start: usize, end: usize, notation: Notation) -> Option<Node<'_>> {
+pub(crate) fn document(text: &str, start: usize, end: usize, notation: Notation) -> Option<Node<'_>> {
     match notation {
         Notation::Json => json::Parser::new(text, start, end).value().ok(),
         Notation::Yaml => yaml::parse_document(text, start, end).ok(),

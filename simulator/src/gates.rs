@@ -82,6 +82,8 @@ pub struct FeatureGates {
     release: Release,
     values: BTreeMap<&'static str, bool>,
     overridden: BTreeMap<&'static str, bool>,
+    /// How the allocator behaves, where that is no release's own.
+    allocator: Option<Profile>,
 }
 
 impl FeatureGates {
@@ -101,7 +103,7 @@ impl FeatureGates {
                 On | Locked => Some((known.name, true)),
             })
             .collect();
-        Self { profile, release, values, overridden: BTreeMap::new() }
+        Self { profile, release, values, overridden: BTreeMap::new(), allocator: None }
     }
 
     /// The defaults of a release with the overrides of `text`, which is written as for the flag
@@ -186,6 +188,36 @@ impl FeatureGates {
     /// The profile that the allocator follows.
     pub fn profile(&self) -> ProfileName {
         self.profile
+    }
+
+    /// How the allocator behaves: as the [profile](Self::profile) says, or as
+    /// [`with_allocator`](Self::with_allocator) did.
+    pub fn allocator(&self) -> Profile {
+        self.allocator.unwrap_or_else(|| Profile::named(self.profile))
+    }
+
+    /// The same gates with an allocator that no release has: to find out which difference of two releases is behind a
+    /// different answer.
+    #[must_use]
+    pub fn with_allocator(mut self, profile: Profile) -> Self {
+        self.allocator = Some(profile);
+        self
+    }
+
+    /// The same gates with one of them as others have it, locked or not; for the same purpose.
+    #[must_use]
+    pub fn with_gate_of(mut self, name: &str, other: &Self) -> Self {
+        if let Some(known) = KNOWN.iter().find(|known| known.name == name) {
+            self.values.insert(known.name, other.enabled(known.name));
+        }
+        self
+    }
+
+    /// Names of the gates that can change an answer and are on in one of the two and off in the other.
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let differs =
+            |known: &&Known| known.has_effect && self.enabled(known.name) != other.enabled(known.name);
+        KNOWN.iter().filter(differs).map(|known| known.name).collect()
     }
 
     /// The release whose defaults these are.

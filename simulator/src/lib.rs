@@ -7,8 +7,12 @@
 //! - [`fragmentation`]: how much of the idle devices pods can use
 //! - [`replay`]: a cluster through time
 //! - [`lab`]: node-scoring policies compared on public traces
+//! - [`explain`]: why one pod is where it is
+//! - [`compare`]: the answers of two releases or two inputs side by side
 //! - [`import`]: public traces turned into Kubernetes objects
 
+pub mod compare;
+pub mod explain;
 pub mod fragmentation;
 pub mod gates;
 pub mod import;

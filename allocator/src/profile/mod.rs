@@ -37,12 +37,22 @@ pub struct Switch {
     /// Upstream's issues and pull requests about it, all of kubernetes/kubernetes.
     pub upstream: &'static [u32],
     value: fn(&Profile) -> &'static str,
+    copy: fn(&mut Profile, &Profile),
 }
 
 impl Switch {
     /// The switch's value in a profile.
     pub fn value(&self, profile: &Profile) -> &'static str {
         (self.value)(profile)
+    }
+
+    /// A profile with the value that this switch has in another one, [pinned](Profile::pinned): no release behaves
+    /// so, but it shows which switch is behind a different answer.
+    #[must_use]
+    pub fn transplanted(&self, into: Profile, from: &Profile) -> Profile {
+        let mut profile = into.pinned();
+        (self.copy)(&mut profile, from);
+        profile
     }
 
     /// Whether the profile's value is a known fault of upstream.
@@ -78,6 +88,7 @@ macro_rules! switches {
             faults: &[$($fault),*],
             upstream: &[$($number),*],
             value: |profile| profile.$field.text(),
+            copy: |into, from| into.$field = from.$field,
         },)+];
     };
 }

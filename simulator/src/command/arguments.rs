@@ -45,6 +45,9 @@ pub(crate) struct Global {
 pub(crate) enum Sub {
     Simulate(Simulate),
     Allocate(Allocate),
+    Explain(super::explain::Explain),
+    Diff(super::diff::Diff),
+    UpgradeDiff(super::upgrade_diff::UpgradeDiff),
     Lint(super::lint::arguments::Lint),
     Capacity(Capacity),
     Fail(Box<Fail>),

@@ -9,7 +9,9 @@ mod allocate;
 mod arguments;
 mod cel;
 mod completions;
+mod diff;
 mod exit;
+mod explain;
 mod failure;
 mod fragmentation;
 mod guard;
@@ -25,6 +27,7 @@ mod simulate;
 mod source;
 mod terminal;
 mod text;
+mod upgrade_diff;
 mod what_if;
 
 use std::process::ExitCode;
@@ -61,6 +64,9 @@ fn run(subcommand: Sub, terminal: &Terminal) -> Result<Exit, Failure> {
     match subcommand {
         Sub::Simulate(typed) => simulate::run(&typed, terminal),
         Sub::Allocate(typed) => allocate::run(&typed, terminal),
+        Sub::Explain(typed) => explain::run(&typed, terminal),
+        Sub::Diff(typed) => diff::run(&typed, terminal),
+        Sub::UpgradeDiff(typed) => upgrade_diff::run(&typed, terminal),
         Sub::Lint(typed) => lint::run(&typed, terminal),
         Sub::Capacity(typed) => what_if::capacity::run(&typed, terminal),
         Sub::Drain(typed) => what_if::removal::drain(&typed, terminal),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use drayage_allocator::Profile;
 use drayage_allocator::objects::{ResourceClaim, ResourceSlice};
 use drayage_cluster::controllers;
 use drayage_cluster::objects::{Namespace, Pod};
@@ -78,7 +77,7 @@ impl ClusterState {
         let mut devices = Devices::new(
             slices,
             objects.classes.iter().map(|class| class.spec.clone()),
-            Profile::named(gates.profile()),
+            gates.allocator(),
             features,
             options.step_budget,
             options.threads,
@@ -206,6 +205,12 @@ impl ClusterState {
                 first.name(),
             ));
         }
+    }
+
+    /// Whether failures are explained from now on, as [`Options`] have it.
+    pub(crate) fn set_explanations(&mut self, explain: bool, in_full: bool) {
+        let options = Arc::make_mut(&mut self.options);
+        (options.explain, options.explain_in_full) = (explain, in_full);
     }
 
     /// What a pod needs of its node.

@@ -78,7 +78,7 @@ fn selection(typed: &Allocate) -> Result<ClaimSelection, Failure> {
 }
 
 /// Namespace and name of `NAMESPACE/NAME`; without a namespace it is `default`.
-fn namespaced(text: &str) -> Result<(&str, &str), Failure> {
+pub(crate) fn namespaced(text: &str) -> Result<(&str, &str), Failure> {
     match text.split_once('/').unwrap_or(("default", text)) {
         (namespace, name) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
             Ok((namespace, name))
@@ -87,7 +87,7 @@ fn namespaced(text: &str) -> Result<(&str, &str), Failure> {
     }
 }
 
-fn refused(error: &SimulateError, snapshot: &Snapshot) -> Failure {
+pub(crate) fn refused(error: &SimulateError, snapshot: &Snapshot) -> Failure {
     let complaint = Complaint::new(error.to_string());
     let hint = match error {
         SimulateError::NodeMissing { .. } => names("nodes", snapshot.nodes.iter().map(|node| &node.metadata)),
