@@ -2,7 +2,8 @@
 
 use fixedbitset::FixedBitSet;
 
-use super::model::{FactNumber, Key, Model, Need};
+use super::key::Key;
+use super::model::{FactNumber, Model, Need};
 use super::relaxed::{OtherCount, Relaxed, Taken, solve};
 
 /// What a search for a core came to.

@@ -19,7 +19,8 @@ use super::fact::{
     Read, ReadValue, ReadWhat, RequestName, SelectorCase, SelectorFact,
 };
 use super::holders::Holders;
-use super::model::{FactNumber, Key, Model, Need, draws_on, held_devices, held_groups, sum};
+use super::key::Key;
+use super::model::{FactNumber, Model, Need, draws_on, held_devices, held_groups, sum};
 use super::relaxed::Taken;
 
 /// Writes the facts of one list. What they say of each other is about that list.

@@ -24,6 +24,7 @@ mod dot;
 mod error;
 mod fact;
 mod holders;
+mod key;
 mod model;
 mod relaxed;
 mod suggest;

@@ -13,7 +13,8 @@ use crate::profile::DistinctMemory;
 use crate::verify::books::taken;
 use crate::verify::claim::values;
 
-use super::model::{FactNumber, Key, Model, Need, draws_on, go_together};
+use super::key::Key;
+use super::model::{FactNumber, Model, Need, draws_on, go_together};
 
 /// The most devices a claim may hold.
 pub(super) const CLAIM_LIMIT: usize = 32;

@@ -9,7 +9,8 @@ use super::core::{best_partial, is_single};
 use super::describe::Describer;
 use super::fact::{Fact, Form, Given, RequestName};
 use super::holders::Holders;
-use super::model::{FactNumber, Key, Model};
+use super::key::Key;
+use super::model::{FactNumber, Model};
 use super::{Core, NoSolution};
 
 /// How many devices are named as examples.

@@ -8,7 +8,8 @@
 //! - *relaxation* (see [`super::relaxation`]): what is left of the problem, made easier, has no solution;
 //! - *interchangeable devices*: two free devices that no request, constraint, counter or share can tell apart lead
 //!   to the same result, so after the first failed the second is not tried;
-//! - *memory* (see [`super::memory`]): what is left of the problem looks the same as where it failed before.
+//! - *memory* (see [`super::memory`]): what is left of the problem looks the same as where it failed before. Devices
+//!   that are shared look the same if the same is left of them (see [`super::shares`]).
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,7 @@ use crate::selectors::Verdicts;
 
 use super::candidate::{Chosen, Refusal};
 use super::counter_sums::CounterGroups;
+use super::shares::{self, ClassOfDevices, Kind};
 use super::walk::Place;
 
 /// See the module.
@@ -52,6 +54,8 @@ pub(crate) struct Guide {
     /// By counter book, by counter: what other claims leave, in units of 10⁻⁹.
     pub(crate) available: Vec<Vec<Option<i128>>>,
     pub(crate) counter_groups: CounterGroups,
+    /// Of devices that can be shared.
+    pub(crate) kinds: Vec<Kind>,
 }
 
 /// A request of the problem.
@@ -91,6 +95,8 @@ pub(crate) struct InterchangeableDevices {
     pub(crate) takes: Vec<(u32, i128)>,
     /// For shareable devices, by capacity: the least that any choice takes, where that is more than nothing.
     pub(crate) least_share: Vec<(String, Quantity)>,
+    /// For shareable devices: which of them differ in nothing but how much of their capacity is left.
+    pub(crate) kind: Option<u32>,
 }
 
 /// What makes devices different.
@@ -165,9 +171,11 @@ impl Guide {
             counter_groups: CounterGroups::new(
                 chosen.layout().books.iter().map(|book| book.names.as_slice()),
             ),
+            kinds: Vec::new(),
         };
         guide.tell_devices_apart(problem, chosen)?;
         guide.list_requests(problem, chosen);
+        guide.tell_kinds_apart(chosen);
         Some(guide)
     }
 
@@ -267,6 +275,7 @@ impl Guide {
                     book: key.book,
                     takes: key.takes.clone(),
                     least_share,
+                    kind: None,
                 });
                 for choice in &key.choices {
                     self.candidates[*choice as usize].classes.push(next);
@@ -277,6 +286,18 @@ impl Guide {
             self.class_of[position as usize] = Some(class);
         }
         Some(())
+    }
+
+    /// Puts classes of devices that can be shared into kinds.
+    fn tell_kinds_apart(&mut self, chosen: &mut Chosen<'_>) {
+        let candidates = &self.candidates;
+        let classes = (0_u32..).zip(&mut self.classes).filter(|(_, class)| class.shareable);
+        let classes = classes.map(|(number, class)| {
+            let uses = |choice: &u32| candidates[*choice as usize].classes.contains(&number);
+            let all = 0..u32::try_from(candidates.len()).unwrap_or(u32::MAX);
+            ClassOfDevices { class, choices: all.filter(uses).collect() }
+        });
+        self.kinds = shares::tell_kinds_apart(classes, &self.requests, chosen);
     }
 
     fn list_requests(&mut self, problem: &Problem<'_>, chosen: &Chosen<'_>) {
@@ -310,6 +331,13 @@ impl Guide {
             request.classes.clone_from(&classes);
             request.books.clone_from(&books);
         }
+    }
+}
+
+impl InterchangeableDevices {
+    /// Its values for all constraints, with all derivations.
+    pub(crate) fn values(&self) -> &[AttributeClass] {
+        &self.values
     }
 }
 

@@ -39,11 +39,13 @@ pub(crate) fn remainder(
         .iter()
         .filter_map(|device| Some((guide.class_of[device.position as usize]?, device.position)))
         .filter(|(class, _)| request.classes.contains(*class as usize))
+        .filter(|(class, _)| guide.classes[*class as usize].kind.is_none())
         .collect();
     touched.sort_unstable();
     touched.dedup();
     if let Some(choice) = current {
-        for class in &guide.candidates[choice as usize].classes {
+        let classes = guide.candidates[choice as usize].classes.iter();
+        for class in classes.filter(|class| guide.classes[**class as usize].kind.is_none()) {
             let members = &guide.classes[*class as usize].members;
             let behind = members.partition_point(|position| *position < place.start);
             words.push(u64::from(*class));
@@ -63,11 +65,7 @@ pub(crate) fn remainder(
             let mut state = Words::default();
             state.push(u64::from(looks_ahead(class) && *position >= place.start));
             if guide.admin_access {
-                let marks: SmallVec<[u32; 4]> = chosen.marks(*position).collect();
-                state.push(u64::try_from(marks.len()).ok()?);
-                for claim in marks {
-                    state.push(u64::from(claim));
-                }
+                state.push_marks(chosen, *position)?;
             }
             if let Some(share) = chosen.share(*position) {
                 for amount in share.consumed.values() {
@@ -76,11 +74,28 @@ pub(crate) fn remainder(
             }
             states.push(state.0);
         }
-        states.sort_unstable();
-        for state in states {
-            words.push(u64::try_from(state.len()).ok()?);
-            words.0.extend(state);
+        words.push_sorted(states)?;
+    }
+    let mut kinds: SmallVec<[u32; 4]> =
+        request.classes.ones().filter_map(|class| guide.classes[class].kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    for kind in kinds {
+        let mut states = Vec::new();
+        for (position, left) in guide.kinds[kind as usize].left(chosen, number)? {
+            let mut state = Words::default();
+            let ahead = guide.class_of[position as usize].is_some_and(looks_ahead);
+            state.push(u64::from(ahead && position >= place.start));
+            if guide.admin_access {
+                state.push_marks(chosen, position)?;
+            }
+            for amount in left {
+                state.push_amount(amount);
+            }
+            states.push(state.0);
         }
+        words.push(u64::from(kind));
+        words.push_sorted(states)?;
     }
     for book in request.books.ones() {
         for amount in chosen.consumed_counters(u32::try_from(book).ok()?) {
@@ -127,6 +142,25 @@ impl Words {
         let bits = amount.cast_unsigned();
         self.push(u64::try_from(bits >> 64).unwrap_or_default());
         self.push(u64::try_from(bits & u128::from(u64::MAX)).unwrap_or_default());
+    }
+
+    /// The claims that have chosen a device.
+    fn push_marks(&mut self, chosen: &Chosen<'_>, position: u32) -> Option<()> {
+        let marks: SmallVec<[u32; 4]> = chosen.marks(position).collect();
+        self.push(u64::try_from(marks.len()).ok()?);
+        self.0.extend(marks.into_iter().map(u64::from));
+        Some(())
+    }
+
+    /// States of devices that may be swapped.
+    fn push_sorted(&mut self, mut states: Vec<Vec<u64>>) -> Option<()> {
+        states.sort_unstable();
+        self.push(u64::try_from(states.len()).ok()?);
+        for state in states {
+            self.push(u64::try_from(state.len()).ok()?);
+            self.0.extend(state);
+        }
+        Some(())
     }
 
     fn push_class(&mut self, class: AttributeClass) {

@@ -9,6 +9,8 @@ mod marks;
 mod memory;
 mod relaxation;
 mod selections;
+mod share_sums;
+mod shares;
 mod walk;
 
 pub(crate) use candidate::{Chosen, ChosenDevice};

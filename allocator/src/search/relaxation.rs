@@ -8,8 +8,10 @@
 //!   device each;
 //! - that each counter, and each of some sums of counters, covers the least that each request must take of it, and
 //!   that counter sets have room for as many devices (see [`super::counter_sums`]);
+//! - that shares have room together, in number and volume, where devices have one capacity (see
+//!   [`super::share_sums`]);
 //!
-//! and forgets how these go together, what shares consume, and which alternative goes with which other.
+//! and forgets how these go together, and which alternative goes with which other.
 
 use drayage_cel::Quantity;
 use smallvec::SmallVec;
@@ -21,6 +23,7 @@ use super::candidate::Chosen;
 use super::counter_sums::CounterSums;
 use super::flow::{self, Demand};
 use super::guide::Guide;
+use super::share_sums::{ShareSums, Wanted};
 use super::walk::Place;
 
 /// How many combinations of attribute values are looked at before a problem counts as possible.
@@ -45,6 +48,8 @@ pub(crate) struct Relaxation<'r> {
     counters: Vec<Vec<Option<i128>>>,
     /// Where there are counters.
     sums: Option<CounterSums>,
+    /// Where there are devices that can be shared and have one capacity.
+    shares: Option<ShareSums>,
     combinations: u32,
 }
 
@@ -123,8 +128,41 @@ impl<'r> Relaxation<'r> {
             values,
             sums: (!counters.is_empty()).then(|| CounterSums::new(guide, &counters)),
             counters,
+            shares: guide
+                .number(place)
+                .filter(|_| guide.kinds.iter().all(|kind| kind.capacities() == 1))
+                .and_then(|number| ShareSums::new(guide, chosen, number)),
             combinations: MAX_COMBINATIONS,
         }
+    }
+
+    /// Whether shares have room together.
+    fn shares_have_room(&self) -> bool {
+        let Some(shares) = &self.shares else { return true };
+        let mut wanted = Vec::with_capacity(self.demands.len());
+        for demand in self.demands.iter().filter(|demand| !self.is_for_admins(demand)) {
+            let mut elsewhere = false;
+            let mut least: Option<i128> = None;
+            for choice in &demand.choices {
+                for class in self.allowed(*choice) {
+                    let details = &self.guide.classes[class as usize];
+                    if !details.shareable {
+                        elsewhere = true;
+                        continue;
+                    }
+                    let kind = details.kind.and_then(|kind| self.guide.kinds.get(kind as usize));
+                    let takes = kind.and_then(|kind| kind.takes(*choice)?.first().copied());
+                    // Of a class without a kind nothing is known.
+                    let takes = takes.unwrap_or(0);
+                    least = Some(least.map_or(takes, |least| least.min(takes)));
+                }
+            }
+            let takes = least.unwrap_or(0);
+            wanted.push(Wanted { amount: demand.amount, takes, elsewhere });
+        }
+        let classes = self.guide.classes.iter().zip(&self.free);
+        let others = classes.filter(|(class, _)| !class.shareable).map(|(_, free)| *free);
+        shares.have_room(wanted, others.sum())
     }
 
     /// Whether the easier problem has a solution.
@@ -257,7 +295,8 @@ impl<'r> Relaxation<'r> {
             sums.suffice(&demands)
                 && sums.have_room(self.guide, &self.counters, &self.free, &demands)
                 && self.counters_suffice()
-        }) && flow::satisfiable(&demands, &self.supplies)
+        }) && self.shares_have_room()
+            && flow::satisfiable(&demands, &self.supplies)
     }
 
     /// How many devices of a class a demand could use as one of its choices.
