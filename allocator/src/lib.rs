@@ -32,7 +32,7 @@ mod remembered;
 mod result;
 mod search;
 mod selectors;
-mod taints;
+pub mod taints;
 pub mod verify;
 
 pub use allocated::AllocatedState;

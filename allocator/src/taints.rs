@@ -15,7 +15,9 @@ pub(crate) fn untolerated<'a>(
     })
 }
 
-fn tolerates(toleration: &DeviceToleration, taint: &DeviceTaint) -> bool {
+/// Whether a toleration covers a taint: where it names an effect or a key, they are equal, and so are the values
+/// unless the operator is `Exists`. An operator that the API does not have covers nothing.
+pub fn tolerates(toleration: &DeviceToleration, taint: &DeviceTaint) -> bool {
     let same_effect = toleration.effect.is_empty() || toleration.effect == taint.effect;
     let same_key = toleration.key.is_empty() || toleration.key == taint.key;
     let same_value = match toleration.operator.as_str() {

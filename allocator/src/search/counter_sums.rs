@@ -219,10 +219,15 @@ fn least(by_class: &[i128], demand: &Demand) -> i128 {
             amounts.push((taken, *most));
         }
     }
+    sum_of_least(&mut amounts, missing)
+}
+
+/// What so many devices take at least, given what a device takes and how many there are of it. Sorts them.
+pub(super) fn sum_of_least(amounts: &mut [(i128, u32)], mut missing: u32) -> i128 {
     amounts.sort_unstable();
     let mut sum = 0_i128;
     for (taken, most) in amounts {
-        let count = most.min(missing);
+        let count = missing.min(*most);
         sum = sum.saturating_add(taken.saturating_mul(i128::from(count)));
         missing -= count;
     }

@@ -20,7 +20,7 @@ use crate::constraints::{AttributeClass, ConstraintKind, ConstraintState};
 use crate::problem::Problem;
 
 use super::candidate::Chosen;
-use super::counter_sums::CounterSums;
+use super::counter_sums::{CounterSums, sum_of_least};
 use super::flow::{self, Demand};
 use super::guide::Guide;
 use super::share_sums::{ShareSums, Wanted};
@@ -373,18 +373,7 @@ impl<'r> Relaxation<'r> {
                 return 0;
             }
         }
-        let mut missing = demand.amount.saturating_sub(free_of_charge);
-        if missing == 0 {
-            return 0;
-        }
-        amounts.sort_unstable();
-        let mut sum = 0_i128;
-        for (amount, count) in amounts {
-            let count = count.min(missing);
-            sum = sum.saturating_add(amount.saturating_mul(i128::from(count)));
-            missing -= count;
-        }
-        sum
+        sum_of_least(&mut amounts, demand.amount.saturating_sub(free_of_charge))
     }
 
     /// Whether requests of one device each find different values for every `distinctAttribute` constraint.

@@ -452,31 +452,30 @@ impl<'w, 's> Walk<'w, 's> {
     }
 
     fn capacity_error(&self, number: u32, position: u32, fault: &str) -> AllocationError {
-        let choice = self.problem.choice(number);
-        let inventory = self.setting.inventory;
-        let device = self.setting.view.device(position);
-        let message = format!(
-            "claim {}, request {}: checking capacity for device {}/{}: {fault}",
-            self.problem.claims[choice.claim as usize].claim.full_name(),
-            choice.name,
-            inventory.pool(inventory.pool_of_device(device)).id,
-            inventory.device(device).name,
-        );
+        let (request, device) = self.named(number, position);
+        let message = format!("{request}: checking capacity for device {device}: {fault}");
         AllocationError::new(ErrorKind::Capacity, message)
     }
 
     fn constraint_error(&self, number: u32, position: u32) -> AllocationError {
+        let (request, device) = self.named(number, position);
+        let message = format!(
+            "{request}: cannot add device {device} because a claim constraint would not be satisfied"
+        );
+        AllocationError::new(ErrorKind::AllDevicesConstraint, message)
+    }
+
+    /// A choice's claim and request, and a device with its pool, as upstream's texts name them.
+    fn named(&self, number: u32, position: u32) -> (String, String) {
         let choice = self.problem.choice(number);
         let inventory = self.setting.inventory;
         let device = self.setting.view.device(position);
-        let message = format!(
-            "claim {}, request {}: cannot add device {}/{} because a claim constraint would not be satisfied",
-            self.problem.claims[choice.claim as usize].claim.full_name(),
-            choice.name,
-            inventory.pool(inventory.pool_of_device(device)).id,
-            inventory.device(device).name,
-        );
-        AllocationError::new(ErrorKind::AllDevicesConstraint, message)
+        let claim = self.problem.claims[choice.claim as usize].claim.full_name();
+        let pool = &inventory.pool(inventory.pool_of_device(device)).id;
+        (
+            format!("claim {claim}, request {}", choice.name),
+            format!("{pool}/{}", inventory.device(device).name),
+        )
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drayage_allocator::objects::{DeviceId, DeviceTaint, DeviceToleration};
+use drayage_allocator::taints::tolerates;
 
 use super::cluster::{Cluster, Demand};
 use super::finding::{Draft, Findings};
@@ -165,15 +166,4 @@ fn tolerations(demand: &Demand<'_>, taints: &[&DeviceTaint], findings: &mut Find
             }
         }
     }
-}
-
-/// Whether a toleration covers a taint, as the scheduler sees it.
-fn tolerates(toleration: &DeviceToleration, taint: &DeviceTaint) -> bool {
-    (toleration.effect.is_empty() || toleration.effect == taint.effect)
-        && (toleration.key.is_empty() || toleration.key == taint.key)
-        && match toleration.operator.as_str() {
-            "" | "Equal" => toleration.value == taint.value,
-            "Exists" => true,
-            _ => false,
-        }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drayage_allocator::objects::{AllocationResult, DeviceId, DeviceTaint, DeviceToleration, ResourceSlice};
+use drayage_allocator::taints::tolerates;
 use rustc_hash::FxHashMap;
 
 use super::units::Unit;
@@ -64,16 +65,8 @@ enum Tolerated {
 
 /// A taint is borne for the shortest time that a toleration of it names; for good if none names one.
 fn tolerated(tolerations: &[DeviceToleration], taint: &DeviceTaint) -> Tolerated {
-    let matching: Vec<&DeviceToleration> = tolerations
-        .iter()
-        .filter(|toleration| {
-            (toleration.effect.is_empty() || toleration.effect == taint.effect)
-                && match toleration.operator.as_str() {
-                    "Exists" => toleration.key.is_empty() || toleration.key == taint.key,
-                    _ => toleration.key == taint.key && toleration.value == taint.value,
-                }
-        })
-        .collect();
+    let matching: Vec<&DeviceToleration> =
+        tolerations.iter().filter(|toleration| tolerates(toleration, taint)).collect();
     if matching.is_empty() {
         return Tolerated::No;
     }
