@@ -108,7 +108,7 @@ fn explained(problem: &Problem, holders: &[(&str, AllocationResult)], budget: u6
         known.push(Holder { claim: (*claim).to_owned(), result });
     }
     let (node, effort) = (&problem.node, Effort::default());
-    let profile = Profile::V1_36_3;
+    let profile = if problem.features.compatibility_groups { Profile::V1_37 } else { Profile::V1_36_3 };
     let asked = Asked { state: &state, node, claims: &claims, holders: &known, budget, effort };
     let explanation = explain(&mut problem.allocator(profile), &asked);
     if let Explained::Unsatisfiable(no) = &explanation.outcome {
@@ -293,6 +293,39 @@ fn partitions() {
     binding.features.device_binding_and_status = false;
     devices(&mut binding)[0].binding_conditions = Some(vec!["attached".to_owned()]);
     reads("gate-off", &binding);
+}
+
+#[test]
+fn groups_of_devices() {
+    let mut problem = cluster(2, 1);
+    problem.features.compatibility_groups = true;
+    let counters = amounts("memory", "80Gi");
+    let counter_slice = ResourceSlice {
+        name: "counters".to_owned(),
+        shared_counters: vec![CounterSet { name: "gpu".to_owned(), counters }],
+        devices: Vec::new(),
+        ..problem.slices[0].clone()
+    };
+    problem.slices.push(counter_slice);
+    for slice in &mut problem.slices {
+        slice.pool.resource_slice_count = 2;
+    }
+    for (device, group) in devices(&mut problem).iter_mut().zip(["mig", "time-slices"]) {
+        device.consumes_counters.push(DeviceCounterConsumption {
+            counter_set: "gpu".to_owned(),
+            counters: amounts("memory", "10Gi"),
+            compatibility_groups: vec![group.to_owned()],
+        });
+    }
+    held("devices-of-other-groups", &problem, &[("ml/train-0", holding(&[0]))]);
+}
+
+#[test]
+fn devices_that_there_are() {
+    let mut problem = cluster(3, 2);
+    problem.claims[0].requests.push(request("second", 1));
+    reads("allocated", &problem);
+    reads("allocated-nothing-to-do", &Problem { claims: Vec::new(), ..problem });
 }
 
 #[test]

