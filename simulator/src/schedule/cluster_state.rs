@@ -21,6 +21,7 @@ use super::prepare::Prepared;
 use super::queue;
 use super::resources::{ResourceId, ResourceNames};
 use super::score::{Images, Scorers};
+use super::standing::Standing;
 use super::tally::Tally;
 use super::ties::Ties;
 
@@ -39,6 +40,7 @@ pub struct ClusterState {
     pub(crate) claims: ClaimBook,
     pub(crate) devices: Devices,
     pub(super) placements: Placements,
+    pub(super) standing: Standing,
     /// Given where gate DRAExtendedResource is on.
     pub(super) classes: Option<Arc<ResourceClasses>>,
     /// Resources that devices may stand in for.
@@ -121,6 +123,7 @@ impl ClusterState {
             claims,
             devices,
             placements: Placements::new(gates.enabled("TaintTolerationComparisonOperators")),
+            standing: Standing::default(),
             classes: gates
                 .enabled("DRAExtendedResource")
                 .then(|| Arc::new(ResourceClasses::new(&objects.classes))),

@@ -19,8 +19,19 @@ use super::plan::{DevicePlan, PlanError};
 use super::pods::{PodId, PodPlace};
 use super::report;
 use super::score::{Candidate, Scoring};
+use super::standing::{Failure, Moment};
 use super::tally::Refusal;
 use crate::report::{PodOutcome, PodReport, Reason};
+
+/// Where an attempt looks.
+#[derive(Clone, Copy)]
+struct Search<'a> {
+    /// Numbers of nodes, in their order.
+    nodes: &'a [usize],
+    /// Where in the order of all nodes that begins, if they are all.
+    start: Option<usize>,
+    cancel: &'a AtomicBool,
+}
 
 impl ClusterState {
     /// Schedules every pending pod once, in the order of the queue, and reports on all pods.
@@ -45,13 +56,11 @@ impl ClusterState {
 
     /// Tries to place a pod, and does so where a node takes it.
     pub fn attempt(&mut self, id: PodId, cancel: &AtomicBool) -> Result<Attempt, SimulateError> {
-        let mut nodes = self.nodes.search_order();
-        let count = nodes.len();
-        if self.next_start > 0 && count > 0 {
-            Arc::make_mut(&mut nodes).rotate_left(self.next_start % count);
-        }
+        let (twice, count) = (self.nodes.search_order_twice(), self.nodes.len());
+        let start = self.next_start.checked_rem(count).unwrap_or_default();
+        let nodes = twice.get(start..start + count).unwrap_or_default();
         self.looked_at = 0;
-        let attempt = self.attempt_on(&nodes, id, cancel);
+        let attempt = self.attempt_in(Search { nodes, start: Some(start), cancel }, id);
         if count > 0 {
             self.next_start = (self.next_start + self.looked_at) % count;
         }
@@ -65,7 +74,11 @@ impl ClusterState {
         id: PodId,
         cancel: &AtomicBool,
     ) -> Result<Attempt, SimulateError> {
-        if cancel.load(Ordering::Relaxed) {
+        self.attempt_in(Search { nodes, start: None, cancel }, id)
+    }
+
+    fn attempt_in(&mut self, search: Search<'_>, id: PodId) -> Result<Attempt, SimulateError> {
+        if search.cancel.load(Ordering::Relaxed) {
             return Err(SimulateError::Cancelled);
         }
         let pod = match self.pods.get(id) {
@@ -88,7 +101,7 @@ impl ClusterState {
         self.note_delegated(&needs);
         let mut remarks = Vec::new();
         loop {
-            let mut attempt = self.attempt_once(nodes, id, pod, &pod_claims, &needs, cancel)?;
+            let mut attempt = self.attempt_once(search, id, pod, &pod_claims, &needs)?;
             // After a failure upstream may give up an allocation that no other pod uses and try again.
             if attempt.outcome == PodOutcome::Unschedulable
                 && let Some(claim) = self.give_up_allocation(pod, &pod_claims)
@@ -106,13 +119,13 @@ impl ClusterState {
 
     fn attempt_once(
         &mut self,
-        nodes: &[usize],
+        search: Search<'_>,
         id: PodId,
         pod: &Pod,
         pod_claims: &[PodClaim],
         needs: &PodNeeds,
-        cancel: &AtomicBool,
     ) -> Result<Attempt, SimulateError> {
+        let Search { nodes, start, cancel } = search;
         let refused_everywhere = |plugin: &str, reason: String, nodes: usize| {
             let message = format!("0/{nodes} nodes are available: {reason}.");
             let reasons =
@@ -139,15 +152,35 @@ impl ClusterState {
             Err(PlanError::Failed(message)) => return Ok(Attempt::failed("invalid-claim", message, None)),
         };
         let kind = self.counts.kind(pod);
+        let demands = plan.demands_only(&mut self.devices).ok();
+        #[cfg(test)]
+        let demands = demands.filter(|_| !self.devices.forgetful);
+        let all = self.nodes.all_len();
+        let likeness = demands.map(|demands| self.standing.likeness(verdicts.wish, needs, demands, all));
+        let moment = start.map(|start| self.moment(start));
+        if let (Some(likeness), Some(moment)) = (likeness, moment)
+            && let Some(failure) = self.standing.failure(likeness, kind, moment)
+        {
+            self.tally.clear();
+            self.looked_at = failure.looked_at;
+            return Ok(self.refused(nodes.len(), pod, &mut plan, &failure));
+        }
         let wants = wants(&mut self.counts, kind, &self.nodes, &self.pods, &self.default_selectors);
         let neighbours = Neighbours::new(&mut self.counts, kind, wants, nodes, &verdicts);
-        let asked = Asked { nodes, pod, needs, verdicts: &verdicts, neighbours: &neighbours };
+        let asked = Asked { nodes, pod, needs, verdicts: &verdicts, neighbours: &neighbours, likeness };
         let mut candidates = match self.candidates(&asked, &mut plan, cancel)? {
             Ok(candidates) => candidates,
             Err(attempt) => return Ok(*attempt),
         };
         if candidates.is_empty() {
-            return Ok(self.refused(nodes.len(), pod, &mut plan));
+            let tally = self.tally.clone();
+            let failure = match (likeness, moment) {
+                (Some(likeness), Some(moment)) => {
+                    self.standing.failed(likeness, kind, moment, tally, self.looked_at)
+                }
+                _ => Arc::new(Failure::once(tally)),
+            };
+            return Ok(self.refused(nodes.len(), pod, &mut plan, &failure));
         }
         let best = self.best(&asked, &candidates);
         let chosen = self.ties.choose(&best, &self.nodes);
@@ -164,7 +197,6 @@ impl ClusterState {
         }
         let scoring = Scoring {
             profile: &self.options.profile,
-            scorers: &self.scorers,
             nodes: &self.nodes,
             images: &self.images,
             counts: &self.counts,
@@ -253,17 +285,31 @@ impl ClusterState {
         Attempt { node: Some(at), claims, ..Attempt::new(PodOutcome::Scheduled) }
     }
 
-    fn refused(&mut self, count: usize, pod: &Pod, plan: &mut DevicePlan) -> Attempt {
-        let message = self.tally.message(&self.names, count);
+    /// As long as this is equal, no attempt that begins there comes to anything else.
+    fn moment(&self, start: usize) -> Moment {
+        Moment {
+            nodes: self.nodes.all_changes(),
+            devices: self.devices.all_changes(),
+            placements: self.placements.changes(),
+            start,
+        }
+    }
+
+    fn refused(&mut self, count: usize, pod: &Pod, plan: &mut DevicePlan, failure: &Failure) -> Attempt {
+        let tally = &failure.tally;
+        let message = tally.message(&self.names, count);
         let states = &self.nodes;
-        let mut reasons = self.tally.reasons(&self.names, &self.placements, |at| {
+        let mut reasons = tally.reasons(&self.names, &self.placements, |at| {
             states.get(at).map(|state| state.name().to_owned()).unwrap_or_default()
         });
-        let nodes = self.tally.nodes_without_devices();
+        let nodes = tally.nodes_without_devices();
         let mut explained = ExplainedInFull::default();
         if self.options.explain && !nodes.is_empty() {
             let (states, names) = (&self.nodes, &self.names);
-            let failures = plan.explain(pod, nodes, states, &mut self.claims, &mut self.devices, names);
+            let merged = failure
+                .merged
+                .get_or_init(|| plan.explain(pod, nodes, states, &mut self.claims, &mut self.devices, names));
+            let failures = plan.name_failures(merged.clone(), states, &self.claims);
             if self.options.explain_in_full {
                 explained =
                     plan.explain_in_full(pod, &failures, states, &mut self.claims, &mut self.devices, names);

@@ -49,6 +49,8 @@ pub(crate) struct Devices {
     node_numbers: Map<Arc<str>, usize>,
     node_changes: List<Changes>,
     common_changes: Changes,
+    /// How often anything changed that some node can see.
+    all_changes: u64,
     /// Whether failures may stand for good at all in this cluster and with these features.
     lasting: bool,
     shapes: Map<Box<[usize]>, ShapeId>,
@@ -139,6 +141,7 @@ impl Devices {
             node_numbers: Map::default(),
             node_changes: List::default(),
             common_changes: Changes::default(),
+            all_changes: 0,
             lasting: !counters && !features.list_type_attributes,
             shapes: Map::default(),
             remembered: List::default(),
@@ -416,13 +419,19 @@ impl Devices {
 
     /// Counts a change that a node can see, or every node.
     fn note_change(&mut self, at: Option<usize>, relief: bool) {
+        self.all_changes += 1;
         let changes = at.and_then(|at| self.node_changes.get_mut(u32::try_from(at).ok()?));
         changes.unwrap_or(&mut self.common_changes).note(relief);
     }
 
     /// Counts changes that a node can see. Both parts only grow, so that an equal sum means no change.
-    fn changes(&self, at: usize) -> u32 {
+    pub(crate) fn changes(&self, at: usize) -> u32 {
         self.common_changes.all.wrapping_add(self.of_node(at).all)
+    }
+
+    /// How often anything changed that some node can see.
+    pub(crate) fn all_changes(&self) -> u64 {
+        self.all_changes
     }
 
     /// As [`changes`](Self::changes), of those after which a failure need not stand.

@@ -146,7 +146,7 @@ fn kind(refusal: &Refusal) -> &'static str {
 }
 
 /// Failures of many nodes, merged where they are alike.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Merged {
     /// Number of nodes, the nearest node, and its failure.
     by_key: BTreeMap<Key, (usize, usize, NodeFailure)>,

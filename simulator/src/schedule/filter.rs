@@ -12,6 +12,7 @@ use super::options::SimulateError;
 use super::placement::{PlacementRefusal, PlacementVerdicts};
 use super::plan::{DevicePlan, DeviceVerdict};
 use super::score::Candidate;
+use super::standing::{Known, KnownNodes, Likeness};
 use super::tally::Refusal;
 use crate::report::PodOutcome;
 
@@ -55,6 +56,8 @@ pub(super) struct Asked<'a> {
     pub(super) needs: &'a PodNeeds,
     pub(super) verdicts: &'a PlacementVerdicts,
     pub(super) neighbours: &'a Neighbours,
+    /// The number of pods that are alike, if it is only them that decide on nodes.
+    pub(super) likeness: Option<Likeness>,
 }
 
 impl ClusterState {
@@ -66,7 +69,22 @@ impl ClusterState {
         plan: &mut DevicePlan,
         cancel: &AtomicBool,
     ) -> Result<Result<Vec<Candidate>, Box<Attempt>>, SimulateError> {
-        let &Asked { nodes, pod, needs, verdicts, neighbours } = asked;
+        let mut known = asked.likeness.map(|likeness| self.standing.take(likeness)).unwrap_or_default();
+        let candidates = self.candidates_knowing(asked, plan, cancel, &mut known);
+        if let Some(likeness) = asked.likeness {
+            self.standing.put_back(likeness, known);
+        }
+        candidates
+    }
+
+    fn candidates_knowing(
+        &mut self,
+        asked: &Asked<'_>,
+        plan: &mut DevicePlan,
+        cancel: &AtomicBool,
+        known: &mut KnownNodes,
+    ) -> Result<Result<Vec<Candidate>, Box<Attempt>>, SimulateError> {
+        let &Asked { nodes, pod, needs, verdicts, neighbours, likeness } = asked;
         let is_content = neighbours.is_content();
         self.tally.clear();
         let mut named = Vec::new();
@@ -79,42 +97,40 @@ impl ClusterState {
             nodes
         };
         let wanted = self.options.profile.nodes_to_find(nodes.len());
-        let mut candidates: Vec<Candidate> = Vec::new();
+        let mut candidates: Vec<Candidate> = Vec::with_capacity(wanted.min(nodes.len()));
         let mut ahead = LookAhead::default();
         for (position, &at) in nodes.iter().enumerate() {
             if candidates.len() == wanted {
                 break;
             }
             self.looked_at += 1;
-            let placement = verdicts.get(at);
-            if let Some(refusal) = placement.refusal {
-                self.tally.add(Refusal::Placement(refusal));
-                continue;
-            }
-            let Some(state) = self.nodes.get(at) else { continue };
-            if !state.has_free(&needs.ports) {
-                self.tally.add(Refusal::Ports);
-                continue;
-            }
-            if !state.resources.fits(&needs.amounts, |id| self.delegated.contains(&id)) {
-                let (tally, delegated) = (&mut self.tally, &self.delegated);
-                state.resources.each_shortage(
-                    &needs.amounts,
-                    |id| delegated.contains(&id),
-                    |shortage| {
-                        tally.add_shortage(shortage, at);
-                        true
-                    },
-                );
-                continue;
+            let changes = self.nodes.changes(at).wrapping_add(self.devices.changes(at));
+            let (mut of_node, mut score) = known.get(at, changes);
+            if of_node == Known::Nothing {
+                if !self.begin(asked, at) {
+                    continue;
+                }
+                score = self.node_score(at, needs);
+                of_node = if plan.is_empty() { Known::Fits { alternatives: 0 } } else { Known::Begun };
+                if likeness.is_some() {
+                    known.set(at, changes, of_node, score);
+                }
             }
             if !is_content && let Some(refusal) = neighbours.refusal(&self.counts, at) {
                 self.tally.add(refusal);
                 continue;
             }
-            if plan.is_empty() {
-                candidates.push(Candidate { at, placement, alternatives: 0, results: None });
-                continue;
+            match of_node {
+                Known::Fits { alternatives } => {
+                    let alternatives = i64::from(alternatives);
+                    candidates.push(Candidate { at, score, alternatives, results: None });
+                    continue;
+                }
+                Known::NoDevices { invalid_pools } => {
+                    self.tally.add_device_refusal(Refusal::Devices { invalid_pools }, at);
+                    continue;
+                }
+                Known::Nothing | Known::Begun => {}
             }
             if cancel.load(Ordering::Relaxed) {
                 return Err(SimulateError::Cancelled);
@@ -133,13 +149,21 @@ impl ClusterState {
                 let block: Vec<usize> = block.into_iter().map(|(_, at)| at).collect();
                 plan.look_ahead(pod, &block, &self.nodes, &mut self.claims, &mut self.devices, &self.names);
             }
+            let Some(state) = self.nodes.get(at) else { continue };
+            let mut found_out = Known::Begun;
             match plan.verdict(pod, at, state, &mut self.claims, &mut self.devices, &self.names) {
                 DeviceVerdict::Fits(results, alternatives) => {
                     ahead.asked += usize::from(results.is_some());
-                    candidates.push(Candidate { at, placement, alternatives, results });
+                    if let Ok(alternatives) = u16::try_from(alternatives) {
+                        found_out = Known::Fits { alternatives };
+                    }
+                    candidates.push(Candidate { at, score, alternatives, results });
                 }
                 DeviceVerdict::Refused(refusal) => {
                     ahead.asked += 1;
+                    if let Refusal::Devices { invalid_pools } = refusal {
+                        found_out = Known::NoDevices { invalid_pools };
+                    }
                     self.tally.add_device_refusal(refusal, at);
                 }
                 DeviceVerdict::Failed(error) => {
@@ -161,8 +185,45 @@ impl ClusterState {
                     return Ok(Err(Box::new(Attempt { outcome: PodOutcome::Undecided, ..failed })));
                 }
             }
+            if likeness.is_some() && found_out != Known::Begun {
+                known.set(at, changes, found_out, score);
+            }
         }
         Ok(Ok(candidates))
+    }
+
+    /// The filters before those that look at other nodes: whether they accept a node. If not, it is counted with the
+    /// reason.
+    fn begin(&mut self, asked: &Asked<'_>, at: usize) -> bool {
+        let needs = asked.needs;
+        if let Some(refusal) = asked.verdicts.get(at).refusal {
+            self.tally.add(Refusal::Placement(refusal));
+            return false;
+        }
+        let Some(state) = self.nodes.get(at) else { return false };
+        if !state.has_free(&needs.ports) {
+            self.tally.add(Refusal::Ports);
+            return false;
+        }
+        let (tally, delegated) = (&mut self.tally, &self.delegated);
+        let mut fits = true;
+        state.resources.each_shortage(
+            &needs.amounts,
+            |id| delegated.contains(&id),
+            |shortage| {
+                tally.add_shortage(shortage, at);
+                fits = false;
+                true
+            },
+        );
+        fits
+    }
+
+    /// What a node is worth for itself, see [`Scorers::of_node`](super::score::Scorers::of_node).
+    fn node_score(&self, at: usize, needs: &PodNeeds) -> i64 {
+        let weights = &self.options.profile.weights;
+        let resources = self.nodes.get(at).map(|state| &state.resources);
+        resources.map_or(0, |resources| self.scorers.of_node(weights, resources, needs))
     }
 
     /// Whether ports and resources leave room on a node.

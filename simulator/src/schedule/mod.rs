@@ -33,6 +33,7 @@ mod run;
 mod score;
 mod selector;
 mod single;
+mod standing;
 mod taints;
 mod tally;
 #[cfg(test)]

@@ -14,8 +14,12 @@ pub(crate) struct Nodes {
     by_name: Map<Arc<str>, usize>,
     /// Numbers of the nodes that exist, by name.
     order: Arc<Vec<usize>>,
-    /// The same in the order in which the scheduler looks at them.
+    /// The same in the order in which the scheduler looks at them, twice, so that a search may begin anywhere.
     search_order: Arc<Vec<usize>>,
+    /// How often each node changed.
+    changes: List<u32>,
+    /// How often any node changed, came or went.
+    all_changes: u64,
 }
 
 impl Nodes {
@@ -34,6 +38,8 @@ impl Nodes {
     fn push(&mut self, state: NodeState) -> usize {
         let name: Arc<str> = Arc::from(state.name());
         let at = self.entries.push(Arc::new(state)) as usize;
+        self.changes.push(0);
+        self.all_changes += 1;
         self.by_name.insert(name, at);
         at
     }
@@ -66,13 +72,9 @@ impl Nodes {
             }
         }
         let rounds = zones.iter().map(Vec::len).max().unwrap_or(0);
-        let search_order = if zones.len() < 2 {
-            Arc::clone(&self.order)
-        } else {
-            let round = |round: usize| zones.iter().filter_map(move |nodes| nodes.get(round).copied());
-            Arc::new((0..rounds).flat_map(round).collect())
-        };
-        self.search_order = search_order;
+        let round = |round: usize| zones.iter().filter_map(move |nodes| nodes.get(round).copied());
+        let once = || (0..rounds).flat_map(round);
+        self.search_order = Arc::new(once().chain(once()).collect());
     }
 
     /// Removes a node. Its state can still be looked at.
@@ -82,6 +84,7 @@ impl Nodes {
             self.by_name.remove(name.as_str());
         }
         Arc::make_mut(&mut self.order).retain(|&other| other != at);
+        self.all_changes += 1;
         self.interleave();
     }
 
@@ -90,9 +93,20 @@ impl Nodes {
         Arc::clone(&self.order)
     }
 
-    /// Numbers of the nodes that exist, in the order in which the scheduler looks at them.
-    pub(crate) fn search_order(&self) -> Arc<Vec<usize>> {
+    /// Numbers of the nodes that exist, in the order in which the scheduler looks at them, twice: a search that begins
+    /// with any node of the first half finds all others behind it.
+    pub(crate) fn search_order_twice(&self) -> Arc<Vec<usize>> {
         Arc::clone(&self.search_order)
+    }
+
+    /// How often a node changed.
+    pub(crate) fn changes(&self, at: usize) -> u32 {
+        u32::try_from(at).ok().and_then(|at| self.changes.get(at).copied()).unwrap_or_default()
+    }
+
+    /// How often any node changed, came or went.
+    pub(crate) fn all_changes(&self) -> u64 {
+        self.all_changes
     }
 
     /// How many nodes exist.
@@ -112,7 +126,11 @@ impl Nodes {
 
     /// A node by number, to be changed.
     pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut NodeState> {
-        self.entries.get_mut(u32::try_from(at).ok()?).map(Arc::make_mut)
+        let number = u32::try_from(at).ok()?;
+        let changes = self.changes.get_mut(number)?;
+        *changes = changes.wrapping_add(1);
+        self.all_changes += 1;
+        self.entries.get_mut(number).map(Arc::make_mut)
     }
 
     /// The number of a node that exists.

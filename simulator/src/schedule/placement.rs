@@ -48,6 +48,10 @@ pub(crate) struct PlacementVerdicts {
     by_node: List<Placement>,
     /// Whether the pod names nodes, so that no others are looked at.
     pub(crate) names_nodes: bool,
+    /// Number of what these filters look at of the pod: pods of one number get the same verdicts.
+    pub(crate) wish: usize,
+    /// Whether the scores of some node are not 0.
+    pub(crate) has_scores: bool,
 }
 
 impl PlacementVerdicts {
@@ -99,6 +103,11 @@ impl Placements {
             remembered: 0,
             touched: Arc::default(),
         }
+    }
+
+    /// How often a node was added or changed.
+    pub(crate) fn changes(&self) -> usize {
+        self.touched.len()
     }
 
     /// Takes note that a node was added or changed.
@@ -160,7 +169,9 @@ impl Placements {
             verdicts
         };
         let names_nodes = named != NamedNodes::Any;
-        let verdicts = PlacementVerdicts { by_node: verdicts, names_nodes };
+        let has_scores =
+            verdicts.iter().any(|placement| placement.soft_taints != 0 || placement.preference != 0);
+        let verdicts = PlacementVerdicts { by_node: verdicts, names_nodes, wish: number, has_scores };
         self.verdicts.insert(number, Remembered { verdicts: verdicts.clone(), changes });
         Ok(verdicts)
     }

@@ -61,6 +61,10 @@ struct Needed {
     variant: Option<usize>,
 }
 
+/// More than demands decides on nodes for a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SomethingElse;
+
 /// Why no node is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PlanError {
@@ -261,6 +265,18 @@ impl DevicePlan {
         self.extended.as_ref()?.variants.get(at?)
     }
 
+    /// The number of what the pod demands of devices, if that is all that decides on nodes: pods of one number then
+    /// get the same verdicts. `Err` where something else has a say, such as claims that have devices already.
+    pub(crate) fn demands_only(&mut self, devices: &mut Devices) -> Result<Option<ShapeId>, SomethingElse> {
+        if self.extended.is_some() || self.to_allocate.len() != self.claims.len() {
+            return Err(SomethingElse);
+        }
+        if self.to_allocate.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(*self.shape.get_or_insert_with(|| devices.shape(&self.demands))))
+    }
+
     /// What stands in the way of devices on the nodes, merged over nodes that fail alike.
     pub(crate) fn explain(
         &mut self,
@@ -270,7 +286,7 @@ impl DevicePlan {
         book: &mut ClaimBook,
         devices: &mut Devices,
         names: &ResourceNames,
-    ) -> Vec<DeviceFailure> {
+    ) -> Merged {
         let mut merged = Merged::default();
         for &at in nodes {
             let Some(node) = states.get(at) else { continue };
@@ -283,6 +299,16 @@ impl DevicePlan {
             let claims = claims_to_allocate(&self.to_allocate, variant, book);
             merged.add(at, &devices.failures(shape, at, &node.for_allocator, &claims));
         }
+        merged
+    }
+
+    /// What [`explain`](Self::explain) found, in the names of this pod's claims and of the nodes.
+    pub(crate) fn name_failures(
+        &self,
+        merged: Merged,
+        states: &Nodes,
+        book: &ClaimBook,
+    ) -> Vec<DeviceFailure> {
         // Variants of the claim for extended resources have one name.
         let variant = self.extended.as_ref().and_then(|extended| extended.variants.first());
         let claims = claims_to_allocate(&self.to_allocate, variant, book);

@@ -1,5 +1,6 @@
 //! Which of several best nodes gets the pod.
 
+use super::node::NodeState;
 use super::nodes::Nodes;
 
 /// What [`Ties::ByName`] does, for reports.
@@ -23,10 +24,7 @@ impl Ties {
         {
             return Some(*wanted);
         }
-        let name = |at: &usize| nodes.get(*at).map(|state| state.name().to_owned());
-        match best {
-            [only] => Some(*only),
-            best => best.iter().copied().min_by_key(name),
-        }
+        let name = |at: usize| nodes.get(at).map(NodeState::name);
+        best.iter().copied().min_by(|&left, &right| name(left).cmp(&name(right)))
     }
 }

@@ -21,7 +21,8 @@ const MOST: i64 = 100;
 #[derive(Debug)]
 pub(crate) struct Candidate {
     pub(crate) at: usize,
-    pub(crate) placement: Placement,
+    /// What the scores that look at this node alone give it, see [`Scorers::of_node`].
+    pub(crate) score: i64,
     /// What the chosen alternatives of the pod's claims are worth, see KEP-4816.
     pub(crate) alternatives: i64,
     /// The devices, if they were computed just now.
@@ -31,7 +32,6 @@ pub(crate) struct Candidate {
 /// Scores of the candidates, in their order.
 pub(crate) struct Scoring<'a> {
     pub(crate) profile: &'a SchedulerProfile,
-    pub(crate) scorers: &'a Scorers,
     pub(crate) nodes: &'a Nodes,
     pub(crate) images: &'a Images,
     pub(crate) counts: &'a PodCounts,
@@ -40,53 +40,39 @@ pub(crate) struct Scoring<'a> {
 impl Scoring<'_> {
     /// The scores of the candidates: for each plugin normalised to 0 to 100, weighted, added.
     pub(in crate::schedule) fn scores(&self, asked: &Asked<'_>, candidates: &[Candidate]) -> Vec<i64> {
-        let &Asked { nodes, pod, needs, verdicts, neighbours } = asked;
+        let &Asked { nodes, pod, verdicts, neighbours, .. } = asked;
         let weights = &self.profile.weights;
-        let mut totals = vec![0; candidates.len()];
+        let mut totals: Vec<i64> = candidates.iter().map(|candidate| candidate.score).collect();
         let mut add = |weight: i64, scores: &mut dyn Iterator<Item = i64>| {
             for (total, score) in totals.iter_mut().zip(scores) {
                 *total += weight * score;
             }
         };
-        if weights.taint_toleration > 0 {
-            let most = candidates.iter().map(|candidate| i64::from(candidate.placement.soft_taints)).max();
-            let most = most.unwrap_or_default();
+        // Where no node has any of it, all are worth the same.
+        if verdicts.has_scores {
+            let placements: Vec<Placement> =
+                candidates.iter().map(|candidate| verdicts.get(candidate.at)).collect();
+            let soft_taints = |placement: &Placement| i64::from(placement.soft_taints);
+            let most = placements.iter().map(soft_taints).max().unwrap_or_default();
             add(
                 weights.taint_toleration,
-                &mut candidates
-                    .iter()
-                    .map(|candidate| MOST - share(i64::from(candidate.placement.soft_taints), most)),
+                &mut placements.iter().map(|placement| MOST - share(soft_taints(placement), most)),
             );
-        }
-        if weights.node_affinity > 0 {
-            let most = candidates.iter().map(|candidate| i64::from(candidate.placement.preference)).max();
-            let most = most.unwrap_or_default();
+            let preference = |placement: &Placement| i64::from(placement.preference);
+            let most = placements.iter().map(preference).max().unwrap_or_default();
             add(
                 weights.node_affinity,
-                &mut candidates
-                    .iter()
-                    .map(|candidate| share(i64::from(candidate.placement.preference), most)),
+                &mut placements.iter().map(|placement| share(preference(placement), most)),
             );
         }
         if weights.dynamic_resources > 0 {
             let most = candidates.iter().map(|candidate| candidate.alternatives).max().unwrap_or_default();
-            add(
-                weights.dynamic_resources,
-                &mut candidates.iter().map(|candidate| share(candidate.alternatives, most)),
-            );
-        }
-        let resources = |at: usize| self.nodes.get(at).map(|state| &state.resources);
-        if weights.node_resources_fit > 0 {
-            let score = |candidate: &Candidate| {
-                resources(candidate.at).map_or(0, |resources| self.scorers.fit(resources, needs))
-            };
-            add(weights.node_resources_fit, &mut candidates.iter().map(score));
-        }
-        if weights.balanced_allocation > 0 && self.scorers.balances(needs) {
-            let score = |candidate: &Candidate| {
-                resources(candidate.at).map_or(0, |resources| self.scorers.balanced(resources, needs))
-            };
-            add(weights.balanced_allocation, &mut candidates.iter().map(score));
+            if most != 0 {
+                add(
+                    weights.dynamic_resources,
+                    &mut candidates.iter().map(|candidate| share(candidate.alternatives, most)),
+                );
+            }
         }
         if weights.image_locality > 0 && !self.images.is_empty() {
             let names = image_names(pod);

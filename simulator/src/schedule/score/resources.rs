@@ -4,7 +4,7 @@ use drayage_cel::Release;
 
 use super::MOST;
 use crate::schedule::node::PodNeeds;
-use crate::schedule::profile::{SchedulerProfile, ScoringStrategy};
+use crate::schedule::profile::{SchedulerProfile, ScoreWeights, ScoringStrategy};
 use crate::schedule::resources::{Amounts, NodeResources, ResourceId, ResourceNames};
 
 /// The scores by resources of a profile and release.
@@ -25,6 +25,20 @@ impl Scorers {
             fit: profile.fit_resources.iter().map(|(name, weight)| (names.id(name), *weight)).collect(),
             balanced: profile.balanced_resources.iter().map(|name| names.id(name)).collect(),
             improvement: release >= Release::V1_36,
+        }
+    }
+
+    /// The weighted scores that look at nothing but the resources of a node and of the pod.
+    pub(crate) fn of_node(&self, weights: &ScoreWeights, node: &NodeResources, needs: &PodNeeds) -> i64 {
+        let fit = if weights.node_resources_fit > 0 {
+            weights.node_resources_fit * self.fit(node, needs)
+        } else {
+            0
+        };
+        if weights.balanced_allocation > 0 && self.balances(needs) {
+            fit + weights.balanced_allocation * self.balanced(node, needs)
+        } else {
+            fit
         }
     }
 
