@@ -112,6 +112,27 @@ impl Inventory {
         self.slices.iter().flatten().map(|published| published.slice.as_ref())
     }
 
+    /// The slice of a name.
+    pub fn slice_of_name(&self, name: &str) -> Option<&ResourceSlice> {
+        self.of_numbers(self.names.get(name).map_or(&[], std::slice::from_ref)).next()
+    }
+
+    /// The slices of a pool, of every generation, in the order they were given.
+    pub fn slices_of_pool(&self, pool: &PoolId) -> impl Iterator<Item = &ResourceSlice> {
+        let members = self.pool_numbers.get(pool).and_then(|&number| self.pools.get(number));
+        self.of_numbers(members.map_or(&[], |members| &members.slices))
+    }
+
+    /// The slices that are bound to a node by its name, in the order they were given.
+    pub fn slices_of_node(&self, node: &str) -> impl Iterator<Item = &ResourceSlice> {
+        self.of_numbers(self.local_slices.get(node).map_or(&[], |numbers| numbers.as_slice()))
+    }
+
+    fn of_numbers<'a>(&'a self, numbers: &'a [u32]) -> impl Iterator<Item = &'a ResourceSlice> {
+        let published = numbers.iter().filter_map(|&number| self.slices.get(number)?.as_ref());
+        published.map(|published| published.slice.as_ref())
+    }
+
     /// How many nodes have slices of their own.
     pub(crate) fn node_count(&self) -> usize {
         self.local_slices.len()

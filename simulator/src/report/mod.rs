@@ -30,8 +30,8 @@ pub use explanation::{
 pub use fragmentation::{DemandReport, FragmentationReport, NodeFragment, ProfileReport, Stranded};
 pub use lint::{LintAnswer, LintFinding, LintObject, LintPlace, LintRule, LintRules, LintSummary};
 pub use pod::{
-    ClaimReport, DeviceFailure, DeviceReport, ErrorReport, Nearest, NodeExplanation, PodOutcome, PodReport,
-    Reason, RefusalCount,
+    Allocated, ClaimReport, DeviceFailure, DeviceReport, ErrorReport, Nearest, NodeExplanation, PodOutcome,
+    PodReport, Reason, RefusalCount,
 };
 pub use replay::{Moment, PodTimes, ReplayReport, WaitSummary};
 pub use what_if::{

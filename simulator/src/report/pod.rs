@@ -1,9 +1,11 @@
 //! The part of a report about one pod.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use drayage_allocator::objects::DeviceRequestAllocationResult;
-use serde::{Deserialize, Serialize};
+use drayage_allocator::objects::{AllocationResult, DeviceRequestAllocationResult};
+use drayage_cluster::write::allocation_result_json;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::ExplanationReport;
 
@@ -104,10 +106,20 @@ pub struct ClaimReport {
     pub allocated_before: bool,
     /// `status.allocation` as the API has it; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub allocation: Option<serde_json::Value>,
+    pub allocation: Option<Allocated>,
     /// The allocated devices, in the order of allocation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DeviceReport>,
+}
+
+/// What a claim holds. It is written as the API has it, which is made only then: there may be tens of thousands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Allocated(pub Arc<AllocationResult>);
+
+impl Serialize for Allocated {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        allocation_result_json(&self.0).serialize(serializer)
+    }
 }
 
 /// One allocated device in short.

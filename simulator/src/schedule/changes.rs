@@ -38,9 +38,8 @@ impl ClusterState {
         for &pod in &pods {
             self.evict(pod);
         }
-        let bound = |slice: &&ResourceSlice| slice.node_name.as_deref() == Some(name.as_str());
         let slices: Vec<String> =
-            self.devices.slices().filter(bound).map(|slice| slice.name.clone()).collect();
+            self.devices.slices_of_node(&name).map(|slice| slice.name.clone()).collect();
         for slice in slices {
             self.devices.withdraw(&slice);
         }
@@ -75,10 +74,9 @@ impl ClusterState {
 
     /// Adds a taint to a device; false if no slice has it. Whoever holds the device keeps it.
     pub fn taint_device(&mut self, device: &DeviceId, taint: &DeviceTaint) -> bool {
-        let has = |slice: &&ResourceSlice| {
-            slice.pool_id() == device.pool && slice.devices.iter().any(|other| other.name == device.device)
-        };
-        let slices: Vec<ResourceSlice> = self.devices.slices().filter(has).cloned().collect();
+        let has = |slice: &&ResourceSlice| slice.devices.iter().any(|other| other.name == device.device);
+        let of_pool = self.devices.slices_of_pool(&device.pool);
+        let slices: Vec<ResourceSlice> = of_pool.filter(has).cloned().collect();
         let found = !slices.is_empty();
         for mut slice in slices {
             for other in slice.devices.iter_mut().filter(|other| other.name == device.device) {

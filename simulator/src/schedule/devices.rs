@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use drayage_allocator::explanation::{self, Asked, Effort, Explanation, Holder};
-use drayage_allocator::objects::{AllocationResult, DeviceClass, Node, ResourceClaim, ResourceSlice};
+use drayage_allocator::objects::{AllocationResult, DeviceClass, Node, PoolId, ResourceClaim, ResourceSlice};
 use drayage_allocator::persistent::{List, Map};
 use drayage_allocator::{AllocatedState, Allocator, Answer, Features, Inventory, Outcome, Profile, diagnose};
 use drayage_cel::Release;
@@ -171,6 +171,16 @@ impl Devices {
         self.allocator.inventory().slices()
     }
 
+    /// The slices of a pool, of every generation.
+    pub(crate) fn slices_of_pool(&self, pool: &PoolId) -> impl Iterator<Item = &ResourceSlice> {
+        self.allocator.inventory().slices_of_pool(pool)
+    }
+
+    /// The slices that are bound to a node by its name.
+    pub(crate) fn slices_of_node(&self, node: &str) -> impl Iterator<Item = &ResourceSlice> {
+        self.allocator.inventory().slices_of_node(node)
+    }
+
     /// Whether the class exists.
     pub(crate) fn has_class(&self, name: &str) -> bool {
         self.allocator.class(name).is_some()
@@ -188,7 +198,7 @@ impl Devices {
             self.lasting = false;
         }
         let touched = note_reach(&mut self.reach, &slice);
-        let before = self.slices().find(|other| other.name == slice.name);
+        let before = self.allocator.inventory().slice_of_name(&slice.name);
         let before = before.map(|before| self.reach.get(&before.pool.name).cloned().flatten());
         self.allocator.publish(slice);
         self.note_slice(touched);
@@ -199,7 +209,7 @@ impl Devices {
 
     /// Removes the slice of this name; false if there is none.
     pub(crate) fn withdraw(&mut self, name: &str) -> bool {
-        let Some(slice) = self.slices().find(|slice| slice.name == name) else { return false };
+        let Some(slice) = self.allocator.inventory().slice_of_name(name) else { return false };
         let touched = self.reach.get(&slice.pool.name).cloned().flatten();
         let found = self.allocator.withdraw(name);
         self.note_slice(touched);
@@ -354,8 +364,7 @@ impl Devices {
         let claims: Vec<&ResourceClaim> = claims.iter().collect();
         match diagnose(&mut self.allocator, &self.state, node, &claims, self.budget) {
             Some(diagnosis) => explain::failures(&diagnosis, |unusable| {
-                let slices = self.allocator.inventory().slices();
-                let of_pool = slices.filter(|slice| slice.pool_id() == unusable.pool);
+                let of_pool = self.allocator.inventory().slices_of_pool(&unusable.pool);
                 of_pool.map(|slice| slice.devices.len()).sum()
             }),
             None => Arc::from([]),

@@ -1,16 +1,16 @@
 //! Turns what the cycle found out into reports.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use drayage_allocator::objects::{AllocationResult, DeviceId};
-use drayage_cluster::write::allocation_result_json;
 use rustc_hash::FxHashMap;
 
 use super::attempt::Attempt;
 use super::claims::ClaimEntry;
 use super::cluster_state::ClusterState;
 use super::pods::{PodId, PodPlace};
-use crate::report::{ClaimReport, DeviceReport, PodOutcome, PodReport, Summary};
+use crate::report::{Allocated, ClaimReport, DeviceReport, PodOutcome, PodReport, Summary};
 
 /// Report on a pod that ran before.
 pub(crate) fn running(simulation: &ClusterState, id: PodId) -> Option<PodReport> {
@@ -91,7 +91,7 @@ fn claim(entry: &ClaimEntry, pod_claim: Option<String>, allocated_before: bool) 
         entry.generated,
         extended_resources,
         allocated_before,
-        entry.allocation.as_deref(),
+        entry.allocation.as_ref(),
     )
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn claim_report(
     generated: bool,
     extended_resources: bool,
     allocated_before: bool,
-    allocation: Option<&AllocationResult>,
+    allocation: Option<&Arc<AllocationResult>>,
 ) -> ClaimReport {
     ClaimReport {
         pod_claim,
@@ -110,8 +110,8 @@ pub(crate) fn claim_report(
         generated,
         extended_resources,
         allocated_before,
-        allocation: allocation.map(allocation_result_json),
-        devices: allocation.map(devices).unwrap_or_default(),
+        allocation: allocation.cloned().map(Allocated),
+        devices: allocation.map(|allocation| devices(allocation)).unwrap_or_default(),
     }
 }
 

@@ -191,8 +191,8 @@ fn allocate(simulation: &mut ClusterState, at: usize, chosen: &Chosen, report: &
     }
     for (pod_claim, entry) in entries {
         let before = entry.allocation.is_some();
-        let new = if before { None } else { results.next() };
-        let allocation = entry.allocation.as_deref().or(new.as_ref());
+        let new = if before { None } else { results.next().map(Arc::new) };
+        let allocation = entry.allocation.as_ref().or(new.as_ref());
         report.claims.push(claim_report(
             pod_claim,
             &entry.spec.full_name(),
@@ -203,7 +203,7 @@ fn allocate(simulation: &mut ClusterState, at: usize, chosen: &Chosen, report: &
         ));
     }
     if let Some(claim) = &chosen.extended {
-        let new = results.next();
+        let new = results.next().map(Arc::new);
         report.claims.push(claim_report(None, &claim.full_name(), true, true, false, new.as_ref()));
     }
 }

@@ -126,6 +126,16 @@ impl ClusterState {
         self.devices.slices()
     }
 
+    /// The slices of a pool, of every generation.
+    pub fn slices_of_pool(&self, pool: &PoolId) -> impl Iterator<Item = &ResourceSlice> {
+        self.devices.slices_of_pool(pool)
+    }
+
+    /// The slices that are bound to a node by its name.
+    pub fn slices_of_node(&self, node: &str) -> impl Iterator<Item = &ResourceSlice> {
+        self.devices.slices_of_node(node)
+    }
+
     /// How much of each pool is held, by the newest generation of its slices. Admin access holds nothing.
     pub fn pool_use(&self) -> BTreeMap<PoolId, PoolUse> {
         let mut generations: BTreeMap<PoolId, i64> = BTreeMap::new();

@@ -219,8 +219,7 @@ fn taint(
 }
 
 fn remove_device(state: &mut ClusterState, device: &DeviceId) {
-    let slices: Vec<ResourceSlice> =
-        state.slices().filter(|slice| slice.pool_id() == device.pool).cloned().collect();
+    let slices: Vec<ResourceSlice> = state.slices_of_pool(&device.pool).cloned().collect();
     for mut slice in slices {
         let before = slice.devices.len();
         slice.devices.retain(|other| other.name != device.device);
@@ -235,11 +234,7 @@ fn local_slices<'s>(
     state: &'s ClusterState,
     nodes: &'s BTreeSet<&str>,
 ) -> impl Iterator<Item = &'s ResourceSlice> {
-    let all: &mut dyn Iterator<Item = &'s ResourceSlice> =
-        if nodes.is_empty() { &mut std::iter::empty() } else { &mut state.slices() };
-    all.filter(|slice| slice.node_name.as_deref().is_some_and(|name| nodes.contains(name)))
-        .collect::<Vec<_>>()
-        .into_iter()
+    nodes.iter().flat_map(|node| state.slices_of_node(node))
 }
 
 fn place(state: &ClusterState, id: PodId) -> String {

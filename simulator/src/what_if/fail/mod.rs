@@ -58,6 +58,11 @@ pub fn fail(
     observer: &mut dyn Observer,
 ) -> Result<FailureReport, SimulateError> {
     let users = Users::new(state);
+    // Why pods are stuck is only told in detail.
+    let mut quiet = state.clone();
+    if !question.detail {
+        quiet.set_explanations(false, false);
+    }
     let mine = |number: usize| question.shard.is_none_or(|shard| number % shard.of.max(1) + 1 == shard.index);
     let numbered: Vec<(usize, &Unit)> =
         question.units.iter().enumerate().filter(|(number, _)| mine(*number)).collect();
@@ -67,7 +72,7 @@ pub fn fail(
         observer.progress(units.len(), numbered.len());
         let reports: Result<Vec<UnitReport>, SimulateError> = block
             .par_iter()
-            .map_with(state.clone(), |state, &(number, unit)| {
+            .map_with(quiet.clone(), |state, &(number, unit)| {
                 Ok(consequences(ground, state, &users, unit, number, question.detail)?.0)
             })
             .collect();
