@@ -204,3 +204,37 @@ fn an_import_writes_whole_files_or_the_same_to_stdout() {
         names.iter().map(|name| documents(&std::fs::read_to_string(target.join(name)).unwrap())).sum();
     assert_eq!(documents(&to_stdout.stdout), files);
 }
+
+/// As the pods of an indexed Job run it, which count from 0.
+#[test]
+fn parts_of_an_indexed_job_merge_to_the_whole_sweep() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/fail");
+    let (cluster, workload) = (format!("{example}/cluster.yaml"), format!("{example}/workload.yaml"));
+    let sweep = ["fail", "-f", &cluster, &workload, "--sweep", "-o", "json"];
+    let whole = run(dray(&sweep));
+    let folder = tempfile::tempdir().unwrap();
+    let parts = folder.path().join("made/by-the-command");
+    let parts = parts.to_str().unwrap();
+    let without = run(dray(&[&sweep[..], &["--shard", "/3"]].concat()));
+    assert_eq!((without.code, without.stdout.as_str()), (Some(2), ""));
+    assert!(without.stderr.contains("JOB_COMPLETION_INDEX"), "{}", without.stderr);
+    assert!(
+        without.stderr.contains("hint: outside of a Job write which part it is: `1/3`"),
+        "{}",
+        without.stderr
+    );
+    for index in ["0", "1", "2", "3"] {
+        let mut command = dray(&[&sweep[..], &["--shard", "/3", "--save-in", parts]].concat());
+        command.env("JOB_COMPLETION_INDEX", index);
+        // A part is no answer, so it is not a "no" either; and there is no fourth one.
+        assert_eq!(run(command).code, Some(if index == "3" { 2 } else { 0 }), "{index}");
+    }
+    let merged = run(dray(&["fail", "--merge", parts, "-o", "json"]));
+    assert_eq!((merged.code, merged.stdout), (whole.code, whole.stdout));
+    std::fs::remove_file(format!("{parts}/part-2-of-3.json")).unwrap();
+    let lacking = run(dray(&["fail", "--merge", parts]));
+    assert_eq!(lacking.code, Some(2));
+    assert!(lacking.stderr.contains("shard 2 of 3 is there 0 times"), "{}", lacking.stderr);
+    let empty = tempfile::tempdir().unwrap();
+    assert_eq!(run(dray(&["fail", "--merge", empty.path().to_str().unwrap()])).code, Some(2));
+}

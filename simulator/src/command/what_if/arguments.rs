@@ -94,7 +94,11 @@ Example: 200 random pairs of nodes
 
 Example: a third of a sweep on each of three machines
   dray fail -f cluster/ --sweep --shard 1/3 -o json > part-1.json
-  dray fail --merge part-1.json part-2.json part-3.json",
+  dray fail --merge part-1.json part-2.json part-3.json
+
+Example: the same in a pod of a Kubernetes Job with completionMode Indexed
+  dray fail -f /cluster --sweep --shard /3 --save-in /parts
+  dray fail --merge /parts",
     group(clap::ArgGroup::new("what").required(true).multiple(true)
         .args(["node", "device", "label", "attribute", "taint_rules", "sweep", "merge"]))
 )]
@@ -137,11 +141,15 @@ pub(crate) struct Fail {
     /// What --samples draws with
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Look only at part I of N of the units
-    #[arg(long, value_name = "I/N", requires = "sweep")]
+    /// Look only at part I of N of the units, counted from 1. Without I it is the one that JOB_COMPLETION_INDEX names, as
+    /// a Job with completionMode Indexed sets it. A part is no answer: once it is there the exit code is 0
+    #[arg(long, value_name = "[I]/N", requires = "sweep")]
     pub(crate) shard: Option<String>,
-    /// Put the parts of a sweep together, each the JSON of one --shard
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["sweep", "node", "device", "label", "attribute", "taint_rules"])]
+    /// Write the part as JSON into this folder too, as part-I-of-N.json; the folder is made
+    #[arg(long, value_name = "FOLDER", requires = "shard")]
+    pub(crate) save_in: Option<PathBuf>,
+    /// Put the parts of a sweep together, each the JSON of one --shard; of a folder every part-*.json
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["sweep", "node", "device", "label", "attribute", "taint_rules"])]
     pub(crate) merge: Vec<PathBuf>,
     /// Rows of the table
     #[arg(long, value_name = "COUNT", default_value_t = 20)]

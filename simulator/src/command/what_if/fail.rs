@@ -1,6 +1,7 @@
 //! `dray fail`: what fails, and what that leads to.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::path::PathBuf;
 
 use drayage_cluster::objects::TaintRule;
@@ -18,14 +19,20 @@ use crate::command::exit::Exit;
 use crate::command::failure::{Complaint, Failure, Place};
 use crate::command::terminal::Terminal;
 use crate::command::text::{Columns, count, printable_line};
-use crate::command::{objects, source};
+use crate::command::{objects, output, source};
 
 /// Reads, lets fail, prints.
 pub(crate) fn run(typed: &Fail, terminal: &Terminal) -> Result<Exit, Failure> {
     let report = if typed.merge.is_empty() { asked(typed, terminal)? } else { merged(&typed.merge)? };
+    if let (Some(folder), Some(shard)) = (&typed.save_in, report.shard) {
+        fs::create_dir_all(folder).map_err(|error| Failure::unwritable(folder, &error))?;
+        let file = folder.join(format!("part-{}-of-{}.json", shard.index, shard.of));
+        output::write_file(&file, output::json(&report)?.as_bytes())?;
+    }
     let table = |report: &FailureReport| render(report, typed.top);
     print(&report, &report.assumptions, typed.asked.output, table, terminal)?;
-    Ok(verdict(&report))
+    // A part is no answer.
+    Ok(if report.shard.is_some() { Exit::Yes } else { verdict(&report) })
 }
 
 fn verdict(report: &FailureReport) -> Exit {
@@ -111,29 +118,67 @@ fn rules(files: &[PathBuf], terminal: &Terminal) -> Result<Vec<TaintRule>, Failu
     Ok(rules)
 }
 
-/// `I/N`
+/// What a Job with completionMode Indexed sets: which of its pods this is, from 0.
+const COMPLETION_INDEX: &str = "JOB_COMPLETION_INDEX";
+
+/// `I/N`, or `/N` in a pod of an indexed Job.
 fn shard(text: &str) -> Result<Shard, Failure> {
-    let parts = text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
-    match parts {
-        Some((index, of)) if (1..=of).contains(&index) => Ok(Shard { index, of }),
-        _ => {
-            let complaint = Complaint::new(format!("`--shard {text}` names no part"));
-            Err(Failure::input(complaint.with_hint("the first of three parts is `1/3`")))
-        }
+    let refused = |message: String, hint: String| Failure::input(Complaint::new(message).with_hint(hint));
+    let no_part =
+        || refused(format!("`--shard {text}` names no part"), "the first of three parts is `1/3`".to_owned());
+    let (index, of) = text.split_once('/').ok_or_else(no_part)?;
+    let of: usize = of.parse().map_err(|_| no_part())?;
+    let index: usize = if index.is_empty() {
+        let counted = std::env::var(COMPLETION_INDEX).ok().and_then(|index| index.parse::<usize>().ok());
+        counted.and_then(|index| index.checked_add(1)).ok_or_else(|| {
+            let message =
+                format!("`--shard {text}` needs a number in the environment variable {COMPLETION_INDEX}");
+            refused(message, format!("outside of a Job write which part it is: `1{text}`"))
+        })?
+    } else {
+        index.parse().map_err(|_| no_part())?
+    };
+    if !(1..=of).contains(&index) {
+        return Err(no_part());
     }
+    Ok(Shard { index, of })
 }
 
-fn merged(files: &[PathBuf]) -> Result<FailureReport, Failure> {
+fn merged(paths: &[PathBuf]) -> Result<FailureReport, Failure> {
     let mut parts = Vec::new();
-    for file in files {
-        let text = source::text(file)?;
+    for file in part_files(paths)? {
+        let text = source::text(&file)?;
         parts.push(serde_json::from_str(&text).map_err(|error| {
             let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
-            let place = Place::in_line(source::name(file), error.line(), error.column(), line);
+            let place = Place::in_line(source::name(&file), error.line(), error.column(), line);
             Failure::input(Complaint::new("the file is not JSON").at(place))
         })?);
     }
     merge(&parts).map_err(|error| Failure::input(Complaint::new(error.to_string())))
+}
+
+/// The files, and the parts in the folders, by name.
+fn part_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let is_part = |name: &str| name.strip_suffix(".json").is_some_and(|stem| stem.starts_with("part-"));
+        let mut found = Vec::new();
+        for entry in fs::read_dir(path).map_err(|error| Failure::unreadable(path, &error))? {
+            let entry = entry.map_err(|error| Failure::unreadable(path, &error))?;
+            found.extend(entry.file_name().to_str().is_some_and(is_part).then(|| entry.path()));
+        }
+        found.sort();
+        if found.is_empty() {
+            let complaint = Complaint::new(format!("folder `{}` has no part-*.json", path.display()));
+            return Err(Failure::input(complaint.with_hint("`--save-in` writes them")));
+        }
+        files.append(&mut found);
+    }
+    Ok(files)
 }
 
 fn render(report: &FailureReport, top: usize) -> String {
