@@ -15,9 +15,8 @@ use std::sync::Arc;
 use crate::AllocatedState;
 use crate::allocator::Allocator;
 use crate::answer::Outcome;
-use crate::objects::{
-    AllocationMode, AllocationResult, DeviceClass, DeviceId, Node, PoolId, ResourceClaim, ResourceSlice,
-};
+use crate::objects::{AllocationMode, AllocationResult, DeviceClass, DeviceId, Node, PoolId, ResourceClaim};
+use crate::profile::CounterSlices;
 use crate::verify::Question;
 use crate::verify::claim::asks;
 use crate::verify::reach::{self, Unusable};
@@ -149,7 +148,8 @@ pub fn diagnose(
 
     let profile = solver.allocator.profile();
     let inventory = solver.allocator.inventory().clone();
-    let slices: Vec<&ResourceSlice> = inventory.slices().collect();
+    let counters_everywhere = profile.counter_slices == CounterSlices::Everywhere;
+    let slices = inventory.slices_that_matter(&node.name, counters_everywhere);
     let classes = classes_of(solver.allocator, claims);
     let question = |profile| Question {
         profile,

@@ -128,6 +128,24 @@ impl Inventory {
         self.of_numbers(self.local_slices.get(node).map_or(&[], |numbers| numbers.as_slice()))
     }
 
+    /// The slices of all pools that a node may see something of, in the order they were given. `counters_everywhere` says
+    /// whether slices with shared counters count on every node, also those that are bound to one.
+    pub(crate) fn slices_that_matter(&self, node: &str, counters_everywhere: bool) -> Vec<&ResourceSlice> {
+        let local = self.local_slices.get(node).map_or(&[][..], |numbers| numbers.as_slice());
+        let of_slices = local.iter().filter_map(|&slice| self.slices.get(slice)?.as_ref());
+        let mut pools: BTreeSet<u32> = of_slices.map(|published| published.pool).collect();
+        pools.extend(self.shared_pools.iter());
+        let with_counters = self.counter_pools.iter().copied();
+        pools.extend(with_counters.filter(|&pool| {
+            counters_everywhere || self.pools.get(pool).is_some_and(|pool| !pool.unbound_slices.is_empty())
+        }));
+        let members = pools.iter().filter_map(|&pool| self.pools.get(pool));
+        let mut numbers: Vec<u32> = members.flat_map(|pool| pool.slices.iter().copied()).collect();
+        numbers.sort_unstable();
+        let published = numbers.iter().filter_map(|&number| self.slices.get(number)?.as_ref());
+        published.map(|published| published.slice.as_ref()).collect()
+    }
+
     fn of_numbers<'a>(&'a self, numbers: &'a [u32]) -> impl Iterator<Item = &'a ResourceSlice> {
         let published = numbers.iter().filter_map(|&number| self.slices.get(number)?.as_ref());
         published.map(|published| published.slice.as_ref())

@@ -1,5 +1,6 @@
 //! The nodes of a cluster by number, in a form whose copies share what does not change.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use drayage_allocator::persistent::{List, Map};
@@ -16,6 +17,8 @@ pub(crate) struct Nodes {
     order: Arc<Vec<usize>>,
     /// The same in the order in which the scheduler looks at them, twice, so that a search may begin anywhere.
     search_order: Arc<Vec<usize>>,
+    /// How many nodes came first, in the order of their names.
+    in_order: usize,
     /// How often each node changed.
     changes: List<u32>,
     /// How often any node changed, came or went.
@@ -30,6 +33,7 @@ impl Nodes {
         for state in states {
             order.push(nodes.push(state));
         }
+        nodes.in_order = order.len();
         nodes.order = Arc::new(order);
         nodes.interleave();
         nodes
@@ -97,6 +101,14 @@ impl Nodes {
     /// with any node of the first half finds all others behind it.
     pub(crate) fn search_order_twice(&self) -> Arc<Vec<usize>> {
         Arc::clone(&self.search_order)
+    }
+
+    /// Compares nodes by their names.
+    pub(crate) fn by_name(&self, left: usize, right: usize) -> Ordering {
+        if left.max(right) < self.in_order {
+            return left.cmp(&right);
+        }
+        self.get(left).map(NodeState::name).cmp(&self.get(right).map(NodeState::name))
     }
 
     /// How often a node changed.

@@ -1,6 +1,5 @@
 //! Which of several best nodes gets the pod.
 
-use super::node::NodeState;
 use super::nodes::Nodes;
 
 /// What [`Ties::ByName`] does, for reports.
@@ -24,7 +23,6 @@ impl Ties {
         {
             return Some(*wanted);
         }
-        let name = |at: usize| nodes.get(at).map(NodeState::name);
-        best.iter().copied().min_by(|&left, &right| name(left).cmp(&name(right)))
+        best.iter().copied().min_by(|&left, &right| nodes.by_name(left, right))
     }
 }
