@@ -12,7 +12,7 @@ use super::cluster_state::ClusterState;
 use super::devices::Verdict;
 use super::explain::ExplainedInFull;
 use super::filter::Asked;
-use super::neighbours::{Neighbours, wants};
+use super::neighbours::{Membership, Neighbours, wants};
 use super::node::PodNeeds;
 use super::options::{Observer, SimulateError};
 use super::plan::{DevicePlan, PlanError};
@@ -166,7 +166,11 @@ impl ClusterState {
             return Ok(self.refused(nodes.len(), pod, &mut plan, &failure));
         }
         let wants = wants(&mut self.counts, kind, &self.nodes, &self.pods, &self.default_selectors);
-        let neighbours = Neighbours::new(&mut self.counts, kind, wants, nodes, &verdicts);
+        let membership = start
+            .map(|_| Membership { nodes: self.nodes.memberships(), placements: self.placements.changes() });
+        #[cfg(test)]
+        let membership = membership.filter(|_| !self.devices.forgetful);
+        let neighbours = Neighbours::new(&mut self.counts, kind, wants, nodes, membership, &verdicts);
         let asked = Asked { nodes, pod, needs, verdicts: &verdicts, neighbours: &neighbours, likeness };
         let mut candidates = match self.candidates(&asked, &mut plan, cancel)? {
             Ok(candidates) => candidates,

@@ -23,6 +23,8 @@ pub(crate) struct Nodes {
     changes: List<u32>,
     /// How often any node changed, came or went.
     all_changes: u64,
+    /// How often a node came or went.
+    memberships: u64,
 }
 
 impl Nodes {
@@ -44,6 +46,7 @@ impl Nodes {
         let at = self.entries.push(Arc::new(state)) as usize;
         self.changes.push(0);
         self.all_changes += 1;
+        self.memberships += 1;
         self.by_name.insert(name, at);
         at
     }
@@ -89,6 +92,7 @@ impl Nodes {
         }
         Arc::make_mut(&mut self.order).retain(|&other| other != at);
         self.all_changes += 1;
+        self.memberships += 1;
         self.interleave();
     }
 
@@ -114,6 +118,11 @@ impl Nodes {
     /// How often a node changed.
     pub(crate) fn changes(&self, at: usize) -> u32 {
         u32::try_from(at).ok().and_then(|at| self.changes.get(at).copied()).unwrap_or_default()
+    }
+
+    /// How often a node came or went.
+    pub(crate) fn memberships(&self) -> u64 {
+        self.memberships
     }
 
     /// How often any node changed, came or went.

@@ -8,6 +8,7 @@ use drayage_allocator::persistent::List;
 use drayage_cluster::objects::{LabelSelector, Pod, PodAffinity, PodAffinityTerm, TopologySpreadConstraint};
 use rustc_hash::FxHashMap;
 
+use super::sums::SpreadSums;
 use super::wants::Wants;
 use crate::schedule::interner::Interner;
 use crate::schedule::pods::{PodPlace, Pods};
@@ -184,6 +185,10 @@ pub(crate) struct PodCounts {
     pub(super) namespaces: Arc<Namespaces>,
     counters: Interner<Count>,
     counts: List<List<i64>>,
+    /// By counter, for those by node: what was counted, one after the other, as node and number.
+    journals: List<List<(u32, i64)>>,
+    /// Sums for constraints of topology spread.
+    pub(super) sums: SpreadSums,
     /// Counters of pods that have a term.
     of_terms: Arc<Vec<CounterId>>,
     kinds: Interner<Kind>,
@@ -224,7 +229,7 @@ impl PodCounts {
         if self.counts.len() > id.0 {
             return id;
         }
-        self.counts.push(List::default());
+        self.start_counting();
         let mut times_of: FxHashMap<u32, i64> = FxHashMap::default();
         for (_, entry) in pods.iter() {
             let (PodPlace::Node(at), Some(kind)) = (entry.place, entry.kind) else { continue };
@@ -234,6 +239,11 @@ impl PodCounts {
             }
         }
         id
+    }
+
+    fn start_counting(&mut self) {
+        self.counts.push(List::default());
+        self.journals.push(List::default());
     }
 
     fn number(&mut self, count: Count) -> CounterId {
@@ -269,6 +279,9 @@ impl PodCounts {
             Place::Node => u32::try_from(at).ok(),
             Place::Topology(key) => self.topologies.value(key, at),
         };
+        if let (Place::Node, Some(node), Some(journal)) = (place, value, self.journals.get_mut(id.0)) {
+            journal.push((node, times));
+        }
         let (Some(value), Some(counts)) = (value, self.counts.get_mut(id.0)) else { return };
         while counts.len() <= value {
             counts.push(0);
@@ -301,7 +314,7 @@ impl PodCounts {
             let place = Place::Topology(key(&mut self.topologies, label));
             let id = self.number(Count { subject: Subject::Having(term, role), place });
             if self.counts.len() == id.0 {
-                self.counts.push(List::default());
+                self.start_counting();
                 Arc::make_mut(&mut self.of_terms).push(id);
             }
         }
@@ -365,6 +378,17 @@ impl PodCounts {
     /// How many pods a counter has counted where the label has a value, or on the node of a number.
     pub(super) fn count(&self, id: CounterId, value: u32) -> i64 {
         self.counts.get(id.0).and_then(|counts| counts.get(value).copied()).unwrap_or(0)
+    }
+
+    /// What a counter by node has counted since its journal was so long, as node and number.
+    pub(super) fn counted_since(&self, id: CounterId, length: u32) -> impl Iterator<Item = (u32, i64)> {
+        let journal = self.journals.get(id.0);
+        (length..self.journal_length(id)).filter_map(move |at| journal?.get(at).copied())
+    }
+
+    /// How long the journal of a counter is.
+    pub(super) fn journal_length(&self, id: CounterId) -> u32 {
+        self.journals.get(id.0).map_or(0, List::len)
     }
 
     /// Whether a counter has counted no pod.

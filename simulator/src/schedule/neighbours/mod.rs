@@ -3,11 +3,13 @@
 mod affinity;
 mod counts;
 mod spread;
+mod sums;
 mod wants;
 
 use std::sync::Arc;
 
 pub(crate) use counts::{Namespaces, PodCounts};
+pub(crate) use sums::Membership;
 pub(crate) use wants::{DefaultSelectors, Wants, wants};
 
 use super::placement::PlacementVerdicts;
@@ -18,23 +20,28 @@ use super::tally::Refusal;
 pub(crate) struct Neighbours {
     wants: Arc<Wants>,
     spread: spread::Hard,
+    sums: Arc<sums::SumsOfPod>,
     affinity: affinity::Required,
     /// Counters of terms that select the pod.
     wanted_by: Arc<Vec<counts::CounterId>>,
 }
 
 impl Neighbours {
-    /// Counts for the filters. `nodes` are all nodes of the cluster.
+    /// Counts for the filters. `nodes` are the nodes that there are; if they are all of the cluster, their membership is
+    /// given.
     pub(crate) fn new(
         counts: &mut PodCounts,
         kind: u32,
         wants: Arc<Wants>,
         nodes: &[usize],
+        membership: Option<Membership>,
         verdicts: &PlacementVerdicts,
     ) -> Self {
         let wanted_by = counts.wanted_by(kind);
+        let sums = counts.spread_sums(kind, &wants, nodes, membership, verdicts);
         Self {
-            spread: spread::Hard::new(counts, &wants.hard, nodes, verdicts),
+            spread: spread::Hard::new(&wants.hard, Arc::clone(&sums)),
+            sums,
             affinity: affinity::Required::new(counts, &wants, &wanted_by),
             wants,
             wanted_by,
@@ -54,14 +61,8 @@ impl Neighbours {
     }
 
     /// Normalised scores of plugin PodTopologySpread for candidates; `None` where it has no say.
-    pub(crate) fn spread_scores(
-        &self,
-        counts: &PodCounts,
-        candidates: &[usize],
-        nodes: &[usize],
-        verdicts: &PlacementVerdicts,
-    ) -> Option<Vec<i64>> {
-        spread::scores(counts, &self.wants, candidates, nodes, verdicts)
+    pub(crate) fn spread_scores(&self, counts: &PodCounts, candidates: &[usize]) -> Option<Vec<i64>> {
+        spread::scores(counts, &self.wants, candidates, &self.sums)
     }
 
     /// Normalised scores of plugin InterPodAffinity for candidates; `None` where it has no say. `required` is what a

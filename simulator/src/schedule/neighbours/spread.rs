@@ -1,35 +1,22 @@
 //! Plugin PodTopologySpread.
 
+use std::sync::Arc;
+
 use super::counts::PodCounts;
+use super::sums::SumsOfPod;
 use super::wants::{Spread, Wants};
-use crate::schedule::placement::PlacementVerdicts;
 use crate::schedule::tally::Refusal;
 
-/// What the hard constraints look at, one for each.
+/// What the hard constraints look at.
 #[derive(Debug)]
-pub(super) struct Hard(Vec<Domains>);
-
-#[derive(Debug)]
-struct Domains {
-    /// Pods by value of the label; `None` for values that do not count.
-    pods: Vec<Option<i64>>,
-    least: i64,
-}
-
-fn pods_on(counts: &PodCounts, spread: &Spread, at: usize) -> i64 {
-    let node = u32::try_from(at).ok();
-    spread.counter.zip(node).map_or(0, |(counter, node)| counts.count(counter, node))
+pub(super) struct Hard {
+    sums: Arc<SumsOfPod>,
+    /// By constraint, the fewest pods in any part.
+    least: Vec<i64>,
 }
 
 fn has_labels(counts: &PodCounts, constraints: &[Spread], at: usize) -> bool {
     constraints.iter().all(|spread| counts.topologies.value(spread.key, at).is_some())
-}
-
-/// Whether a node counts for a constraint by the pod's node affinity and tolerations.
-fn is_included(spread: &Spread, at: usize, verdicts: &PlacementVerdicts) -> bool {
-    let placement = verdicts.get(at);
-    (!spread.honors_affinity || placement.matches_affinity)
-        && (!spread.honors_taints || placement.tolerates_taints)
 }
 
 fn index(value: u32) -> usize {
@@ -37,44 +24,25 @@ fn index(value: u32) -> usize {
 }
 
 impl Hard {
-    pub(super) fn new(
-        counts: &PodCounts,
-        constraints: &[Spread],
-        nodes: &[usize],
-        verdicts: &PlacementVerdicts,
-    ) -> Self {
-        let mut all: Vec<Vec<Option<i64>>> =
-            constraints.iter().map(|spread| vec![None; counts.topologies.values(spread.key)]).collect();
-        if !constraints.is_empty() {
-            for &at in nodes.iter().filter(|&&at| has_labels(counts, constraints, at)) {
-                for (spread, pods) in constraints.iter().zip(&mut all) {
-                    let value = counts.topologies.value(spread.key, at);
-                    let place = value.and_then(|value| pods.get_mut(index(value)));
-                    if let Some(place) = place.filter(|_| is_included(spread, at, verdicts)) {
-                        *place.get_or_insert(0) += pods_on(counts, spread, at);
-                    }
-                }
-            }
-        }
-        let domains = constraints.iter().zip(all).map(|(spread, pods)| {
-            let known = || pods.iter().flatten();
-            let least = if known().count() < spread.min_domains {
+    pub(super) fn new(constraints: &[Spread], sums: Arc<SumsOfPod>) -> Self {
+        let least = constraints.iter().zip(&sums.hard).map(|(spread, sums)| {
+            let known = || sums.pods.iter().flatten();
+            if known().count() < spread.min_domains {
                 0
             } else {
                 known().min().copied().unwrap_or(i64::from(i32::MAX))
-            };
-            Domains { pods, least }
+            }
         });
-        Self(domains.collect())
+        Self { least: least.collect(), sums }
     }
 
     pub(super) fn refusal(&self, counts: &PodCounts, constraints: &[Spread], at: usize) -> Option<Refusal> {
-        for (spread, domains) in constraints.iter().zip(&self.0) {
+        for ((spread, sums), least) in constraints.iter().zip(&self.sums.hard).zip(&self.least) {
             let Some(value) = counts.topologies.value(spread.key, at) else {
                 return Some(Refusal::SpreadLabel);
             };
-            let pods = domains.pods.get(index(value)).copied().flatten().unwrap_or(0);
-            if pods + i64::from(spread.counts_itself) - domains.least > spread.max_skew {
+            let pods = sums.pods.get(index(value)).copied().flatten().unwrap_or(0);
+            if pods + i64::from(spread.counts_itself) - least > spread.max_skew {
                 return Some(Refusal::Spread);
             }
         }
@@ -87,8 +55,7 @@ pub(super) fn scores(
     counts: &PodCounts,
     wants: &Wants,
     candidates: &[usize],
-    nodes: &[usize],
-    verdicts: &PlacementVerdicts,
+    sums: &SumsOfPod,
 ) -> Option<Vec<i64>> {
     let constraints = &wants.soft;
     if constraints.is_empty() {
@@ -100,7 +67,7 @@ pub(super) fn scores(
     // place behind all values.
     let mut pods: Vec<Vec<Option<i64>>> = Vec::with_capacity(constraints.len());
     let mut weights = Vec::with_capacity(constraints.len());
-    for spread in constraints {
+    for (spread, sums) in constraints.iter().zip(&sums.soft) {
         let values = counts.topologies.values(spread.key);
         let place = |at: usize| counts.topologies.value(spread.key, at).map_or(values, index);
         if spread.by_host {
@@ -111,15 +78,10 @@ pub(super) fn scores(
         let mut of_values: Vec<Option<i64>> = vec![None; values + 1];
         for &at in candidates.iter().filter(|&&at| counts_at(at)) {
             if let Some(pods) = of_values.get_mut(place(at)) {
-                *pods = Some(0);
+                *pods = Some(sums.pods.get(place(at)).copied().flatten().unwrap_or(0));
             }
         }
         weights.push(weight(of_values.iter().flatten().count()));
-        for &at in nodes.iter().filter(|&&at| counts_at(at) && is_included(spread, at, verdicts)) {
-            if let Some(Some(pods)) = of_values.get_mut(place(at)) {
-                *pods += pods_on(counts, spread, at);
-            }
-        }
         pods.push(of_values);
     }
     let score = |&at: &usize| -> Option<i64> {
@@ -130,7 +92,7 @@ pub(super) fn scores(
         for ((spread, pods), weight) in constraints.iter().zip(&pods).zip(&weights) {
             let Some(value) = counts.topologies.value(spread.key, at) else { continue };
             let pods = if spread.by_host {
-                pods_on(counts, spread, at)
+                counts.pods_on(spread, at)
             } else {
                 pods.get(index(value)).copied().flatten().unwrap_or(0)
             };

@@ -40,7 +40,7 @@ pub(crate) struct Scoring<'a> {
 impl Scoring<'_> {
     /// The scores of the candidates: for each plugin normalised to 0 to 100, weighted, added.
     pub(in crate::schedule) fn scores(&self, asked: &Asked<'_>, candidates: &[Candidate]) -> Vec<i64> {
-        let &Asked { nodes, pod, verdicts, neighbours, .. } = asked;
+        let &Asked { pod, verdicts, neighbours, .. } = asked;
         let weights = &self.profile.weights;
         let mut totals: Vec<i64> = candidates.iter().map(|candidate| candidate.score).collect();
         let mut add = |weight: i64, scores: &mut dyn Iterator<Item = i64>| {
@@ -85,7 +85,7 @@ impl Scoring<'_> {
         }
         let numbers: Vec<usize> = candidates.iter().map(|candidate| candidate.at).collect();
         if weights.pod_topology_spread > 0
-            && let Some(scores) = neighbours.spread_scores(self.counts, &numbers, nodes, verdicts)
+            && let Some(scores) = neighbours.spread_scores(self.counts, &numbers)
         {
             add(weights.pod_topology_spread, &mut scores.into_iter());
         }
