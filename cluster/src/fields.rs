@@ -255,6 +255,11 @@ impl<'p, 't> Item<'p, 't> {
         self.findings.add(&self.path, self.node.at, kind);
     }
 
+    /// Says that the value has a meaning that Drayage does not take into account.
+    pub(crate) fn not_considered(&self, why: &'static str) {
+        self.findings.add(&self.path, self.node.at, FindingKind::NotConsidered { why });
+    }
+
     fn wrong_type(&self, wanted: &str, found: &Value<'_>) {
         self.wrong(format!("expected {wanted}, found {}", found.describe()), None);
     }

@@ -25,6 +25,7 @@ pub mod objects;
 mod path;
 pub mod problems;
 mod raw;
+pub mod scheduler_configuration;
 mod snapshot;
 mod source;
 mod tree;

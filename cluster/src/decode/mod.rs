@@ -13,7 +13,7 @@ pub(crate) mod pod;
 pub(crate) mod resource;
 pub(crate) mod result;
 pub(crate) mod slice;
-mod spread;
+pub(crate) mod spread;
 pub(crate) mod workload;
 
 /// The versions of `resource.k8s.io` that were ever served. `v1beta2` and `v1` have the same shape.

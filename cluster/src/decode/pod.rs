@@ -171,14 +171,15 @@ struct Affinities {
 
 fn affinity(fields: &Fields<'_, '_>) -> Affinities {
     Affinities {
-        node: node_affinity(fields),
+        node: node_affinity(fields, "nodeAffinity"),
         pod: fields.object("podAffinity", pod_affinity).unwrap_or_default(),
         pod_anti: fields.object("podAntiAffinity", pod_affinity).unwrap_or_default(),
     }
 }
 
-fn node_affinity(fields: &Fields<'_, '_>) -> Option<NodeAffinity> {
-    fields.object("nodeAffinity", |fields| NodeAffinity {
+/// `NodeAffinity`, in the field `key`.
+pub(crate) fn node_affinity(fields: &Fields<'_, '_>, key: &'static str) -> Option<NodeAffinity> {
+    fields.object(key, |fields| NodeAffinity {
         required: fields.object("requiredDuringSchedulingIgnoredDuringExecution", node_selector),
         preferred: fields
             .list("preferredDuringSchedulingIgnoredDuringExecution", |item| {
