@@ -1,7 +1,13 @@
-//! Replays what kube-scheduler 1.36.3 did with random clusters (recorded in `fixtures/scheduler-1.36.3.jsonl` by
-//! `conformance/scheduler`): each node it took is among those with the best score, with the same devices, and pods
-//! that it left waiting are refused with the same message.
+//! Replays what kube-scheduler 1.36.3 did with random clusters (recorded in `fixtures/scheduler*.jsonl` by
+//! `conformance/scheduler`, one file for each family): each node it took is among those with the best score, with the
+//! same devices, and pods that it left waiting are refused with the same message.
 
+#[path = "support/configurations.rs"]
+mod configurations;
+#[path = "support/extended.rs"]
+mod extended;
+#[path = "support/families.rs"]
+mod families;
 #[path = "support/scheduler.rs"]
 mod scheduler;
 #[expect(dead_code, reason = "shared with other tests, which use more of it")]
@@ -13,16 +19,23 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use drayage_cel::Release;
+use drayage_cluster::scheduler_configuration::SchedulerConfiguration;
 use drayage_cluster::{Input, LoadOptions, load};
 use drayage_simulator::report::PodOutcome;
 use drayage_simulator::schedule::{Attempt, ClusterState, Options, PodId, PodPlace, Prepared};
 use serde_json::{Value, json};
 
-fn state(record: &Value) -> ClusterState {
-    let objects = json!({"apiVersion": "v1", "kind": "List", "items": scheduler::cluster(record["seed"].as_u64().unwrap())}).to_string();
+fn state(family: &str, record: &Value) -> ClusterState {
+    let case = families::case(family, record["seed"].as_u64().unwrap());
+    let objects = json!({"apiVersion": "v1", "kind": "List", "items": case.objects}).to_string();
     let input = Input::Bytes { name: "objects.json".to_owned(), bytes: objects.into_bytes() };
     let snapshot = load(&[input], LoadOptions::default()).unwrap();
-    let options = Options { explain: false, ..Options::for_release(Release::V1_36) };
+    let mut options = Options { explain: false, ..Options::for_release(Release::V1_36) };
+    if let Some(configuration) = case.configuration {
+        let configuration =
+            SchedulerConfiguration::read("scheduler.json", &configuration.to_string()).unwrap();
+        options.configure(&configuration).unwrap();
+    }
     ClusterState::new(&Prepared::new(snapshot), &options)
 }
 
@@ -44,8 +57,8 @@ fn recorded_devices(decision: &Value) -> BTreeMap<String, Vec<String>> {
 }
 
 /// What differs, in words. The first difference ends a replay.
-fn difference(record: &Value) -> Option<String> {
-    let mut state = state(record);
+fn difference(family: &str, record: &Value) -> Option<String> {
+    let mut state = state(family, record);
     let waiting: Vec<PodId> =
         state.pods().filter(|(_, _, place)| *place == PodPlace::Pending).map(|(id, ..)| id).collect();
     let mut queue = state.in_queue_order(waiting).into_iter();
@@ -78,16 +91,38 @@ fn difference(record: &Value) -> Option<String> {
     None
 }
 
-#[test]
-fn decisions_are_among_the_best() {
-    let fixture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/scheduler-1.36.3.jsonl");
-    // Other records can be replayed without being kept.
-    let path = std::env::var_os("DRAYAGE_REPLAY").map_or(fixture, PathBuf::from);
-    let text = fs::read_to_string(path).unwrap();
+/// Replays the records of a family; others can be replayed without being kept.
+fn replay(family: &str) {
+    let (_, file) = families::FAMILIES.into_iter().find(|(name, _)| *name == family).unwrap();
+    let fixture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(file);
+    let given = std::env::var_os("DRAYAGE_REPLAY").filter(|_| {
+        std::env::var("DRAYAGE_REPLAY_FAMILY").unwrap_or_else(|_| "default".to_owned()) == family
+    });
+    let text = fs::read_to_string(given.map_or(fixture, PathBuf::from)).unwrap();
     let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let differences: Vec<String> = records.iter().filter_map(difference).collect();
-    let summary = format!("{} of {} clusters differ", differences.len(), records.len());
+    let differences: Vec<String> = records.iter().filter_map(|record| difference(family, record)).collect();
+    let summary = format!("{family}: {} of {} clusters differ", differences.len(), records.len());
     assert!(differences.is_empty(), "{summary}:\n{}", differences.join("\n"));
     let decisions = records.iter().map(|record| record["decisions"].as_array().unwrap().len());
     assert!(decisions.sum::<usize>() > 100);
+}
+
+#[test]
+fn decisions_are_among_the_best() {
+    replay("default");
+}
+
+#[test]
+fn decisions_about_extended_resources_and_alternatives_are_among_the_best() {
+    replay("extended");
+}
+
+#[test]
+fn decisions_of_configured_schedulers_are_among_the_best() {
+    replay("configured");
+}
+
+#[test]
+fn decisions_of_configured_schedulers_about_extended_resources_are_among_the_best() {
+    replay("configured-extended");
 }

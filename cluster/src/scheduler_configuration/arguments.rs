@@ -28,7 +28,11 @@ pub(super) fn read(plugin: &str, args: Item<'_, '_>, into: &mut PluginArguments)
     object(args, |fields| {
         let kind = format!("{plugin}Args");
         if let Some(found) = fields.text("kind").filter(|found| *found != kind) {
-            wrong(fields, "kind", &format!("args for plugin `{plugin}` are of kind `{kind}`, found `{found}`"));
+            wrong(
+                fields,
+                "kind",
+                &format!("args for plugin `{plugin}` are of kind `{kind}`, found `{found}`"),
+            );
         }
         let version = fields.text("apiVersion");
         if let Some(found) = version.filter(|found| found != super::API_VERSION) {
@@ -52,7 +56,8 @@ pub(super) fn read(plugin: &str, args: Item<'_, '_>, into: &mut PluginArguments)
                     wrong(fields, "bindTimeoutSeconds", "should not be a negative value");
                 }
                 if fields.has("shape") {
-                    let message = "unexpected field, remove it or turn on the feature gate StorageCapacityScoring";
+                    let message =
+                        "unexpected field, remove it or turn on the feature gate StorageCapacityScoring";
                     wrong(fields, "shape", message);
                 }
                 fields.not_considered("bindTimeoutSeconds", "volumes are bound at once");
@@ -225,7 +230,11 @@ fn default_constraints(fields: &Fields<'_, '_>) -> Option<Vec<TopologySpreadCons
         Some("List") => Some(constraints),
         None | Some("System") => {
             if !constraints.is_empty() {
-                wrong(fields, "defaultConstraints", "`defaultingType` must be `List` where there are constraints");
+                wrong(
+                    fields,
+                    "defaultConstraints",
+                    "`defaultingType` must be `List` where there are constraints",
+                );
             }
             None
         }
@@ -287,7 +296,8 @@ fn nanoseconds(text: &str) -> Option<i128> {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
         let (number, unit_and_rest) = rest.split_at(digits);
         let (whole, part) = number.split_once('.').unwrap_or((number, ""));
-        let letters = unit_and_rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(unit_and_rest.len());
+        let letters =
+            unit_and_rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(unit_and_rest.len());
         let (unit, after) = unit_and_rest.split_at(letters);
         let unit: i128 = match unit {
             "ns" => 1,

@@ -101,9 +101,13 @@ fn check_profiles(list: &Item<'_, '_>, profiles: &[ProfileConfiguration]) {
             item.wrong("`schedulerName` is required where there are several profiles", None);
         }
         if profiles.iter().take(at).any(|earlier| earlier.scheduler_name == profile.scheduler_name) {
-            item.wrong(format!("scheduler name `{}` is used by a profile before", profile.scheduler_name), None);
+            item.wrong(
+                format!("scheduler name `{}` is used by a profile before", profile.scheduler_name),
+                None,
+            );
         }
-        let sorts = |profile: &ProfileConfiguration| profile.plugins.get("queueSort").cloned().unwrap_or_default();
+        let sorts =
+            |profile: &ProfileConfiguration| profile.plugins.get("queueSort").cloned().unwrap_or_default();
         if profiles.first().is_some_and(|first| sorts(first) != sorts(profile)) {
             item.wrong("`plugins.queueSort` must be the same for all profiles", None);
         }

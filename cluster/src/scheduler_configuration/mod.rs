@@ -115,7 +115,13 @@ impl SchedulerConfiguration {
             Err(error) => return Err(at(error.at, error.message, error.hint.map(str::to_owned))),
         };
         check_kind(&node).map_err(|(place, message)| {
-            at(place, message, Some(format!("a scheduler's configuration has `apiVersion: {API_VERSION}` and `kind: {KIND}`")))
+            at(
+                place,
+                message,
+                Some(format!(
+                    "a scheduler's configuration has `apiVersion: {API_VERSION}` and `kind: {KIND}`"
+                )),
+            )
         })?;
         let findings = Findings::default();
         let root = Item::root(&node, &findings);
@@ -141,7 +147,9 @@ impl SchedulerConfiguration {
 
 /// The only document of a text, if it has one.
 fn document(text: &str) -> Result<Option<Node<'_>>, SyntaxError> {
-    if text.trim_start().starts_with('{') && let Ok(node) = json::Parser::new(text, 0, text.len()).value() {
+    if text.trim_start().starts_with('{')
+        && let Ok(node) = json::Parser::new(text, 0, text.len()).value()
+    {
         return Ok(Some(node));
     }
     for (start, end) in yaml::documents(text, 0) {

@@ -1,7 +1,8 @@
 use super::*;
 
 fn read(text: &str) -> Result<SchedulerConfiguration, Vec<String>> {
-    let text = format!("apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n{text}");
+    let text =
+        format!("apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n{text}");
     SchedulerConfiguration::read("scheduler.yaml", &text)
         .map_err(|errors| errors.faults.iter().map(ToString::to_string).collect())
 }
@@ -23,7 +24,10 @@ fn profiles_have_plugins_and_arguments() {
     assert_eq!(read.percentage_of_nodes_to_score, 30);
     assert_eq!(read.without_effect, ["`leaderElection`: there is no API server to talk to"]);
     let [profile] = read.profiles.as_slice() else { panic!("one profile") };
-    assert_eq!((profile.scheduler_name.as_str(), profile.percentage_of_nodes_to_score), ("packing", Some(50)));
+    assert_eq!(
+        (profile.scheduler_name.as_str(), profile.percentage_of_nodes_to_score),
+        ("packing", Some(50))
+    );
     assert_eq!(profile.plugins["multiPoint"].enabled, [("TaintToleration".to_owned(), 7)]);
     assert_eq!(profile.plugins["score"].disabled, ["*"]);
     let fit = profile.arguments.fit.as_ref().unwrap();
@@ -45,9 +49,15 @@ fn a_config_map_holds_a_configuration() {
 #[test]
 fn what_upstream_refuses_is_refused_with_its_line() {
     let profile = |text: &str| faults(&format!("profiles:\n- schedulerName: a\n  {text}\n"));
-    let arguments = |name: &str, text: &str| profile(&format!("pluginConfig: [{{name: {name}, args: {text}}}]"));
-    let of = |place: &str, field: &str, message: &str| vec![format!("scheduler.yaml:{place}: `{field}`: {message}")];
-    assert_eq!(faults("parallelism: 0\n"), of("3:14", "parallelism", "should be an integer value greater than zero"));
+    let arguments =
+        |name: &str, text: &str| profile(&format!("pluginConfig: [{{name: {name}, args: {text}}}]"));
+    let of = |place: &str, field: &str, message: &str| {
+        vec![format!("scheduler.yaml:{place}: `{field}`: {message}")]
+    };
+    assert_eq!(
+        faults("parallelism: 0\n"),
+        of("3:14", "parallelism", "should be an integer value greater than zero")
+    );
     assert_eq!(faults("unknown: 1\n"), of("3:1", "unknown", "unknown field"));
     let shape = "{scoringStrategy: {type: RequestedToCapacityRatio, requestedToCapacityRatio: {shape: [{utilization: 1, score: 11}]}}}";
     let found = arguments("NodeResourcesFit", shape);
@@ -56,12 +66,21 @@ fn what_upstream_refuses_is_refused_with_its_line() {
     let refused = [
         ("NodeResourcesFit", "{scoringStrategy: {type: Best}}"),
         ("NodeResourcesFit", "{scoringStrategy: {type: RequestedToCapacityRatio}}"),
-        ("NodeResourcesFit", "{scoringStrategy: {type: LeastAllocated, resources: [{name: cpu, weight: 101}]}}"),
+        (
+            "NodeResourcesFit",
+            "{scoringStrategy: {type: LeastAllocated, resources: [{name: cpu, weight: 101}]}}",
+        ),
         ("NodeResourcesFit", "{ignoredResourceGroups: [a/b]}"),
         ("NodeResourcesBalancedAllocation", "{resources: [{name: cpu, weight: 2}]}"),
         ("NodeResourcesBalancedAllocation", "{resources: [{name: cpu}, {name: cpu}]}"),
-        ("PodTopologySpread", "{defaultConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: ScheduleAnyway}]}"),
-        ("PodTopologySpread", "{defaultingType: List, defaultConstraints: [{topologyKey: a, whenUnsatisfiable: ScheduleAnyway}]}"),
+        (
+            "PodTopologySpread",
+            "{defaultConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: ScheduleAnyway}]}",
+        ),
+        (
+            "PodTopologySpread",
+            "{defaultingType: List, defaultConstraints: [{topologyKey: a, whenUnsatisfiable: ScheduleAnyway}]}",
+        ),
         ("InterPodAffinity", "{hardPodAffinityWeight: 101}"),
         ("DefaultPreemption", "{minCandidateNodesPercentage: 0, minCandidateNodesAbsolute: 0}"),
         ("DynamicResources", "{filterTimeout: ten}"),
@@ -79,7 +98,9 @@ fn what_upstream_refuses_is_refused_with_its_line() {
 
 #[test]
 fn durations_are_those_of_go() {
-    for (text, wrong) in [("10s", false), ("1m30.5s", false), ("0", false), ("1", true), ("", true), (".s", true)] {
+    for (text, wrong) in
+        [("10s", false), ("1m30.5s", false), ("0", false), ("1", true), ("", true), (".s", true)]
+    {
         let found = read(&format!(
             "profiles:\n- pluginConfig: [{{name: DynamicResources, args: {{filterTimeout: '{text}'}}}}]\n"
         ));

@@ -35,6 +35,9 @@ import (
 	_ "k8s.io/kubernetes/pkg/apis/core/install"
 	_ "k8s.io/kubernetes/pkg/apis/resource/install"
 	"k8s.io/kubernetes/pkg/scheduler"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config/validation"
 	"k8s.io/kubernetes/pkg/scheduler/profile"
 )
 
@@ -42,6 +45,8 @@ import (
 type cluster struct {
 	Seed    json.RawMessage   `json:"seed"`
 	Objects []json.RawMessage `json:"objects"`
+	// Configuration is a KubeSchedulerConfiguration, if there is one.
+	Configuration json.RawMessage `json:"configuration"`
 }
 
 // decision is what became of a pod.
@@ -71,7 +76,12 @@ func main() {
 	for lines.Scan() {
 		var c cluster
 		must(json.Unmarshal(lines.Bytes(), &c))
-		decisions, again := decide(c)
+		options, err := configured(c.Configuration)
+		if err != nil {
+			must(out.Encode(map[string]any{"seed": c.Seed, "error": err.Error()}))
+			continue
+		}
+		decisions, again := decide(c, options)
 		if again {
 			fmt.Fprintf(os.Stderr, "seed %s: a pod was tried again with success, left out\n", c.Seed)
 			continue
@@ -79,6 +89,25 @@ func main() {
 		must(out.Encode(map[string]any{"seed": c.Seed, "decisions": decisions}))
 	}
 	must(lines.Err())
+}
+
+// configured reads a scheduler's configuration as kube-scheduler reads its file.
+func configured(text json.RawMessage) ([]scheduler.Option, error) {
+	if len(text) == 0 || string(text) == "null" {
+		return nil, nil
+	}
+	object, _, err := scheme.Codecs.UniversalDecoder().Decode(text, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	read := object.(*config.KubeSchedulerConfiguration)
+	if err := validation.ValidateKubeSchedulerConfiguration(read); err != nil {
+		return nil, err
+	}
+	return []scheduler.Option{
+		scheduler.WithProfiles(read.Profiles...),
+		scheduler.WithPercentageOfNodesToScore(read.PercentageOfNodesToScore),
+	}, nil
 }
 
 // objects are the objects of a cluster: those that are there from the start, the pods that wait, and templates.
@@ -132,7 +161,7 @@ func priority(pod *v1.Pod) int32 {
 
 // decide runs the scheduler over a cluster. The second result is whether a pod that was refused found a node later,
 // so that the order of events mattered.
-func decide(c cluster) ([]decision, bool) {
+func decide(c cluster, options []scheduler.Option) ([]decision, bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	objects := read(c.Objects)
@@ -162,7 +191,7 @@ func decide(c cluster) ([]decision, bool) {
 	})
 	factory := scheduler.NewInformerFactory(client, 0)
 	recorder := profile.NewRecorderFactory(events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()}))
-	real, err := scheduler.New(ctx, client, factory, nil, recorder)
+	real, err := scheduler.New(ctx, client, factory, nil, recorder, options...)
 	must(err)
 	factory.Start(ctx.Done())
 	factory.WaitForCacheSync(ctx.Done())

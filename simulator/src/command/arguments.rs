@@ -84,6 +84,14 @@ pub(crate) struct Kubernetes {
     pub(crate) feature_gates: Vec<String>,
 }
 
+/// How the scheduler is configured.
+#[derive(Debug, Args)]
+pub(crate) struct Scheduler {
+    /// The scheduler's configuration: a file with a KubeSchedulerConfiguration, or a ConfigMap that holds one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scheduler_config: Option<PathBuf>,
+}
+
 /// Where objects come from.
 #[derive(Debug, Args)]
 pub(crate) struct Objects {
@@ -117,6 +125,8 @@ pub(crate) struct Simulate {
     pub(crate) objects: Objects,
     #[command(flatten)]
     pub(crate) kubernetes: Kubernetes,
+    #[command(flatten)]
+    pub(crate) scheduler: Scheduler,
     /// How the answer is printed
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: SimulateOutput,

@@ -11,7 +11,7 @@ use drayage_simulator::schedule::{DEFAULT_STEP_BUDGET, Options};
 use indexmap::IndexMap;
 
 use super::activity::Activity;
-use super::arguments::{Kubernetes, Objects};
+use super::arguments::{Kubernetes, Objects, Scheduler};
 use super::exit::Exit;
 use super::failure::{Complaint, Failure};
 use super::kubernetes;
@@ -38,6 +38,8 @@ pub(crate) struct Explain {
     pub(crate) objects: Objects,
     #[command(flatten)]
     pub(crate) kubernetes: Kubernetes,
+    #[command(flatten)]
+    pub(crate) scheduler: Scheduler,
     /// How the answer is printed
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: ExplainFormat,
@@ -73,12 +75,13 @@ pub(crate) fn run(typed: &Explain, terminal: &Terminal) -> Result<Exit, Failure>
     let snapshot = objects::load(&typed.objects, terminal)?;
     let compiler = Compiler::new(kubernetes::cel_environment(&gates, ExpressionStage::Stored));
     let prepared = objects::prepare(snapshot, &typed.objects, &compiler)?;
-    let options = Options {
+    let mut options = Options {
         step_budget: typed.step_budget.unwrap_or(DEFAULT_STEP_BUDGET),
         explain_in_full: true,
         gates,
         ..Options::for_release(drayage_cel::Release::V1_36)
     };
+    kubernetes::configure(&mut options, &typed.scheduler)?;
     let activity = Activity::start("explaining");
     let explanation = explain_pod(&prepared, namespace, name, &options, &AtomicBool::new(false))
         .map_err(|error| super::allocate::refused(&error, &prepared.snapshot))?;

@@ -24,6 +24,7 @@ impl ClusterState {
         self.counts.topologies.add_node(&state);
         let at = self.nodes.add(state);
         self.placements.node_changed(at);
+        self.device_counts.forget();
         for slice in slices {
             self.devices.publish(slice);
         }
@@ -60,6 +61,7 @@ impl ClusterState {
         let Some(state) = self.nodes.get_mut(at) else { return };
         change(Arc::make_mut(&mut state.node));
         self.placements.node_changed(at);
+        self.device_counts.forget();
     }
 
     /// Adds a slice, or puts it in the place of the one of its name.

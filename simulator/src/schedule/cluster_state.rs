@@ -20,7 +20,7 @@ use super::pods::{PodId, PodPlace, Pods};
 use super::prepare::Prepared;
 use super::queue;
 use super::resources::{ResourceId, ResourceNames};
-use super::score::{Images, Scorers};
+use super::score::{DeviceCounts, Images, Scorers};
 use super::standing::Standing;
 use super::tally::Tally;
 use super::ties::Ties;
@@ -46,7 +46,9 @@ pub struct ClusterState {
     /// Resources that devices may stand in for.
     pub(super) delegated: FxHashSet<ResourceId>,
     pub(super) tally: Tally,
-    pub(super) scorers: Arc<Scorers>,
+    /// By profile.
+    pub(super) scorers: Arc<Vec<Scorers>>,
+    pub(super) device_counts: DeviceCounts,
     pub(super) images: Images,
     pub(super) counts: PodCounts,
     pub(super) default_selectors: Arc<DefaultSelectors>,
@@ -90,7 +92,9 @@ impl ClusterState {
         let labels_of =
             |namespace: &Namespace| (namespace.metadata.name.clone(), namespace.metadata.labels.clone());
         let namespaces = objects.namespaces.iter().map(labels_of).collect();
-        let scorers = Scorers::new(&options.profile, gates.release(), &mut names);
+        let profiles = options.all_profiles();
+        let scorers =
+            profiles.iter().map(|profile| Scorers::new(profile, gates.release(), &mut names)).collect();
         let mut images = Images::default();
         for state in nodes.all() {
             images.add(&state.node);
@@ -114,7 +118,9 @@ impl ClusterState {
         let full_name = |pod: &Pod| (pod.metadata.namespace.clone(), pod.metadata.name.clone());
         running.sort_by_cached_key(|pod| full_name(pod));
         pending.sort_by(|left, right| queue::order(left, right));
-        warn_of_other_schedulers(&pending, &mut warnings);
+        if options.profiles.is_empty() {
+            warn_of_other_schedulers(&pending, &mut warnings);
+        }
         let mut state = Self {
             options: Arc::new(options.clone()),
             nodes,
@@ -130,9 +136,10 @@ impl ClusterState {
             delegated: FxHashSet::default(),
             tally: Tally::default(),
             scorers: Arc::new(scorers),
+            device_counts: DeviceCounts::default(),
             images,
             counts: PodCounts::new(Namespaces(namespaces)),
-            default_selectors: Arc::new(DefaultSelectors::new(objects)),
+            default_selectors: Arc::new(DefaultSelectors::new(objects, profiles)),
             ties: Ties::default(),
             next_start: 0,
             looked_at: 0,
@@ -180,7 +187,8 @@ impl ClusterState {
             state.take(id, needs);
         }
         let Some(entry) = self.pods.get_mut(id) else { return };
-        let kind = self.counts.kind(&entry.pod);
+        let profile = self.options.profile_of(&entry.pod.spec.scheduler_name).unwrap_or_default();
+        let kind = self.counts.kind(&entry.pod, profile);
         entry.kind = Some(kind);
         let nodes = &self.nodes;
         self.counts.place(kind, at, 1, |topologies, key| topologies.key(key, nodes));

@@ -12,11 +12,12 @@ use super::cluster_state::ClusterState;
 use super::devices::Verdict;
 use super::explain::ExplainedInFull;
 use super::filter::Asked;
-use super::neighbours::{Membership, Neighbours, wants};
+use super::neighbours::{Filtering, Membership, Neighbours, wants};
 use super::node::PodNeeds;
 use super::options::{Observer, SimulateError};
 use super::plan::{DevicePlan, PlanError};
 use super::pods::{PodId, PodPlace};
+use super::profile::FilterPlugin;
 use super::report;
 use super::score::{Candidate, Scoring};
 use super::standing::{Failure, Moment};
@@ -97,6 +98,11 @@ impl ClusterState {
             Ok(claims) => claims,
             Err(message) => return Ok(Attempt::gated(message)),
         };
+        if self.options.profile_of(&pod.spec.scheduler_name).is_none() {
+            let scheduler = &pod.spec.scheduler_name;
+            let message = format!("waiting for scheduler `{scheduler}`, for which there is no profile");
+            return Ok(Attempt::gated(message));
+        }
         let needs = self.needs(pod);
         self.note_delegated(&needs);
         let mut remarks = Vec::new();
@@ -126,13 +132,18 @@ impl ClusterState {
         needs: &PodNeeds,
     ) -> Result<Attempt, SimulateError> {
         let Search { nodes, start, cancel } = search;
+        let options = Arc::clone(&self.options);
+        let number = options.profile_of(&pod.spec.scheduler_name).unwrap_or_default();
+        let profile = options.numbered_profile(number);
+        let uses_devices = profile.filters_by(FilterPlugin::DynamicResources);
+        let pod_claims = if uses_devices { pod_claims } else { &[] };
         let refused_everywhere = |plugin: &str, reason: String, nodes: usize| {
             let message = format!("0/{nodes} nodes are available: {reason}.");
             let reasons =
                 vec![Reason { plugin: plugin.to_owned(), reason, nodes, nearest: None, devices: Vec::new() }];
             Attempt { message: Some(message), reasons, ..Attempt::new(PodOutcome::Unschedulable) }
         };
-        let verdicts = match self.placements.verdicts(pod, &self.nodes) {
+        let verdicts = match self.placements.verdicts(pod, &self.nodes, (number, profile)) {
             Ok(verdicts) => verdicts,
             Err(reason) => return Ok(refused_everywhere("NodeAffinity", reason.to_owned(), nodes.len())),
         };
@@ -142,7 +153,7 @@ impl ClusterState {
             &self.devices,
             &needs.amounts,
             &self.names,
-            self.classes.as_deref(),
+            self.classes.as_deref().filter(|_| uses_devices),
         );
         let mut plan = match plan {
             Ok(plan) => plan,
@@ -151,7 +162,7 @@ impl ClusterState {
             }
             Err(PlanError::Failed(message)) => return Ok(Attempt::failed("invalid-claim", message, None)),
         };
-        let kind = self.counts.kind(pod);
+        let kind = self.counts.kind(pod, number);
         let demands = plan.demands_only(&mut self.devices).ok();
         #[cfg(test)]
         let demands = demands.filter(|_| !self.devices.forgetful);
@@ -170,8 +181,23 @@ impl ClusterState {
             .map(|_| Membership { nodes: self.nodes.memberships(), placements: self.placements.changes() });
         #[cfg(test)]
         let membership = membership.filter(|_| !self.devices.forgetful);
-        let neighbours = Neighbours::new(&mut self.counts, kind, wants, nodes, membership, &verdicts);
-        let asked = Asked { nodes, pod, needs, verdicts: &verdicts, neighbours: &neighbours, likeness };
+        let filtering = Filtering {
+            spread: profile.filters_by(FilterPlugin::PodTopologySpread),
+            affinity: profile.filters_by(FilterPlugin::InterPodAffinity),
+        };
+        let neighbours =
+            Neighbours::new(&mut self.counts, kind, wants, nodes, membership, &verdicts, filtering);
+        let room = self.room(needs, profile);
+        let asked = Asked {
+            nodes,
+            pod,
+            needs,
+            room: &room,
+            profile: (number, profile),
+            verdicts: &verdicts,
+            neighbours: &neighbours,
+            likeness,
+        };
         let mut candidates = match self.candidates(&asked, &mut plan, cancel)? {
             Ok(candidates) => candidates,
             Err(attempt) => return Ok(*attempt),
@@ -200,7 +226,7 @@ impl ClusterState {
             return vec![only.at];
         }
         let scoring = Scoring {
-            profile: &self.options.profile,
+            profile: asked.profile.1,
             nodes: &self.nodes,
             images: &self.images,
             counts: &self.counts,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use drayage_allocator::explanation::{self, Asked, Effort, Explanation, Holder};
-use drayage_allocator::objects::{AllocationResult, DeviceClass, Node, PoolId, ResourceClaim, ResourceSlice};
+use drayage_allocator::objects::{
+    AllocationResult, DeviceClass, DeviceId, Node, PoolId, ResourceClaim, ResourceSlice,
+};
 use drayage_allocator::persistent::{List, Map};
 use drayage_allocator::{AllocatedState, Allocator, Answer, Features, Inventory, Outcome, Profile, diagnose};
 use drayage_cel::Release;
@@ -49,6 +51,8 @@ pub(crate) struct Devices {
     node_numbers: Map<Arc<str>, usize>,
     node_changes: List<Changes>,
     common_changes: Changes,
+    /// How often slices came or went.
+    slice_changes: u32,
     /// How often anything changed that some node can see.
     all_changes: u64,
     /// Whether failures may stand for good at all in this cluster and with these features.
@@ -141,6 +145,7 @@ impl Devices {
             node_numbers: Map::default(),
             node_changes: List::default(),
             common_changes: Changes::default(),
+            slice_changes: 0,
             all_changes: 0,
             lasting: !counters && !features.list_type_attributes,
             shapes: Map::default(),
@@ -181,6 +186,26 @@ impl Devices {
         self.allocator.inventory().slices_of_node(node)
     }
 
+    /// How often slices came or went.
+    pub(crate) fn slice_changes(&self) -> u32 {
+        self.slice_changes
+    }
+
+    /// Whether anything of a device is held.
+    pub(crate) fn is_held(&self, device: &DeviceId) -> bool {
+        self.state.is_allocated(device)
+    }
+
+    /// The release that is followed.
+    pub(crate) fn kubernetes(&self) -> Release {
+        self.allocator.profile().release
+    }
+
+    /// A class by its name.
+    pub(crate) fn class(&self, name: &str) -> Option<&DeviceClass> {
+        self.allocator.class(name)
+    }
+
     /// Whether the class exists.
     pub(crate) fn has_class(&self, name: &str) -> bool {
         self.allocator.class(name).is_some()
@@ -219,6 +244,7 @@ impl Devices {
     /// A slice that the pool's node sees, or all nodes, came or went.
     fn note_slice(&mut self, node: Option<Arc<str>>) {
         let at = node.and_then(|name| self.node_numbers.get(&name).copied());
+        self.slice_changes = self.slice_changes.wrapping_add(1);
         self.note_change(at, true);
         if let Some(workers) = &mut self.workers {
             workers.forget();

@@ -1,7 +1,9 @@
 //! Which nodes fit a pod: the filters, in the scheduler's order.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use drayage_cel::Release;
 use drayage_cluster::objects::Pod;
 
 use super::attempt::Attempt;
@@ -11,7 +13,9 @@ use super::node::PodNeeds;
 use super::options::SimulateError;
 use super::placement::{PlacementRefusal, PlacementVerdicts};
 use super::plan::{DevicePlan, DeviceVerdict};
-use super::score::Candidate;
+use super::profile::{FilterPlugin, SchedulerProfile};
+use super::resources::Amounts;
+use super::score::{Candidate, DeviceAmount};
 use super::standing::{Known, KnownNodes, Likeness};
 use super::tally::Refusal;
 use crate::report::PodOutcome;
@@ -54,6 +58,10 @@ pub(super) struct Asked<'a> {
     pub(super) nodes: &'a [usize],
     pub(super) pod: &'a Pod,
     pub(super) needs: &'a PodNeeds,
+    /// What the filter of plugin NodeResourcesFit looks at of the needs.
+    pub(super) room: &'a Amounts,
+    /// Number of the profile, and the profile.
+    pub(super) profile: (usize, &'a SchedulerProfile),
     pub(super) verdicts: &'a PlacementVerdicts,
     pub(super) neighbours: &'a Neighbours,
     /// The number of pods that are alike, if it is only them that decide on nodes.
@@ -84,7 +92,7 @@ impl ClusterState {
         cancel: &AtomicBool,
         known: &mut KnownNodes,
     ) -> Result<Result<Vec<Candidate>, Box<Attempt>>, SimulateError> {
-        let &Asked { nodes, pod, needs, verdicts, neighbours, likeness } = asked;
+        let &Asked { nodes, pod, verdicts, neighbours, likeness, profile: (_, profile), .. } = asked;
         let is_content = neighbours.is_content();
         self.tally.clear();
         let mut named = Vec::new();
@@ -96,7 +104,7 @@ impl ClusterState {
         } else {
             nodes
         };
-        let wanted = self.options.profile.nodes_to_find(nodes.len());
+        let wanted = profile.nodes_to_find(nodes.len());
         let mut candidates: Vec<Candidate> = Vec::with_capacity(wanted.min(nodes.len()));
         let mut ahead = LookAhead::default();
         for (position, &at) in nodes.iter().enumerate() {
@@ -110,7 +118,7 @@ impl ClusterState {
                 if !self.begin(asked, at) {
                     continue;
                 }
-                score = self.node_score(at, needs);
+                score = self.node_score(at, asked);
                 of_node = if plan.is_empty() { Known::Fits { alternatives: 0 } } else { Known::Begun };
                 if likeness.is_some() {
                     known.set(at, changes, of_node, score);
@@ -138,7 +146,7 @@ impl ClusterState {
             if self.devices.looks_ahead() && ahead.is_due(position) {
                 let fits = |at: usize| {
                     verdicts.get(at).refusal.is_none()
-                        && self.has_room(at, needs)
+                        && self.has_room(at, asked)
                         && (is_content || neighbours.refusal(&self.counts, at).is_none())
                 };
                 let later = nodes.iter().copied().enumerate().skip(position);
@@ -195,20 +203,23 @@ impl ClusterState {
     /// The filters before those that look at other nodes: whether they accept a node. If not, it is counted with the
     /// reason.
     fn begin(&mut self, asked: &Asked<'_>, at: usize) -> bool {
-        let needs = asked.needs;
+        let (_, profile) = asked.profile;
         if let Some(refusal) = asked.verdicts.get(at).refusal {
             self.tally.add(Refusal::Placement(refusal));
             return false;
         }
         let Some(state) = self.nodes.get(at) else { return false };
-        if !state.has_free(&needs.ports) {
+        if profile.filters_by(FilterPlugin::NodePorts) && !state.has_free(&asked.needs.ports) {
             self.tally.add(Refusal::Ports);
             return false;
+        }
+        if !profile.filters_by(FilterPlugin::NodeResourcesFit) {
+            return true;
         }
         let (tally, delegated) = (&mut self.tally, &self.delegated);
         let mut fits = true;
         state.resources.each_shortage(
-            &needs.amounts,
+            asked.room,
             |id| delegated.contains(&id),
             |shortage| {
                 tally.add_shortage(shortage, at);
@@ -220,17 +231,53 @@ impl ClusterState {
     }
 
     /// What a node is worth for itself, see [`Scorers::of_node`](super::score::Scorers::of_node).
-    fn node_score(&self, at: usize, needs: &PodNeeds) -> i64 {
-        let weights = &self.options.profile.weights;
-        let resources = self.nodes.get(at).map(|state| &state.resources);
-        resources.map_or(0, |resources| self.scorers.of_node(weights, resources, needs))
+    fn node_score(&mut self, at: usize, asked: &Asked<'_>) -> i64 {
+        let (number, profile) = asked.profile;
+        let by_devices = self.device_amounts(at, asked.needs, number);
+        let (Some(state), Some(scorers)) = (self.nodes.get(at), self.scorers.get(number)) else { return 0 };
+        scorers.of_node(&profile.weights, &state.resources, asked.needs, &by_devices)
+    }
+
+    /// The devices that stand in on a node for extended resources that a pod requests and that count for its score,
+    /// since 1.35.
+    fn device_amounts(&mut self, at: usize, needs: &PodNeeds, number: usize) -> Vec<DeviceAmount> {
+        let mut amounts: Vec<DeviceAmount> = Vec::new();
+        let (Some(classes), Some(scorers)) = (self.classes.as_deref(), self.scorers.get(number)) else {
+            return amounts;
+        };
+        let Some(state) = self.nodes.get(at).filter(|_| self.devices.kubernetes() >= Release::V1_35) else {
+            return amounts;
+        };
+        for resource in scorers.scalars(needs) {
+            let is_offered = state.resources.allocatable.scalar(resource).unwrap_or(0) > 0;
+            if is_offered || amounts.iter().any(|found| found.resource == resource) {
+                continue;
+            }
+            let name = classes.class(self.names.name(resource));
+            let Some(class) = name.and_then(|name| self.devices.class(name)) else { continue };
+            let counted = self.device_counts.of(class, at, &state.for_allocator, &self.devices);
+            amounts.extend(counted.map(|(all, held)| DeviceAmount { resource, all, held }));
+        }
+        amounts
     }
 
     /// Whether ports and resources leave room on a node.
-    fn has_room(&self, at: usize, needs: &PodNeeds) -> bool {
+    fn has_room(&self, at: usize, asked: &Asked<'_>) -> bool {
+        let (_, profile) = asked.profile;
         self.nodes.get(at).is_some_and(|state| {
-            state.has_free(&needs.ports)
-                && state.resources.fits(&needs.amounts, |id| self.delegated.contains(&id))
+            (!profile.filters_by(FilterPlugin::NodePorts) || state.has_free(&asked.needs.ports))
+                && (!profile.filters_by(FilterPlugin::NodeResourcesFit)
+                    || state.resources.fits(asked.room, |id| self.delegated.contains(&id)))
         })
+    }
+
+    /// What the filter of plugin NodeResourcesFit looks at of a pod's needs.
+    pub(super) fn room<'a>(&self, needs: &'a PodNeeds, profile: &SchedulerProfile) -> Cow<'a, Amounts> {
+        let is_ignored = |id| profile.ignores(self.names.name(id));
+        if needs.amounts.scalars().iter().any(|&(id, _)| is_ignored(id)) {
+            Cow::Owned(needs.amounts.without(is_ignored))
+        } else {
+            Cow::Borrowed(&needs.amounts)
+        }
     }
 }

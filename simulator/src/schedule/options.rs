@@ -25,8 +25,13 @@ pub struct Options {
     pub explain_in_full: bool,
     /// How many threads look at nodes, at least one. The report is the same for any number.
     pub threads: usize,
-    /// The scheduler's configuration.
+    /// The scheduler's profile, for all pods unless there are `profiles`.
     pub profile: SchedulerProfile,
+    /// The profiles of a configuration file. Where there are any, the `schedulerName` of a pod chooses, and pods that
+    /// name none of them are left alone.
+    pub profiles: Vec<SchedulerProfile>,
+    /// What a configuration file says and has no effect, for the report.
+    pub configured_without_effect: Vec<String>,
 }
 
 impl Options {
@@ -39,7 +44,29 @@ impl Options {
             explain_in_full: false,
             threads: 1,
             profile: SchedulerProfile::default(),
+            profiles: Vec::new(),
+            configured_without_effect: Vec::new(),
         }
+    }
+
+    /// The number of the profile that schedules pods with this `schedulerName`; `None` where no profile does.
+    pub(crate) fn profile_of(&self, scheduler_name: &str) -> Option<usize> {
+        let name = if scheduler_name.is_empty() { "default-scheduler" } else { scheduler_name };
+        if self.profiles.is_empty() {
+            Some(0)
+        } else {
+            self.profiles.iter().position(|profile| profile.name == name)
+        }
+    }
+
+    /// A profile by its number.
+    pub(crate) fn numbered_profile(&self, number: usize) -> &SchedulerProfile {
+        self.profiles.get(number).unwrap_or(&self.profile)
+    }
+
+    /// All profiles.
+    pub(crate) fn all_profiles(&self) -> &[SchedulerProfile] {
+        if self.profiles.is_empty() { std::slice::from_ref(&self.profile) } else { &self.profiles }
     }
 }
 

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use drayage_allocator::objects::NodeSelector;
 use drayage_allocator::persistent::{List, Map};
-use drayage_cluster::objects::{Pod, PreferredNodeTerm, Taint, Toleration};
+use drayage_cluster::objects::{NodeAffinity, Pod, PreferredNodeTerm, Taint, Toleration};
 
 use super::interner::Interner;
 use super::node::NodeState;
 use super::nodes::Nodes;
+use super::profile::{FilterPlugin, SchedulerProfile};
 use super::selector::{self, NamedNodes};
 use super::taints;
 
@@ -26,6 +27,8 @@ pub(crate) enum PlacementRefusal {
     Taint(u32),
     /// `nodeSelector` or required affinity.
     Affinity,
+    /// The affinity that the scheduler's configuration adds.
+    AddedAffinity,
 }
 
 /// What these filters, and the scores of their plugins, say of a node.
@@ -68,6 +71,27 @@ struct Wish {
     node_selector: BTreeMap<String, String>,
     required: Option<NodeSelector>,
     preferred: Vec<PreferredNodeTerm>,
+    /// What the profile adds and leaves out.
+    rules: Rules,
+}
+
+/// What a profile says of these filters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Rules {
+    /// Its number, so that pods are alike only within a profile.
+    profile: usize,
+    off: Vec<FilterPlugin>,
+    added: Option<NodeAffinity>,
+}
+
+impl Rules {
+    fn of(number: usize, profile: &SchedulerProfile) -> Self {
+        Self { profile: number, off: profile.filters_off.clone(), added: profile.added_affinity.clone() }
+    }
+
+    fn applies(&self, plugin: FilterPlugin) -> bool {
+        !self.off.contains(&plugin)
+    }
 }
 
 /// Verdicts by pod, remembered by what the filters look at. Copies share them.
@@ -116,25 +140,34 @@ impl Placements {
     }
 
     /// The verdicts on a pod, or the reason why no node is looked at.
-    pub(crate) fn verdicts(&mut self, pod: &Pod, nodes: &Nodes) -> Result<PlacementVerdicts, &'static str> {
+    pub(crate) fn verdicts(
+        &mut self,
+        pod: &Pod,
+        nodes: &Nodes,
+        (number, profile): (usize, &SchedulerProfile),
+    ) -> Result<PlacementVerdicts, &'static str> {
         let affinity = pod.spec.node_affinity.as_ref();
         let required = affinity.and_then(|affinity| affinity.required.clone());
         let preferred = affinity.map(|affinity| affinity.preferred.clone()).unwrap_or_default();
-        let number = self.wishes.intern(Wish {
+        let wish_number = self.wishes.intern(Wish {
             tolerations: pod.spec.tolerations.clone(),
             node_selector: pod.spec.node_selector.clone(),
             required,
             preferred,
+            rules: Rules::of(number, profile),
         });
         let changes = self.touched.len();
-        let known = self.verdicts.get(&number).cloned();
+        let known = self.verdicts.get(&wish_number).cloned();
         if let Some(known) = &known
             && known.changes == changes
         {
             return Ok(known.verdicts.clone());
         }
-        let Some(wish) = self.wishes.get(number).cloned() else { return Ok(PlacementVerdicts::default()) };
-        let named = selector::named_nodes(wish.required.as_ref());
+        let Some(wish) = self.wishes.get(wish_number).cloned() else {
+            return Ok(PlacementVerdicts::default());
+        };
+        let looked_at = wish.required.as_ref().filter(|_| wish.rules.applies(FilterPlugin::NodeAffinity));
+        let named = selector::named_nodes(looked_at);
         if named == NamedNodes::Contradiction {
             return Err("pod affinity terms conflict");
         }
@@ -171,8 +204,8 @@ impl Placements {
         let names_nodes = named != NamedNodes::Any;
         let has_scores =
             verdicts.iter().any(|placement| placement.soft_taints != 0 || placement.preference != 0);
-        let verdicts = PlacementVerdicts { by_node: verdicts, names_nodes, wish: number, has_scores };
-        self.verdicts.insert(number, Remembered { verdicts: verdicts.clone(), changes });
+        let verdicts = PlacementVerdicts { by_node: verdicts, names_nodes, wish: wish_number, has_scores };
+        self.verdicts.insert(wish_number, Remembered { verdicts: verdicts.clone(), changes });
         Ok(verdicts)
     }
 
@@ -199,7 +232,8 @@ impl Placements {
             return of_all;
         }
         let soft = taints::soft(taints, &wish.tolerations, self.comparison);
-        let matching = wish.preferred.iter().filter(|preferred| {
+        let added = wish.rules.added.iter().flat_map(|added| &added.preferred);
+        let matching = wish.preferred.iter().chain(added).filter(|preferred| {
             preferred.weight != 0 && selector::term_accepts(&preferred.preference, &state.for_allocator)
         });
         Placement {
@@ -223,12 +257,22 @@ impl Placements {
         {
             return Some(PlacementRefusal::NotNamed);
         }
-        if node.unschedulable && !tolerates_unschedulable {
+        let applies = |plugin| wish.rules.applies(plugin);
+        if node.unschedulable && !tolerates_unschedulable && applies(FilterPlugin::NodeUnschedulable) {
             return Some(PlacementRefusal::Unschedulable);
         }
-        if let Some(taint) = taints::untolerated(&node.taints, &wish.tolerations, self.comparison) {
+        if applies(FilterPlugin::TaintToleration)
+            && let Some(taint) = taints::untolerated(&node.taints, &wish.tolerations, self.comparison)
+        {
             let number = self.taints.intern(taint.clone());
             return Some(PlacementRefusal::Taint(u32::try_from(number).unwrap_or(u32::MAX)));
+        }
+        if !applies(FilterPlugin::NodeAffinity) {
+            return None;
+        }
+        let added = wish.rules.added.as_ref().and_then(|added| added.required.as_ref());
+        if !selector::accepts(&BTreeMap::new(), added, &state.for_allocator) {
+            return Some(PlacementRefusal::AddedAffinity);
         }
         let accepted = selector::accepts(&wish.node_selector, wish.required.as_ref(), &state.for_allocator);
         (!accepted).then_some(PlacementRefusal::Affinity)

@@ -98,6 +98,13 @@ impl Amounts {
         self.scalars.binary_search_by_key(&id, |&(id, _)| id).ok().map(|at| self.scalars[at].1)
     }
 
+    /// The same without some scalar resources.
+    pub(crate) fn without(&self, ignored: impl Fn(ResourceId) -> bool) -> Self {
+        let mut kept = self.clone();
+        kept.scalars.retain(|&(id, _)| !ignored(id));
+        kept
+    }
+
     /// The scalar resources, by number.
     pub(crate) fn scalars(&self) -> &[(ResourceId, i64)] {
         &self.scalars

@@ -72,6 +72,8 @@ pub(crate) fn assumptions(prepared: &Prepared, options: &Options, simulation: &C
         warnings.push(format!("{} more warnings about the input", snapshot.omitted_notices));
     }
     warnings.extend(simulation.warnings.iter().cloned());
+    let without_effect = options.configured_without_effect.iter();
+    warnings.extend(without_effect.map(|text| format!("scheduler configuration without effect: {text}")));
     let rules = snapshot.taint_rules.len();
     if rules > 0 && !gates.enabled("DRADeviceTaintRules") {
         warnings.push(format!(

@@ -46,7 +46,9 @@ impl Refusal {
         match self {
             Self::Placement(PlacementRefusal::Unschedulable) => "NodeUnschedulable",
             Self::Placement(PlacementRefusal::Taint(_)) => "TaintToleration",
-            Self::Placement(PlacementRefusal::Affinity | PlacementRefusal::NotNamed) => "NodeAffinity",
+            Self::Placement(
+                PlacementRefusal::Affinity | PlacementRefusal::AddedAffinity | PlacementRefusal::NotNamed,
+            ) => "NodeAffinity",
             Self::Ports => "NodePorts",
             Self::Pods | Self::Resource(_) => "NodeResourcesFit",
             Self::SpreadLabel | Self::Spread => "PodTopologySpread",
@@ -62,6 +64,9 @@ impl Refusal {
             Self::Placement(PlacementRefusal::Taint(_)) => "node(s) had untolerated taint(s)".to_owned(),
             Self::Placement(PlacementRefusal::Affinity) => {
                 "node(s) didn't match Pod's node affinity/selector".to_owned()
+            }
+            Self::Placement(PlacementRefusal::AddedAffinity) => {
+                "node(s) didn't match scheduler-enforced node affinity".to_owned()
             }
             Self::Placement(PlacementRefusal::NotNamed) => {
                 "node(s) didn't satisfy plugin(s) [NodeAffinity]".to_owned()

@@ -34,7 +34,7 @@ pub(crate) fn run(typed: &Simulate, terminal: &Terminal) -> Result<Exit, Failure
 
     let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let release = gates.release();
-    let options = Options {
+    let mut options = Options {
         gates,
         step_budget: typed.step_budget.unwrap_or(DEFAULT_STEP_BUDGET),
         explain: true,
@@ -42,6 +42,7 @@ pub(crate) fn run(typed: &Simulate, terminal: &Terminal) -> Result<Exit, Failure
         threads: typed.threads.map_or_else(cores, NonZeroUsize::get),
         ..Options::for_release(release)
     };
+    kubernetes::configure(&mut options, &typed.scheduler)?;
     let activity = Activity::start("scheduling");
     // Ctrl-C ends the process by itself, so nobody sets this.
     let cancel = AtomicBool::new(false);

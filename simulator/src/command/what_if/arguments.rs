@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::command::arguments::{Kubernetes, Objects};
+use crate::command::arguments::{Kubernetes, Objects, Scheduler};
 
 /// What every what-if takes.
 #[derive(Debug, Args)]
@@ -22,6 +22,8 @@ pub(crate) struct Common {
 pub(crate) struct Asked {
     #[command(flatten)]
     pub(crate) kubernetes: Kubernetes,
+    #[command(flatten)]
+    pub(crate) scheduler: Scheduler,
     /// How the answer is printed
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: WhatIfOutput,

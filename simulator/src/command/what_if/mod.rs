@@ -52,7 +52,8 @@ impl Read {
             explain_in_full: false,
             ..Options::for_release(gates.release())
         };
-        let options = Options { gates, ..options };
+        let mut options = Options { gates, ..options };
+        kubernetes::configure(&mut options, &typed.scheduler)?;
         // Ctrl-C ends the process by itself, so nobody sets this.
         Ok(Self { prepared, options, cancel: AtomicBool::new(false) })
     }

@@ -26,11 +26,14 @@ pub(crate) struct Kind {
     pub(crate) spread: Vec<TopologySpreadConstraint>,
     /// Kind and name of its controller.
     pub(crate) owner: Option<(String, String)>,
+    /// The profile that schedules such pods; it may have default constraints of its own.
+    pub(crate) profile: usize,
 }
 
 impl Kind {
-    fn new(pod: &Pod) -> Self {
+    fn new(pod: &Pod, profile: usize) -> Self {
         Self {
+            profile,
             namespace: pod.metadata.namespace.clone(),
             labels: pod.metadata.labels.clone(),
             deleting: pod.metadata.deletion_timestamp.is_some(),
@@ -200,9 +203,9 @@ impl PodCounts {
         Self { namespaces: Arc::new(namespaces), ..Self::default() }
     }
 
-    /// The number of what matters of a pod.
-    pub(crate) fn kind(&mut self, pod: &Pod) -> u32 {
-        let number = u32::try_from(self.kinds.intern(Kind::new(pod))).unwrap_or(u32::MAX);
+    /// The number of what matters of a pod that the numbered profile schedules.
+    pub(crate) fn kind(&mut self, pod: &Pod, profile: usize) -> u32 {
+        let number = u32::try_from(self.kinds.intern(Kind::new(pod, profile))).unwrap_or(u32::MAX);
         if self.facts.len() == number {
             self.facts.push(Facts::default());
         }

@@ -15,6 +15,13 @@ pub(crate) use wants::{DefaultSelectors, Wants, wants};
 use super::placement::PlacementVerdicts;
 use super::tally::Refusal;
 
+/// Which of the two plugins filter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Filtering {
+    pub(crate) spread: bool,
+    pub(crate) affinity: bool,
+}
+
 /// What one attempt has found out about the neighbours of a pod.
 #[derive(Debug)]
 pub(crate) struct Neighbours {
@@ -24,6 +31,7 @@ pub(crate) struct Neighbours {
     affinity: affinity::Required,
     /// Counters of terms that select the pod.
     wanted_by: Arc<Vec<counts::CounterId>>,
+    filtering: Filtering,
 }
 
 impl Neighbours {
@@ -36,6 +44,7 @@ impl Neighbours {
         nodes: &[usize],
         membership: Option<Membership>,
         verdicts: &PlacementVerdicts,
+        filtering: Filtering,
     ) -> Self {
         let wanted_by = counts.wanted_by(kind);
         let sums = counts.spread_sums(kind, &wants, nodes, membership, verdicts);
@@ -45,19 +54,22 @@ impl Neighbours {
             affinity: affinity::Required::new(counts, &wants, &wanted_by),
             wants,
             wanted_by,
+            filtering,
         }
     }
 
     /// Whether every node suits.
     pub(crate) fn is_content(&self) -> bool {
-        self.wants.hard.is_empty() && self.affinity.is_empty()
+        (self.wants.hard.is_empty() || !self.filtering.spread)
+            && (self.affinity.is_empty() || !self.filtering.affinity)
     }
 
     /// Why a node does not suit.
     pub(crate) fn refusal(&self, counts: &PodCounts, at: usize) -> Option<Refusal> {
-        self.spread
-            .refusal(counts, &self.wants.hard, at)
-            .or_else(|| self.affinity.refusal(counts, &self.wants, at))
+        let of_spread = || self.spread.refusal(counts, &self.wants.hard, at);
+        let of_affinity = || self.affinity.refusal(counts, &self.wants, at);
+        let spread = if self.filtering.spread { of_spread() } else { None };
+        spread.or_else(|| if self.filtering.affinity { of_affinity() } else { None })
     }
 
     /// Normalised scores of plugin PodTopologySpread for candidates; `None` where it has no say.
@@ -66,13 +78,18 @@ impl Neighbours {
     }
 
     /// Normalised scores of plugin InterPodAffinity for candidates; `None` where it has no say. `required` is what a
-    /// required affinity of another pod is worth.
+    /// required affinity of another pod is worth; `ignoring` says that the wishes of others do not count for a pod
+    /// without preferred terms.
     pub(crate) fn affinity_scores(
         &self,
         counts: &PodCounts,
         candidates: &[usize],
         required: i64,
+        ignoring: bool,
     ) -> Option<Vec<i64>> {
+        if ignoring && self.wants.preferred.is_empty() {
+            return None;
+        }
         affinity::scores(counts, &self.wants, &self.wanted_by, candidates, required)
     }
 }

@@ -9,6 +9,7 @@ use drayage_cluster::objects::{LabelSelector, TopologySpreadConstraint, Workload
 use super::counts::{Count, CounterId, Kind, Place, PodCounts, Subject, Term, merge};
 use crate::schedule::nodes::Nodes;
 use crate::schedule::pods::Pods;
+use crate::schedule::profile::SchedulerProfile;
 use crate::schedule::topology::TopologyKey;
 
 /// What pods of a kind want.
@@ -53,10 +54,12 @@ pub(crate) struct DefaultSelectors {
     services: Vec<(String, BTreeMap<String, String>)>,
     /// By kind, namespace and name.
     workloads: BTreeMap<(WorkloadKind, String, String), LabelSelector>,
+    /// The constraints of each profile that has its own in place of the system's.
+    constraints: Vec<Option<Vec<TopologySpreadConstraint>>>,
 }
 
 impl DefaultSelectors {
-    pub(crate) fn new(objects: &Snapshot) -> Self {
+    pub(crate) fn new(objects: &Snapshot, profiles: &[SchedulerProfile]) -> Self {
         let selecting = objects
             .services
             .iter()
@@ -66,7 +69,8 @@ impl DefaultSelectors {
             let key = (workload.kind, metadata.namespace.clone(), metadata.name.clone());
             Some((key, workload.selector.clone()?))
         });
-        Self { services: selecting.collect(), workloads: workloads.collect() }
+        let constraints = profiles.iter().map(|profile| profile.default_constraints.clone()).collect();
+        Self { services: selecting.collect(), workloads: workloads.collect(), constraints }
     }
 
     /// The selector for a pod; `None` where it belongs to nothing.
@@ -144,10 +148,25 @@ pub(crate) fn wants(
         let spread = own_spread(counts, constraint, &of_kind, nodes, pods);
         if constraint.required { wants.hard.push(spread) } else { wants.soft.push(spread) }
     }
-    wants.own_soft = !of_kind.spread.is_empty();
+    let configured = defaults.constraints.get(of_kind.profile).and_then(Option::as_ref);
+    wants.own_soft = !of_kind.spread.is_empty() || configured.is_some();
     if of_kind.spread.is_empty()
         && let Some(selector) = defaults.of(&of_kind)
     {
+        if let Some(configured) = configured {
+            for constraint in configured {
+                let constraint = TopologySpreadConstraint {
+                    selector: Some(selector.clone()),
+                    match_label_keys: Vec::new(),
+                    ..constraint.clone()
+                };
+                let spread = own_spread(counts, &constraint, &of_kind, nodes, pods);
+                if constraint.required { wants.hard.push(spread) } else { wants.soft.push(spread) }
+            }
+            let wants = Arc::new(wants);
+            counts.remember_wants(kind, &wants);
+            return wants;
+        }
         for (key, max_skew) in [(HOST, 3), (ZONE, 5)] {
             let constraint = TopologySpreadConstraint {
                 max_skew,

@@ -1,12 +1,14 @@
 //! Which of the nodes that fit is best: kube-scheduler's default scores, normalised and weighted.
 
+mod device_counts;
 mod images;
 mod resources;
 
 use drayage_allocator::objects::AllocationResult;
 
+pub(crate) use device_counts::DeviceCounts;
 pub(crate) use images::{Images, names as image_names};
-pub(crate) use resources::Scorers;
+pub(crate) use resources::{DeviceAmount, Scorers};
 
 use super::filter::Asked;
 use super::neighbours::PodCounts;
@@ -90,8 +92,9 @@ impl Scoring<'_> {
             add(weights.pod_topology_spread, &mut scores.into_iter());
         }
         let required = self.profile.hard_pod_affinity_weight;
+        let ignoring = self.profile.ignore_preferred_of_existing;
         if weights.inter_pod_affinity > 0
-            && let Some(scores) = neighbours.affinity_scores(self.counts, &numbers, required)
+            && let Some(scores) = neighbours.affinity_scores(self.counts, &numbers, required, ignoring)
         {
             add(weights.inter_pod_affinity, &mut scores.into_iter());
         }

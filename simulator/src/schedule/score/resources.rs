@@ -7,6 +7,14 @@ use crate::schedule::node::PodNeeds;
 use crate::schedule::profile::{SchedulerProfile, ScoreWeights, ScoringStrategy};
 use crate::schedule::resources::{Amounts, NodeResources, ResourceId, ResourceNames};
 
+/// How many devices stand in for an extended resource on a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DeviceAmount {
+    pub(crate) resource: ResourceId,
+    pub(crate) all: i64,
+    pub(crate) held: i64,
+}
+
 /// The scores by resources of a profile and release.
 #[derive(Clone, Debug)]
 pub(crate) struct Scorers {
@@ -29,21 +37,33 @@ impl Scorers {
     }
 
     /// The weighted scores that look at nothing but the resources of a node and of the pod.
-    pub(crate) fn of_node(&self, weights: &ScoreWeights, node: &NodeResources, needs: &PodNeeds) -> i64 {
+    pub(crate) fn of_node(
+        &self,
+        weights: &ScoreWeights,
+        node: &NodeResources,
+        needs: &PodNeeds,
+        by_devices: &[DeviceAmount],
+    ) -> i64 {
         let fit = if weights.node_resources_fit > 0 {
-            weights.node_resources_fit * self.fit(node, needs)
+            weights.node_resources_fit * self.fit(node, needs, by_devices)
         } else {
             0
         };
         if weights.balanced_allocation > 0 && self.balances(needs) {
-            fit + weights.balanced_allocation * self.balanced(node, needs)
+            fit + weights.balanced_allocation * self.balanced(node, needs, by_devices)
         } else {
             fit
         }
     }
 
+    /// Resources besides CPU, memory and ephemeral storage that count and that the pod requests.
+    pub(crate) fn scalars<'a>(&'a self, needs: &'a PodNeeds) -> impl Iterator<Item = ResourceId> + 'a {
+        let all = self.fit.iter().map(|&(id, _)| id).chain(self.balanced.iter().copied());
+        all.filter(|&id| needs.amounts.scalar(id).is_some_and(|amount| amount > 0))
+    }
+
     /// NodeResourcesFit: how much of the node is in use with the pod.
-    pub(crate) fn fit(&self, node: &NodeResources, needs: &PodNeeds) -> i64 {
+    pub(crate) fn fit(&self, node: &NodeResources, needs: &PodNeeds, by_devices: &[DeviceAmount]) -> i64 {
         let (mut sum, mut weights) = (0_i64, 0_i64);
         for &(id, weight) in &self.fit {
             let (requested, allocatable) = match id {
@@ -52,7 +72,9 @@ impl Scorers {
                 }
                 ResourceId::MEMORY => (node.assumed().memory + needs.scored.memory, node.allocatable.memory),
                 id => {
-                    let Some((requested, allocatable)) = in_use(node, &needs.amounts, id) else { continue };
+                    let Some((requested, allocatable)) = in_use(node, needs, id, by_devices) else {
+                        continue;
+                    };
                     (requested, allocatable)
                 }
             };
@@ -97,21 +119,32 @@ impl Scorers {
     }
 
     /// NodeResourcesBalancedAllocation: how equally resources are in use with the pod.
-    pub(crate) fn balanced(&self, node: &NodeResources, needs: &PodNeeds) -> i64 {
-        let with_pod = self.balance(node, needs, true);
+    pub(crate) fn balanced(
+        &self,
+        node: &NodeResources,
+        needs: &PodNeeds,
+        by_devices: &[DeviceAmount],
+    ) -> i64 {
+        let with_pod = self.balance(node, needs, by_devices, true);
         if self.improvement {
-            MOST / 2 + (MOST / 2 + with_pod - self.balance(node, needs, false)) / 2
+            MOST / 2 + (MOST / 2 + with_pod - self.balance(node, needs, by_devices, false)) / 2
         } else {
             with_pod
         }
     }
 
-    fn balance(&self, node: &NodeResources, needs: &PodNeeds, with_pod: bool) -> i64 {
+    fn balance(
+        &self,
+        node: &NodeResources,
+        needs: &PodNeeds,
+        by_devices: &[DeviceAmount],
+        with_pod: bool,
+    ) -> i64 {
         // Mostly there are two resources, and no room is needed for more.
         let mut first_two = [0.0_f64; 2];
         let (mut count, mut more) = (0_usize, Vec::new());
         for &id in &self.balanced {
-            let Some((with, allocatable)) = in_use(node, &needs.amounts, id) else { continue };
+            let Some((with, allocatable)) = in_use(node, needs, id, by_devices) else { continue };
             if allocatable == 0 {
                 continue;
             }
@@ -140,8 +173,16 @@ impl Scorers {
 }
 
 /// What is in use of a resource with the pod, and how much there is; `None` for a resource that does not count.
-fn in_use(node: &NodeResources, needed: &Amounts, id: ResourceId) -> Option<(i64, i64)> {
-    let needed = amount(needed, id);
+fn in_use(
+    node: &NodeResources,
+    needs: &PodNeeds,
+    id: ResourceId,
+    by_devices: &[DeviceAmount],
+) -> Option<(i64, i64)> {
+    let needed = amount(&needs.amounts, id);
+    if let Some(found) = by_devices.iter().find(|found| found.resource == id) {
+        return Some((found.held + needed, found.all));
+    }
     match id {
         ResourceId::CPU => Some((node.requested().milli_cpu + needed, node.allocatable.milli_cpu)),
         ResourceId::MEMORY => Some((node.requested().memory + needed, node.allocatable.memory)),
@@ -214,7 +255,7 @@ mod tests {
         let needed = amounts(&mut names, "1", "4Gi");
         let scored = Assumed { milli_cpu: needed.milli_cpu, memory: needed.memory };
         let needs = PodNeeds { amounts: needed, scored, assumed: scored, ..PodNeeds::default() };
-        (scorers.fit(&node, &needs), scorers.balanced(&node, &needs))
+        (scorers.fit(&node, &needs, &[]), scorers.balanced(&node, &needs, &[]))
     }
 
     #[test]
