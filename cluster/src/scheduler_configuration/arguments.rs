@@ -5,7 +5,7 @@ use crate::decode::pod::node_affinity;
 use crate::decode::spread;
 use crate::fields::{Fields, Item, object};
 use crate::objects::TopologySpreadConstraint;
-use crate::validate::is_label;
+use crate::validate::is_subdomain;
 
 /// Plugins that take arguments.
 const WITH_ARGUMENTS: [&str; 8] = [
@@ -79,6 +79,17 @@ fn wrong(fields: &Fields<'_, '_>, key: &'static str, message: &str) {
     }
 }
 
+/// Whether the name can be that of a label: at most 63 characters, with an optional domain and a `/` before them.
+fn is_qualified(name: &str) -> bool {
+    let (domain, id) = name.split_once('/').map_or((None, name), |(domain, id)| (Some(domain), id));
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let ends = [id.bytes().next(), id.bytes().last()];
+    domain.is_none_or(is_subdomain)
+        && (1..=63).contains(&id.len())
+        && id.bytes().all(is_inner)
+        && ends.iter().flatten().all(u8::is_ascii_alphanumeric)
+}
+
 /// `cpu` and `memory`, as plugins have it that are told nothing.
 fn default_resources() -> Vec<(String, i64)> {
     vec![("cpu".to_owned(), 1), ("memory".to_owned(), 1)]
@@ -108,7 +119,7 @@ fn fit(fields: &Fields<'_, '_>) -> FitArguments {
             let name = item.text()?;
             if is_group && name.contains('/') {
                 item.wrong("resource group name can't contain '/'", None);
-            } else if !is_label(&name) {
+            } else if !is_qualified(&name) {
                 item.wrong(format!("`{name}` is no qualified name"), None);
             }
             Some(name)
@@ -206,7 +217,7 @@ fn default_constraints(fields: &Fields<'_, '_>) -> Option<Vec<TopologySpreadCons
             }
             if constraint.topology_key.is_empty() {
                 item.wrong("`topologyKey` can not be empty", None);
-            } else if !is_label(&constraint.topology_key) {
+            } else if !is_qualified(&constraint.topology_key) {
                 wrong(fields, "topologyKey", "is no qualified name");
             }
             let action = fields.string("whenUnsatisfiable");

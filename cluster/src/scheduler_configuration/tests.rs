@@ -97,6 +97,17 @@ fn what_upstream_refuses_is_refused_with_its_line() {
 }
 
 #[test]
+fn constraints_are_by_qualified_labels() {
+    let spread = "profiles: [{pluginConfig: [{name: PodTopologySpread, args: {defaultingType: List, defaultConstraints: \
+                  [{maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule}]}}]}]\n";
+    let read = read(spread).unwrap();
+    let constraints = read.profiles[0].arguments.default_constraints.as_ref().unwrap();
+    assert!(constraints[0].required);
+    assert_eq!(constraints[0].topology_key, "topology.kubernetes.io/zone");
+    assert_eq!(faults(&spread.replace("io/zone", "io/zo ne")).len(), 1);
+}
+
+#[test]
 fn durations_are_those_of_go() {
     for (text, wrong) in
         [("10s", false), ("1m30.5s", false), ("0", false), ("1", true), ("", true), (".s", true)]

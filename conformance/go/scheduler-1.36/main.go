@@ -171,7 +171,14 @@ func decide(c cluster, options []scheduler.Option) ([]decision, bool) {
 	for _, verb := range []string{"create", "update"} {
 		client.PrependReactor(verb, "resourceclaims", func(action clienttesting.Action) (bool, runtime.Object, error) {
 			if object, err := meta.Accessor(action.(clienttesting.CreateAction).GetObject()); err == nil {
-				object.SetResourceVersion(strconv.FormatInt(version.Add(1), 10))
+				number := strconv.FormatInt(version.Add(1), 10)
+				object.SetResourceVersion(number)
+				if object.GetName() == "" {
+					object.SetName(object.GetGenerateName() + number)
+				}
+				if object.GetUID() == "" {
+					object.SetUID(types.UID("made-" + number))
+				}
 			}
 			return false, nil, nil
 		})

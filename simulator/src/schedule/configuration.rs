@@ -52,6 +52,9 @@ const WITHOUT_EFFECT: [&str; 11] = [
     "queueSort",
 ];
 
+/// Plugins that cannot score where they were not asked before.
+const NEED_PREPARATION: [&str; 3] = ["TaintToleration", "PodTopologySpread", "InterPodAffinity"];
+
 /// Why a configuration cannot be taken over: kube-scheduler would not start with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("profile `{profile}`: {message}")]
@@ -214,7 +217,15 @@ fn resolve(of_file: &ProfileConfiguration, notes: &mut Vec<String>) -> Result<Sc
         ..SchedulerProfile::default()
     };
     let mut total: i64 = 0;
+    let needs_preparation = |name: &str| NEED_PREPARATION.contains(&name);
+    let prepared = resolved.at("preScore", needs_preparation);
     for name in resolved.at("score", is_score) {
+        if needs_preparation(&name) && !prepared.contains(&name) {
+            note(
+                notes,
+                format!("plugin `{name}` scores without `preScore`; the scheduler would fail with every pod"),
+            );
+        }
         let weight = resolved.weight(&name);
         total = total.saturating_add(weight.saturating_mul(100));
         if let Some(place) = profile.weights.get_mut(&name) {

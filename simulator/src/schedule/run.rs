@@ -50,7 +50,8 @@ pub(crate) fn report_of(
 /// Where every simulation of this version differs from a scheduler.
 const APPROXIMATIONS: [&str; 8] = [
     "every pending pod is tried once; a scheduler tries again when something changes",
-    "filters and scores of this version: those of the default profile but for volumes; there is no preemption",
+    "filters and scores of this version: those of the default profile but for volumes, in its order whatever a \
+     configuration says; there is no preemption",
     "with 100 nodes or more only some are looked at, beginning behind those of the pod before; nodes are in the order of \
      their names, one of each zone in turn, where a scheduler has them in the order in which they came",
     "images that nodes do not report are taken to be absent",

@@ -45,9 +45,10 @@ pub(crate) fn has_second(seed: u64) -> bool {
 fn profile(numbers: &mut Numbers, name: &str) -> Value {
     let mut profile = json!({"schedulerName": name});
     let mut plugins = json!({});
+    let mut gone: Vec<&str> = Vec::new();
     if numbers.chance(60) {
-        let disabled: Vec<Value> =
-            MAY_GO.iter().filter(|_| numbers.chance(12)).map(|name| json!({"name": name})).collect();
+        gone = MAY_GO.into_iter().filter(|_| numbers.chance(12)).collect();
+        let disabled: Vec<Value> = gone.iter().map(|name| json!({"name": name})).collect();
         let enabled: Vec<Value> = SCORES
             .iter()
             .filter(|name| !disabled.iter().any(|plugin| plugin["name"] == **name))
@@ -64,11 +65,12 @@ fn profile(numbers: &mut Numbers, name: &str) -> Value {
         };
         let enabled: Vec<Value> = SCORES
             .iter()
+            // A score without what it prepares before would fail.
+            .filter(|name| all || !gone.contains(name))
             .filter(|name| all || !disabled.iter().any(|plugin| plugin["name"] == **name))
             .filter_map(|name| numbers.chance(40).then(|| weighted(numbers, name)))
             .collect();
         plugins["score"] = json!({"disabled": disabled, "enabled": enabled});
-        // A score without what it prepares before would fail.
         plugins["preScore"] =
             if all { json!({"enabled": prepared(&enabled), "disabled": disabled}) } else { json!({}) };
     }
