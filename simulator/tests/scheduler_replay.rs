@@ -73,7 +73,7 @@ fn difference(family: &str, record: &Value) -> Option<String> {
         let place = format!("seed {}, pod `{name}`", record["seed"]);
         let message = attempt.message.as_deref();
         if node.is_none() {
-            if attempt.outcome != PodOutcome::Unschedulable || message != decision["message"].as_str() {
+            if attempt.outcome == PodOutcome::Scheduled || message != decision["message"].as_str() {
                 return Some(format!("{place}: refused with {}, found {attempt:?}", decision["message"]));
             }
         } else if attempt.node != wanted || !wanted.is_some_and(|wanted| attempt.best.contains(&wanted)) {
