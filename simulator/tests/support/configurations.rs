@@ -39,7 +39,7 @@ pub(crate) fn configuration(seed: u64) -> Value {
 
 /// Whether there is a profile `second`.
 pub(crate) fn has_second(seed: u64) -> bool {
-    seed % 3 == 0
+    seed.is_multiple_of(3)
 }
 
 fn profile(numbers: &mut Numbers, name: &str) -> Value {
@@ -49,11 +49,8 @@ fn profile(numbers: &mut Numbers, name: &str) -> Value {
     if numbers.chance(60) {
         gone = MAY_GO.into_iter().filter(|_| numbers.chance(12)).collect();
         let disabled: Vec<Value> = gone.iter().map(|name| json!({"name": name})).collect();
-        let enabled: Vec<Value> = SCORES
-            .iter()
-            .filter(|name| !disabled.iter().any(|plugin| plugin["name"] == **name))
-            .filter_map(|name| numbers.chance(30).then(|| weighted(numbers, name)))
-            .collect();
+        let names: Vec<&str> = SCORES.into_iter().filter(|name| !gone.contains(name)).collect();
+        let enabled = chosen(numbers, &names, 30);
         plugins["multiPoint"] = json!({"disabled": disabled, "enabled": enabled});
     }
     if numbers.chance(40) {
@@ -63,13 +60,11 @@ fn profile(numbers: &mut Numbers, name: &str) -> Value {
         } else {
             SCORES.iter().filter(|_| numbers.chance(20)).map(|name| json!({"name": name})).collect()
         };
-        let enabled: Vec<Value> = SCORES
-            .iter()
-            // A score without what it prepares before would fail.
-            .filter(|name| all || !gone.contains(name))
-            .filter(|name| all || !disabled.iter().any(|plugin| plugin["name"] == **name))
-            .filter_map(|name| numbers.chance(40).then(|| weighted(numbers, name)))
-            .collect();
+        // A score without what it prepares before would fail.
+        let is_free =
+            |name: &&str| !gone.contains(name) && !disabled.iter().any(|plugin| plugin["name"] == **name);
+        let names: Vec<&str> = SCORES.into_iter().filter(|name| all || is_free(name)).collect();
+        let enabled = chosen(numbers, &names, 40);
         plugins["score"] = json!({"disabled": disabled, "enabled": enabled});
         plugins["preScore"] =
             if all { json!({"enabled": prepared(&enabled), "disabled": disabled}) } else { json!({}) };
@@ -99,6 +94,17 @@ fn profile(numbers: &mut Numbers, name: &str) -> Value {
     }
     profile["pluginConfig"] = arguments.into();
     profile
+}
+
+/// Some of the plugins, some with weights.
+fn chosen(numbers: &mut Numbers, names: &[&str], percent: u64) -> Vec<Value> {
+    let mut chosen = Vec::new();
+    for name in names {
+        if numbers.chance(percent) {
+            chosen.push(weighted(numbers, name));
+        }
+    }
+    chosen
 }
 
 fn weighted(numbers: &mut Numbers, name: &str) -> Value {
