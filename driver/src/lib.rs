@@ -6,15 +6,14 @@
 //! - [`guard`]: whether a claim may have its devices beside those of others.
 //! - [`devices`]: what the node has: inventories on paper, PCI functions, or a source of your own.
 //! - [`health`]: whether they work, for the kubelet and as taints.
+//! - [`api`]: the API server, which claims are read from and slices are written to.
 //! - [`publish`]: what the scheduler sees of them, as ResourceSlices.
 //! - [`cdi`]: the files that tell the container runtime what a claim's containers get.
 //! - [`files`]: the operations on files that claims and CDI need, so that tests can fail any of them.
 //! - [`metrics`]: what is counted on the way.
 //! - [`runtime`]: a whole driver, in the order that start and stop need; the command `dray-driver` runs it.
-//!
-//! Absent as yet: a client of Kubernetes' API. [`node::ClaimReader`] and [`publish::SliceApi`] are where one belongs;
-//! files in folders stand in for it.
 
+pub mod api;
 pub mod cdi;
 mod checksum;
 pub mod claims;

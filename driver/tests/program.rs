@@ -1,6 +1,7 @@
 //! The command itself, as a process: from registration to a clean end.
 
 mod fake_kubelet;
+mod http_api;
 mod support;
 
 use std::{
@@ -17,6 +18,7 @@ use fake_kubelet::{
     Claim, Health, Kubelet, Release, get_info, notify,
     wire::{Authority, Connection},
 };
+use http_api::Server;
 use prost::Message;
 use serde_json::{Value, json};
 use support::runtime;
@@ -51,6 +53,10 @@ impl Drop for Driver {
     }
 }
 
+fn folders_for_an_api_server(command: &mut Command, folder: &Path) {
+    command.arg("--claims-from").arg(folder.join("claims")).arg("--slices-to").arg(folder.join("slices"));
+}
+
 fn arguments(command: &mut Command, folder: &Path) {
     command.arg("--node-name=node-1").arg("--driver-name=gpu.example.com").arg("--interval-seconds=1");
     for (option, path) in [
@@ -58,8 +64,6 @@ fn arguments(command: &mut Command, folder: &Path) {
         ("--cdi-directory", "cdi"),
         ("--inventory", "inventory.yaml"),
         ("--faults", "faults"),
-        ("--claims-from", "claims"),
-        ("--slices-to", "slices"),
     ] {
         command.arg(option).arg(folder.join(path));
     }
@@ -67,6 +71,17 @@ fn arguments(command: &mut Command, folder: &Path) {
 
 impl Driver {
     fn start() -> Self {
+        Self::with(folders_for_an_api_server)
+    }
+
+    fn with_server(server: &Server) -> Self {
+        Self::with(|command, folder| {
+            fs::write(folder.join("kubeconfig"), server.kubeconfig()).expect("a file");
+            command.arg("--kubeconfig").arg(folder.join("kubeconfig")).arg("--collection-seconds=1");
+        })
+    }
+
+    fn with(more: impl FnOnce(&mut Command, &Path)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         for path in ["kubelet", "cdi", "claims", "faults"] {
             fs::create_dir(folder.path().join(path)).expect("a folder");
@@ -76,6 +91,7 @@ impl Driver {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dray-driver"));
         command.arg("run").arg(format!("--http={http}")).stderr(Stdio::piped());
         arguments(&mut command, folder.path());
+        more(&mut command, folder.path());
         let process = command.spawn().expect("a process");
         Self { process, folder, http }
     }
@@ -190,6 +206,65 @@ async fn a_driver_registers_publishes_prepares_reports_and_stops() {
     assert_eq!(driver.devices().len(), 2, "slices stay for a successor");
 }
 
+/// Waits until the server `is_so`.
+async fn wait(server: &Server, what: &str, is_so: impl Fn(&http_api::State) -> bool) {
+    let waiting = async {
+        while !is_so(&server.state()) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_mins(1), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: {:#?}", server.state()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_keeps_slices_and_claims_as_an_api_server_has_them() {
+    let server = Server::start(&["v1beta1", "v1beta2", "v1"]).await;
+    let driver = Driver::with_server(&server);
+    let registration =
+        driver.dial("kubelet/plugins_registry/gpu.example.com-reg.sock", Authority::EncodedPath).await;
+    let info = get_info(&registration).await.expect("an answer");
+    notify(&registration, None).await.expect("an answer");
+    let are_published = |state: &http_api::State| {
+        let devices =
+            state.slices.values().map(|slice| slice["spec"]["devices"].as_array().map_or(0, Vec::len));
+        devices.sum::<usize>() == 2
+    };
+    wait(&server, "the slices are published", are_published).await;
+    server.wipe();
+    wait(&server, "the slices are back after a kubelet removed them", are_published).await;
+
+    let data = driver.dial("kubelet/plugins/gpu.example.com/dra.sock", Authority::Localhost).await;
+    let mut kubelet = Kubelet::new(Release::V1_36, &info.supported_versions);
+    let object = |uid: &str, device: &str| {
+        json!({
+            "metadata": {"uid": uid},
+            "status": {"allocation": {"devices": {"results": [
+                {"request": "gpu", "driver": "gpu.example.com", "pool": "node-1", "device": device},
+            ]}}},
+        })
+    };
+    for (name, uid, device) in [("stays", "0a", "gpu-0"), ("goes", "0b", "gpu-1")] {
+        server.state().claims.insert(format!("default/{name}"), object(uid, device));
+        kubelet.prepare_pod(&data, &[Claim::new(name, uid)]).await.expect("a prepared pod");
+    }
+    let prepared = |driver: &Driver| runtime::resolvable(&HostFileSystem, &driver.at("cdi")).len();
+    assert_eq!(prepared(&driver), 2);
+    // An outage says nothing about claims.
+    server.state().outage = true;
+    let asked = server.state().requests.len();
+    wait(&server, "claims are looked at in vain", |state| state.requests.len() > asked + 4).await;
+    assert_eq!(prepared(&driver), 2);
+    server.state().outage = false;
+    // The claim of before is gone: another one has its name.
+    server.state().claims.insert("default/goes".to_owned(), object("0c", "gpu-1"));
+    driver.until("the vanished claim is unprepared", |driver| prepared(driver) == 1).await;
+    let asked = server.state().requests.len();
+    wait(&server, "claims are looked at again", |state| state.requests.len() > asked + 4).await;
+    assert_eq!(prepared(&driver), 1, "the other one stays");
+}
+
 #[test]
 fn the_doctor_finds_what_is_wrong() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -197,6 +272,7 @@ fn the_doctor_finds_what_is_wrong() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dray-driver"));
         command.arg("doctor");
         arguments(&mut command, folder.path());
+        folders_for_an_api_server(&mut command, folder.path());
         let output = command.output().expect("an end");
         (output.status.code(), String::from_utf8(output.stdout).expect("text"))
     };

@@ -8,9 +8,11 @@ use std::{
 };
 
 use drayage_driver::{
+    api::ApiServer,
     devices::{DeviceSource as _, read_fault},
     publish::allocator_slices,
 };
+use tokio::runtime::Builder;
 
 use super::Options;
 
@@ -23,7 +25,10 @@ pub(super) fn examine(options: &Options) -> ExitCode {
         ("sockets", sockets(options)),
         ("cdi", folder(&options.cdi_directory, "does the container runtime have CDI switched on?")),
         ("devices", devices(options)),
-        ("claims", folder(&options.claims_from, "claims are read from there")),
+        match &options.claims_from {
+            Some(claims) => ("claims", folder(claims, "claims are read from there")),
+            None => ("API server", server(options)),
+        },
     ];
     if let Some(faults) = &options.faults {
         findings.extend(fs::read_dir(faults).into_iter().flatten().flatten().map(|entry| {
@@ -44,6 +49,17 @@ pub(super) fn examine(options: &Options) -> ExitCode {
         let _ = writeln!(io::stdout().lock(), "{verdict:6} {name:13} {text}");
     }
     if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// What the API server is, and what it lets this driver do.
+fn server(options: &Options) -> Result<String, String> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let (driver, node) = (&options.driver_name, &options.node_name);
+        let server = ApiServer::connect(options.kubeconfig.as_deref(), driver, node).await;
+        let found = server.map_err(|error| error.to_string())?.examine().await;
+        found.map_err(|error| format!("{error}; does the service account have the chart's role?"))
+    })
 }
 
 fn folder(path: &Path, hint: &str) -> Result<String, String> {

@@ -13,6 +13,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use drayage_driver::{
+    api::ApiServer,
     devices::{
         ConfiguredDevices, DeviceSource, FakeDevices, FaultyDevices, SourceError, SysfsDevices, SysfsFilter,
     },
@@ -22,14 +23,14 @@ use drayage_driver::{
     runtime::{Level, Log, Settings, run},
 };
 use serde_json::{Map, Value, json};
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 /// A kubelet plugin for Dynamic Resource Allocation, with fake or PCI devices.
 #[derive(Debug, Parser)]
 #[command(
     name = "dray-driver",
     version,
-    after_help = "Example:\n  dray-driver run --node-name node-1 --inventory gpus.yaml --claims-from claims --slices-to slices"
+    after_help = "Example:\n  dray-driver run --node-name node-1 --inventory gpus.yaml\n\nExample: without an API server\n  dray-driver run --node-name node-1 --inventory gpus.yaml --claims-from claims --slices-to slices"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -91,11 +92,14 @@ struct Options {
     /// Folder with DeviceFaults: faults on purpose
     #[arg(long, env = "FAULTS", value_name = "FOLDER")]
     faults: Option<PathBuf>,
+    /// How to reach the API server; by default as the pod's service account
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
     /// Folder with claims named NAMESPACE_NAME.json, in place of an API server
     #[arg(long, env = "CLAIMS_FROM", value_name = "FOLDER")]
-    claims_from: PathBuf,
+    claims_from: Option<PathBuf>,
     /// Folder to write ResourceSlices to, in place of an API server
-    #[arg(long, env = "SLICES_TO", value_name = "FOLDER")]
+    #[arg(long, env = "SLICES_TO", value_name = "FOLDER", requires = "claims_from")]
     slices_to: Option<PathBuf>,
     /// Address of /healthz, /readyz and /metrics
     #[arg(long, env = "HTTP_ADDRESS", value_name = "ADDRESS")]
@@ -103,6 +107,9 @@ struct Options {
     /// Seconds between two looks at the devices
     #[arg(long, env = "INTERVAL_SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
     interval_seconds: u64,
+    /// Seconds between two looks for claims that vanished; one that is gone twice is unprepared
+    #[arg(long, env = "COLLECTION_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    collection_seconds: u64,
     /// Longest time that stopping may take, in seconds
     #[arg(long, env = "STOP_SECONDS", default_value_t = 10)]
     stop_seconds: u64,
@@ -121,6 +128,7 @@ impl Options {
             cdi: self.cdi_directory.clone(),
             http: self.http,
             interval: Duration::from_secs(self.interval_seconds),
+            collection: Duration::from_secs(self.collection_seconds),
             patience: Duration::from_secs(self.stop_seconds),
             health: HealthRules::default(),
             taints: TaintRules::new(&self.driver_name),
@@ -156,15 +164,25 @@ pub(crate) fn main() -> ExitCode {
 
 fn serve(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let source = options.source()?;
-    let slices = options.slices_to.clone().map(SliceFiles::new).transpose()?.map(Arc::new);
     let (stop, stopped) = watch::channel(false);
     ctrlc::set_handler(move || {
         stop.send_replace(true);
     })?;
     let log = log(options.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let reader = ClaimFiles::new(options.claims_from.clone());
-    runtime.block_on(run(options.settings(), source, reader, slices, stopped, log))?;
+    let settings = options.settings();
+    runtime.block_on(async {
+        if let Some(folder) = &options.claims_from {
+            let slices = options.slices_to.clone().map(SliceFiles::new).transpose()?.map(Arc::new);
+            run(settings, source, ClaimFiles::new(folder.clone()), slices, stopped, log).await?;
+        } else {
+            let (driver, node) = (&options.driver_name, &options.node_name);
+            let server = ApiServer::connect(options.kubeconfig.as_deref(), driver, node).await?;
+            let claims = server.claims(Handle::current());
+            run(settings, source, claims, Some(Arc::new(server)), stopped, log).await?;
+        }
+        Ok::<(), Box<dyn std::error::Error>>(())
+    })?;
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())
 }

@@ -6,9 +6,11 @@
 
 mod allocation;
 mod reader;
+mod vanished;
 
 pub use allocation::allocated_devices;
 pub use reader::{ClaimFiles, ClaimReader, ReadError};
+pub use vanished::Vanished;
 
 use std::{
     fmt,
@@ -72,6 +74,11 @@ where
     /// The records, once this instance has them.
     pub fn claims(&self) -> Option<Arc<Claims<F, D>>> {
         self.lock().clone()
+    }
+
+    /// Where claim objects come from.
+    pub fn reader(&self) -> &R {
+        &self.reader
     }
 
     /// Gives the records up, so that another instance can take them; it gets them when the last operation has ended.

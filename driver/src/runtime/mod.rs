@@ -1,5 +1,6 @@
 //! A whole driver: sockets, records, devices, health, slices, HTTP, in the order that start and stop need.
 
+mod collection;
 mod http;
 mod monitor;
 
@@ -54,6 +55,8 @@ pub struct Settings {
     pub http: Option<SocketAddr>,
     /// Between two looks at the devices.
     pub interval: Duration,
+    /// Between two looks for claims that vanished; one that was gone twice is unprepared.
+    pub collection: Duration,
     /// Longest time that stopping may take.
     pub patience: Duration,
     /// How observations become health.
@@ -117,10 +120,14 @@ impl Settings {
         SocketPaths::new(&plugins, &registry, &self.driver, self.pod_uid.as_deref())
     }
 
+    /// What the kubelet remembers of this driver's claims.
+    fn checkpoint(&self) -> KubeletCheckpoint<HostFileSystem> {
+        KubeletCheckpoint::new(HostFileSystem, self.kubelet.join("dra_manager_state"), &self.driver)
+    }
+
     fn open(&self, source: &Source, guard: &Arc<Guard>) -> Result<(Records, Vec<Problem>), OpenError> {
         let cdi = CdiDirectory::new(&self.cdi, &self.driver);
-        let checkpoint = self.kubelet.join("dra_manager_state");
-        let kubelet = KubeletCheckpoint::new(HostFileSystem, checkpoint, &self.driver);
+        let kubelet = self.checkpoint();
         let files = CdiFiles::new(HostFileSystem, cdi.clone());
         let sources: [&dyn RecoverySource; 2] = [&kubelet, &files];
         let configuration = Configuration {
@@ -224,6 +231,8 @@ where
             }
         });
     }
+    let checkpoint = settings.checkpoint();
+    parts.spawn(collection::run(Arc::clone(&node), checkpoint, settings.collection, Arc::clone(&log)));
     let (pools, pool_receiver) = watch::channel(None);
     let monitor = monitor::Monitor {
         settings: settings.clone(),

@@ -40,3 +40,24 @@ readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
 {{- end -}}
+
+{{/* The one place that says which service account the driver has: the admission policy compares with it. */}}
+{{- define "drayage.driver.serviceAccountName" -}}
+{{- if .Values.driver.serviceAccount.create -}}
+{{- default (printf "%s-driver" (include "drayage.fullname" .)) .Values.driver.serviceAccount.name -}}
+{{- else -}}
+{{- required "driver.serviceAccount.name is needed where create is false" .Values.driver.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What pods of the DaemonSet are found by. Never changes in an update. */}}
+{{- define "drayage.driver.selector" -}}
+app.kubernetes.io/name: {{ include "drayage.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: driver
+{{- end -}}
+
+{{/* Names of cluster-wide objects: the namespace is part of them, since a release may be in two. */}}
+{{- define "drayage.clusterName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "drayage.fullname" .) | trunc 55 | trimSuffix "-" -}}
+{{- end -}}
