@@ -6,8 +6,8 @@ mod support;
 
 use std::{
     fs,
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    io::{self, BufRead as _, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -87,12 +87,22 @@ impl Driver {
             fs::create_dir(folder.path().join(path)).expect("a folder");
         }
         fs::write(folder.path().join("inventory.yaml"), INVENTORY).expect("a file");
-        let http = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
         let mut command = Command::new(env!("CARGO_BIN_EXE_dray-driver"));
-        command.arg("run").arg(format!("--http={http}")).stderr(Stdio::piped());
+        command.arg("run").arg("--http=127.0.0.1:0").stderr(Stdio::piped());
         arguments(&mut command, folder.path());
         more(&mut command, folder.path());
-        let process = command.spawn().expect("a process");
+        let mut process = command.spawn().expect("a process");
+        let mut messages = BufReader::new(process.stderr.take().expect("its messages"));
+        let mut line = String::new();
+        let http = loop {
+            line.clear();
+            assert_ne!(messages.read_line(&mut line).expect("text"), 0, "the driver ended");
+            if let Some(address) = line.split("serving HTTP address=").nth(1) {
+                break address.trim().trim_matches('"').parse().expect("an address");
+            }
+        };
+        // A pipe that nobody reads would stop the driver.
+        std::thread::spawn(move || io::copy(&mut messages, &mut io::sink()));
         Self { process, folder, http }
     }
 

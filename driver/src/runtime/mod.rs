@@ -258,6 +258,9 @@ where
         let ready = move || *state.borrow() == RegistrationState::Registered;
         let listener =
             tokio::net::TcpListener::bind(address).await.map_err(failed(format!("`{address}`")))?;
+        // With port 0 the system has chosen one.
+        let address = listener.local_addr().unwrap_or(address);
+        log(Level::Info, "serving HTTP", &[("address", &address.to_string())]);
         let (driver, metrics) = (settings.driver.clone(), Arc::clone(&metrics));
         parts.spawn(http::serve(listener, ready, move || metrics.text(&driver)));
     }
