@@ -78,14 +78,17 @@ fn whole_run(nodes: usize) -> (f64, f64) {
     let all = Clock::start();
     let prepared = read(text);
     let (loaded, loaded_cpu) = all.read();
+    let objects = memory("VmRSS");
     let scheduling = Clock::start();
     let report = simulate(&prepared, &options(), &mut (), &AtomicBool::new(false)).expect("nobody cancels");
     let (scheduled, scheduled_cpu) = scheduling.read();
+    let with_report = memory("VmRSS");
     let json = serde_json::to_string_pretty(&report).expect("a report is plain data");
     let (wall, cpu) = all.read();
     println!(
         "{nodes} nodes, {} devices, {} pods ({} placed, {} not): {wall:.2} s, CPU {cpu:.2} s; of that loading {size} MiB \
-         {loaded:.2} s, CPU {loaded_cpu:.2} s, scheduling {scheduled:.2} s, CPU {scheduled_cpu:.2} s, writing {} MiB {:.2} s",
+         {loaded:.2} s, CPU {loaded_cpu:.2} s, scheduling {scheduled:.2} s, CPU {scheduled_cpu:.2} s, writing {} MiB {:.2} s; \
+         memory {objects} MiB with the objects, {with_report} MiB with the report",
         report.summary.devices,
         report.summary.pods,
         report.summary.scheduled,
