@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "an example that only prints")]
 
 use std::fs;
+use std::sync::Arc;
 use std::time::Instant;
 
 use drayage_allocator::objects::ResourceSlice;
@@ -92,7 +93,7 @@ fn text_of(items: impl Iterator<Item = Value>) -> String {
 }
 
 /// Slices and what claims hold, from a text.
-fn read(text: String, state: &mut AllocatedState) -> Vec<ResourceSlice> {
+fn read(text: String, state: &mut AllocatedState) -> Vec<Arc<ResourceSlice>> {
     let input = Input::Bytes { name: "cluster.json".to_owned(), bytes: text.into_bytes() };
     let snapshot = load(&[input], LoadOptions::default()).expect("the objects are right");
     for allocation in snapshot.claims.iter().filter_map(|claim| claim.allocation.as_ref()) {
@@ -125,7 +126,7 @@ fn main() {
     let size = text.len() >> 20;
     let start = Instant::now();
     let mut state = AllocatedState::new();
-    let inventory = Inventory::new(read(text, &mut state));
+    let inventory = Inventory::from_shared(read(text, &mut state));
     println!(
         "built from {size} MiB of JSON in {:?}; the most memory there was: {} MiB",
         start.elapsed(),

@@ -1,6 +1,7 @@
 //! Everything that was read.
 
 use std::fmt;
+use std::sync::Arc;
 
 use drayage_allocator::objects::{DeviceClass, ResourceSlice};
 
@@ -19,8 +20,8 @@ use crate::source::{Place, Sources};
 pub struct Snapshot {
     /// Nodes
     pub nodes: Vec<Node>,
-    /// Pods
-    pub pods: Vec<Pod>,
+    /// Pods. Whoever looks at a cluster shares them.
+    pub pods: Vec<Arc<Pod>>,
     /// ResourceClaims
     pub claims: Vec<Claim>,
     /// ResourceClaimTemplates
@@ -73,7 +74,8 @@ impl Snapshot {
     /// The slices for the allocator, with the taints of rules where `taint_rules` is true (gates
     /// DRADeviceTaints and DRADeviceTaintRules).
     pub fn allocator_slices(&self, taint_rules: bool) -> Vec<ResourceSlice> {
-        let mut slices: Vec<ResourceSlice> = self.slices.iter().map(|slice| slice.spec.clone()).collect();
+        let mut slices: Vec<ResourceSlice> =
+            self.slices.iter().map(|slice| slice.spec.as_ref().clone()).collect();
         if taint_rules {
             controllers::apply_taint_rules(&mut slices, &self.taint_rules);
         }
@@ -106,7 +108,7 @@ impl Snapshot {
 
     /// The pod of that name.
     pub fn pod(&self, namespace: &str, name: &str) -> Option<&Pod> {
-        find(&self.pods, |pod| &pod.metadata, namespace, name)
+        find(&self.pods, |pod| &pod.metadata, namespace, name).map(Arc::as_ref)
     }
 
     /// The class of that name.

@@ -266,7 +266,7 @@ prop_compose! {
                 partition_type_attribute: partition.map(|name| format!("d.example.com/{name}")),
                 skip_node_operations: skipped,
                 ..ResourceSlice::default()
-            },
+            }.into(),
             ..Slice::default()
         }
     }

@@ -142,7 +142,7 @@ proptest! {
         let allocations = allocations(&report);
         let snapshot = &prepared.snapshot;
         let features = options().gates.features();
-        let slices: Vec<_> = snapshot.slices.iter().map(|slice| &slice.spec).collect();
+        let slices: Vec<_> = snapshot.slices.iter().map(|slice| slice.spec.as_ref()).collect();
         let classes: Vec<_> = snapshot.classes.iter().map(|class| class.spec.clone()).collect();
         let mut state = AllocatedState::new();
         for pod in report.pods.iter().filter(|pod| pod.outcome == PodOutcome::Scheduled) {
@@ -218,7 +218,7 @@ fn random_clusters_are_varied() {
 fn a_simulation_can_be_stopped() {
     let prepared = (0..100)
         .map(|seed| Prepared::new(loaded(&cluster(seed))))
-        .find(|prepared| prepared.snapshot.pods.iter().any(drayage_cluster::objects::Pod::is_pending));
+        .find(|prepared| prepared.snapshot.pods.iter().any(|pod| pod.is_pending()));
     let result = simulate(&prepared.unwrap(), &options(), &mut (), &AtomicBool::new(true));
     assert_eq!(result.unwrap_err(), SimulateError::Cancelled);
 }

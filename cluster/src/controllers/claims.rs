@@ -1,6 +1,7 @@
 //! The claim controller: makes claims from templates.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::fault::{Fault, LoadErrors};
 use crate::objects::{
@@ -72,7 +73,7 @@ pub fn create_claims(snapshot: &mut Snapshot) -> Vec<Fault> {
     }
     for (position, status) in statuses {
         if let Some(pod) = snapshot.pods.get_mut(position) {
-            pod.status.resource_claim_statuses = status;
+            Arc::make_mut(pod).status.resource_claim_statuses = status;
         }
     }
     snapshot.claims.extend(created);

@@ -1,6 +1,7 @@
 //! The workload controllers: make pods from templates.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use drayage_allocator::objects::{NodeSelector, NodeSelectorRequirement, NodeSelectorTerm};
 
@@ -60,7 +61,7 @@ pub fn expand_workloads(snapshot: &mut Snapshot) -> Vec<Expansion> {
             created.push(pod(workload, identity, &mut names));
         }
     }
-    snapshot.pods.extend(created);
+    snapshot.pods.extend(created.into_iter().map(Arc::new));
     snapshot.sort();
     expansions
 }
@@ -151,7 +152,7 @@ fn has_replica_sets(snapshot: &Snapshot, deployment: &Workload) -> bool {
 ///
 /// A Deployment does so through a ReplicaSet that need not be in the input: its name is that of the Deployment and
 /// the hash that the pod has as a label.
-fn pods_by_workload(pods: &[Pod]) -> BTreeMap<(&str, &str, &str), Vec<&Pod>> {
+fn pods_by_workload(pods: &[Arc<Pod>]) -> BTreeMap<(&str, &str, &str), Vec<&Pod>> {
     let mut index: BTreeMap<(&str, &str, &str), Vec<&Pod>> = BTreeMap::new();
     for pod in pods.iter().filter(|pod| !pod.has_ended()) {
         let Some(owner) = pod.metadata.controller() else { continue };

@@ -1,5 +1,7 @@
 //! Whole objects of `resource.k8s.io`, metadata and status included.
 
+use std::sync::Arc;
+
 use drayage_allocator::objects::{DeviceId, DeviceTaint, PoolId, SharedDeviceId};
 
 use super::metadata::metadata;
@@ -92,7 +94,7 @@ pub(crate) fn resource_slice(fields: &Fields<'_, '_>, origin: Origin, version: R
     let mut spec = fields.object("spec", |spec| slice::spec(spec, version)).unwrap_or_default();
     let metadata = metadata(fields);
     spec.name.clone_from(&metadata.name);
-    Slice { metadata, origin, spec }
+    Slice { metadata, origin, spec: Arc::new(spec) }
 }
 
 /// `DeviceTaintRule`

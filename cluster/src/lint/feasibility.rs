@@ -257,7 +257,7 @@ fn pods(
         field: FieldPath::fields("spec.template.spec"),
         spec: &workload.template.spec,
     });
-    let owned = |pod: &&crate::objects::Pod| pod.metadata.controller().is_some();
+    let owned = |pod: &crate::objects::Pod| pod.metadata.controller().is_some();
     let alone = snapshot.pods.iter().filter(|pod| pod.is_pending() && !owned(pod)).map(|pod| PodDemand {
         object: reference("Pod", &pod.metadata),
         origin: &pod.origin,

@@ -1,6 +1,7 @@
 //! What needs all objects at once: order, duplicates, priorities.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::fault::Fault;
 use crate::objects::{
@@ -33,6 +34,7 @@ pub(super) fn assemble(snapshot: &mut Snapshot, report: &mut Report) {
     }
     let priorities = Priorities::of(&snapshot.priority_classes);
     for pod in &mut snapshot.pods {
+        let pod = Arc::make_mut(pod);
         let unknown = priorities.apply(&mut pod.spec);
         report_unknown(unknown, ObjectReference::of(pod), &pod.origin, &snapshot.sources, report);
     }
@@ -147,6 +149,21 @@ objects! {
     PriorityClass => |_| "PriorityClass",
     Service => |_| "Service",
     DisruptionBudget => |_| "PodDisruptionBudget",
+}
+
+impl<T: Object> Object for Arc<T> {
+    fn metadata(&self) -> &Metadata {
+        self.as_ref().metadata()
+    }
+    fn origin(&self) -> &Origin {
+        self.as_ref().origin()
+    }
+    fn set_origin(&mut self, origin: Origin) {
+        Self::make_mut(self).set_origin(origin);
+    }
+    fn kind(&self) -> &'static str {
+        self.as_ref().kind()
+    }
 }
 
 impl ObjectReference {

@@ -224,7 +224,7 @@ impl Reader {
                     namespace: object.metadata.namespace.clone(),
                     name: object.metadata.name.clone(),
                 };
-                snapshot.$list.push(object);
+                snapshot.$list.push(object.into());
                 (reference, issues)
             }};
         }

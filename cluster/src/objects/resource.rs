@@ -1,6 +1,7 @@
 //! Objects of `resource.k8s.io`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use drayage_allocator::objects::{
     AllocationResult, DeviceClass, DeviceTaint, ResourceClaim, ResourceSlice, SharedDeviceId,
@@ -91,8 +92,8 @@ pub struct Slice {
     pub metadata: Metadata,
     /// Where it was read.
     pub origin: Origin,
-    /// `spec`, with the name.
-    pub spec: ResourceSlice,
+    /// `spec`, with the name. Whoever looks at a cluster shares it.
+    pub spec: Arc<ResourceSlice>,
 }
 
 /// `DeviceTaintRule` (KEP-5055): taints all devices that it selects. What is `None` selects everything.

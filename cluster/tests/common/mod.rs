@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+use std::sync::Arc;
+
 use drayage_cluster::{Input, LoadOptions, Origin, Snapshot, load};
 
 /// Bytes under a file name.
@@ -25,7 +27,7 @@ pub(crate) fn refused(name: &str, text: &str) -> String {
 /// All objects without their origins, which tell files apart that mean the same.
 pub(crate) fn content(mut snapshot: Snapshot) -> String {
     snapshot.nodes.iter_mut().for_each(|object| object.origin = Origin::default());
-    snapshot.pods.iter_mut().for_each(|object| object.origin = Origin::default());
+    snapshot.pods.iter_mut().for_each(|object| Arc::make_mut(object).origin = Origin::default());
     snapshot.claims.iter_mut().for_each(|object| object.origin = Origin::default());
     snapshot.claim_templates.iter_mut().for_each(|object| object.origin = Origin::default());
     snapshot.classes.iter_mut().for_each(|object| object.origin = Origin::default());

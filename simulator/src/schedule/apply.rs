@@ -1,6 +1,7 @@
 //! Writes what a simulation decided into the snapshot, so that the next question starts from there.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use drayage_allocator::objects::{AllocationResult, ResourceClaim};
@@ -67,6 +68,7 @@ fn apply(snapshot: &mut Snapshot, report: &SimulationReport, mut held: BTreeMap<
             .pods
             .binary_search_by(|pod| key(&pod.metadata).cmp(&(placed.namespace.clone(), placed.name.clone())));
         let Some(pod) = found.ok().and_then(|at| snapshot.pods.get_mut(at)) else { continue };
+        let pod = Arc::make_mut(pod);
         pod.spec.node_name.clone_from(&placed.node);
         // What is left was made for extended resources.
         for made in placed.claims.iter().filter(|claim| claim.extended_resources) {

@@ -75,7 +75,7 @@ pub(crate) struct PodClaim {
 impl ClaimBook {
     /// Takes over the claims of a snapshot. As the claim controller does, claims whose every consumer has ended
     /// lose their allocation, and so do generated claims of such pods; returned are remarks on those.
-    pub(crate) fn new(claims: &[Claim], pods: &[Pod]) -> (Self, Vec<String>) {
+    pub(crate) fn new(claims: &[Claim], pods: &[Arc<Pod>]) -> (Self, Vec<String>) {
         let ended: FxHashSet<&str> =
             pods.iter().filter(|pod| pod.has_ended()).map(|pod| pod.metadata.uid.as_str()).collect();
         let pending: FxHashSet<&str> = pods

@@ -74,9 +74,15 @@ impl ClusterState {
 
         let (claims, mut warnings) = ClaimBook::new(&objects.claims, &objects.pods);
         let features = gates.features();
-        let mut slices: Vec<ResourceSlice> = objects.slices.iter().map(|slice| slice.spec.clone()).collect();
-        if features.device_taints && gates.enabled("DRADeviceTaintRules") {
-            controllers::apply_taint_rules(&mut slices, &objects.taint_rules);
+        let mut slices: Vec<Arc<ResourceSlice>> =
+            objects.slices.iter().map(|slice| Arc::clone(&slice.spec)).collect();
+        if features.device_taints && gates.enabled("DRADeviceTaintRules") && !objects.taint_rules.is_empty() {
+            for slice in &mut slices {
+                controllers::apply_taint_rules(
+                    std::slice::from_mut(Arc::make_mut(slice)),
+                    &objects.taint_rules,
+                );
+            }
         }
         let mut devices = Devices::new(
             slices,
@@ -150,7 +156,7 @@ impl ClusterState {
             state.place_running(pod, &mut warnings);
         }
         for pod in pending {
-            state.pods.add(Arc::new(pod.clone()), PodPlace::Pending);
+            state.pods.add(Arc::clone(pod), PodPlace::Pending);
         }
         state.warn_of_nodes_without_room(&mut warnings);
         state.warnings = Arc::new(warnings);
@@ -158,8 +164,8 @@ impl ClusterState {
     }
 
     /// A running pod takes what it needs, whether or not it is there.
-    fn place_running(&mut self, pod: &Pod, warnings: &mut Vec<String>) {
-        let id = self.pods.add(Arc::new(pod.clone()), PodPlace::Elsewhere);
+    fn place_running(&mut self, pod: &Arc<Pod>, warnings: &mut Vec<String>) {
+        let id = self.pods.add(Arc::clone(pod), PodPlace::Elsewhere);
         let status = pod.status.extended_resource_claim_status.as_ref();
         let extended = status.and_then(|status| {
             self.claims.find(&format!("{}/{}", pod.metadata.namespace, status.resource_claim_name))
@@ -282,7 +288,7 @@ impl ClusterState {
 }
 
 /// Pods that another scheduler would place are treated like the rest, which should not go unsaid.
-fn warn_of_other_schedulers(pending: &[&Pod], warnings: &mut Vec<String>) {
+fn warn_of_other_schedulers(pending: &[&Arc<Pod>], warnings: &mut Vec<String>) {
     let is_other = |name: &str| !name.is_empty() && name != "default-scheduler";
     let mut others = pending.iter().filter(|pod| is_other(&pod.spec.scheduler_name));
     let Some(first) = others.next() else { return };

@@ -119,7 +119,7 @@ const MOST_CELLS: usize = 8 << 20;
 impl Devices {
     /// Slices must carry the taints of DeviceTaintRules already.
     pub(crate) fn new(
-        mut slices: Vec<ResourceSlice>,
+        mut slices: Vec<Arc<ResourceSlice>>,
         classes: impl IntoIterator<Item = DeviceClass>,
         profile: Profile,
         features: Features,
@@ -136,7 +136,7 @@ impl Devices {
         // fills them: then nothing is certain to stay.
         let counters = slices.iter().any(|slice| !slice.shared_counters.is_empty());
         Self {
-            allocator: Allocator::new(Arc::new(Inventory::new(slices)), classes, profile, features),
+            allocator: Allocator::new(Arc::new(Inventory::from_shared(slices)), classes, profile, features),
             state: AllocatedState::new(),
             budget,
             shares: 0,

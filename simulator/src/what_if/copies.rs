@@ -1,5 +1,7 @@
 //! Copies of pods, with claims of their own.
 
+use std::sync::Arc;
+
 use drayage_cluster::objects::{Claim, ClaimTemplate, Pod, PodStatus, WorkloadSize};
 use drayage_cluster::{Snapshot, controllers};
 
@@ -59,11 +61,14 @@ impl Model {
         pod.metadata.deletion_timestamp = None;
         pod.spec.node_name = None;
         pod.status = PodStatus { phase: "Pending".to_owned(), ..PodStatus::default() };
-        let mut alone =
-            Snapshot { pods: vec![pod], claim_templates: self.templates.clone(), ..Snapshot::default() };
+        let mut alone = Snapshot {
+            pods: vec![Arc::new(pod)],
+            claim_templates: self.templates.clone(),
+            ..Snapshot::default()
+        };
         // A template that is missing leaves the pod waiting for its claim, as in a cluster.
         controllers::create_claims(&mut alone);
-        (alone.pods.pop().unwrap_or_default(), alone.claims)
+        (alone.pods.pop().map(Arc::unwrap_or_clone).unwrap_or_default(), alone.claims)
     }
 }
 
@@ -77,5 +82,5 @@ fn from_workload(snapshot: &Snapshot, namespace: &str, kind: &str, name: &str) -
     workload.size = WorkloadSize::Replicas { count: 1, first: 0 };
     let mut alone = Snapshot { workloads: vec![workload], ..Snapshot::default() };
     controllers::expand_workloads(&mut alone);
-    alone.pods.pop()
+    alone.pods.pop().map(Arc::unwrap_or_clone)
 }

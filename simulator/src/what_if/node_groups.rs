@@ -1,6 +1,7 @@
 //! Node groups as the what-ifs use them: a template that turns into nodes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use drayage_allocator::objects::ResourceSlice;
 use drayage_cel::AttributeValue;
@@ -107,7 +108,8 @@ impl Group {
         let input = Input::Bytes { name: format!("template of node group `{name}`"), bytes };
         let template = drayage_cluster::load(&[input], LoadOptions::default())
             .map_err(|errors| GroupError::Template { group: name.clone(), errors: Box::new(errors) })?;
-        let slices: Vec<ResourceSlice> = template.slices.iter().map(|slice| slice.spec.clone()).collect();
+        let slices: Vec<ResourceSlice> =
+            template.slices.iter().map(|slice| slice.spec.as_ref().clone()).collect();
         if let Some((at, _)) = slices.iter().enumerate().find(|(_, slice)| {
             slice.all_nodes || slice.node_selector.is_some() || slice.per_device_node_selection == Some(true)
         }) {
@@ -132,7 +134,7 @@ impl Group {
             zero_or_max: spec.zero_or_max,
             node: node.clone(),
             slices,
-            pods: template.pods,
+            pods: template.pods.into_iter().map(Arc::unwrap_or_clone).collect(),
             bindings: spec.attribute_bindings.clone(),
             name,
         })
@@ -264,5 +266,5 @@ fn daemon_pods(node: &Node, cluster: &Snapshot) -> Vec<Pod> {
         ..Snapshot::default()
     };
     controllers::expand_workloads(&mut alone);
-    alone.pods
+    alone.pods.into_iter().map(Arc::unwrap_or_clone).collect()
 }

@@ -36,7 +36,7 @@ fn find_in<'a>(
     name: Option<&str>,
 ) -> Result<(&'a ResourceSlice, &'a drayage_allocator::objects::Device), Failure> {
     let all = || {
-        let slices = snapshot.slices.iter().map(|slice| &slice.spec);
+        let slices = snapshot.slices.iter().map(|slice| slice.spec.as_ref());
         slices.flat_map(|slice| slice.devices.iter().map(move |device| (slice, device)))
     };
     let full_name = |slice: &ResourceSlice, device: &str| format!("{}/{device}", slice.pool_id());
