@@ -63,6 +63,8 @@ fn grown(groups: &[Value], mut objects: Vec<Value>, limits: NodeLimits) -> Scale
         chain: vec![Expander::LeastWaste],
         context: ExpanderContext::default(),
         limits,
+        balance: None,
+        scheduler_first: true,
         seed: None,
         gpu_label: None,
         rounds: 1,

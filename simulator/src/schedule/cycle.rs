@@ -238,7 +238,7 @@ impl ClusterState {
     }
 
     /// Writes the allocation and the pod's place into the books.
-    fn commit(
+    pub(super) fn commit(
         &mut self,
         id: PodId,
         pod: &Pod,
@@ -325,7 +325,13 @@ impl ClusterState {
         }
     }
 
-    fn refused(&mut self, count: usize, pod: &Pod, plan: &mut DevicePlan, failure: &Failure) -> Attempt {
+    pub(super) fn refused(
+        &mut self,
+        count: usize,
+        pod: &Pod,
+        plan: &mut DevicePlan,
+        failure: &Failure,
+    ) -> Attempt {
         let tally = &failure.tally;
         let message = tally.message(&self.names, count);
         let states = &self.nodes;

@@ -15,6 +15,7 @@ mod devices;
 mod explain;
 mod extended;
 mod filter;
+mod first_fit;
 mod interner;
 mod neighbours;
 mod node;

@@ -269,6 +269,12 @@ pub(crate) struct ScaleUp {
     /// max-nodes-total; 0 is no limit
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     pub(crate) max_nodes_total: usize,
+    /// Share growth among similar groups
+    #[arg(long)]
+    pub(crate) balance_similar_node_groups: bool,
+    /// Labels in which similar groups may differ, besides host name, zone and region
+    #[arg(long, value_name = "LABEL", value_delimiter = ',', requires = "balance_similar_node_groups")]
+    pub(crate) balancing_ignore_label: Vec<String>,
     /// Rounds of cluster-autoscaler, each of which grows one group
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     pub(crate) rounds: usize,

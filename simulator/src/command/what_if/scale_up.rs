@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use drayage_simulator::report::{ScaleUpPlan, ScaleUpReport, Waste};
 use drayage_simulator::what_if::scale_up::expander::{Expander, ExpanderContext, UnknownExpander};
-use drayage_simulator::what_if::scale_up::{NodeLimits, ScaleUpQuestion, scale_up};
+use drayage_simulator::what_if::scale_up::{NodeLimits, ScaleUpQuestion, Similarity, scale_up};
 
 use super::arguments::ScaleUp;
 use super::{Read, ask, footer, own, print};
@@ -30,6 +30,11 @@ pub(crate) fn run(typed: &ScaleUp, terminal: &Terminal) -> Result<Exit, Failure>
         chain,
         context,
         limits: NodeLimits { per_scale_up: typed.max_nodes_per_scaleup, in_total: typed.max_nodes_total },
+        balance: typed.balance_similar_node_groups.then(|| Similarity {
+            ignored_labels: typed.balancing_ignore_label.iter().cloned().collect(),
+            ..Similarity::default()
+        }),
+        scheduler_first: true,
         seed: typed.seed,
         gpu_label: typed.gpu_label.clone(),
         rounds: typed.rounds,
@@ -76,6 +81,11 @@ fn render(report: &ScaleUpReport) -> String {
             ]);
         }
         columns.render(&mut text);
+        if round.added.len() > 1 {
+            let shares = round.added.iter().map(|(group, count)| format!("{count} {group}"));
+            let shares: Vec<String> = shares.collect();
+            let _ = writeln!(text, "shared among similar groups: {}", printable_line(&shares.join(" + ")));
+        }
         for (group, why) in &round.skipped {
             let _ = writeln!(text, "skipped {}: {}", printable_line(group), printable_line(why));
         }

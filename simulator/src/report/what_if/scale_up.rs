@@ -21,6 +21,9 @@ pub struct ScaleUpReport {
     pub placed_before: usize,
     /// Pods that wait for new nodes.
     pub pending: usize,
+    /// Their names.
+    #[serde(skip)]
+    pub waiting: Vec<String>,
     /// What cluster-autoscaler decides, round by round.
     pub rounds: Vec<ScaleUpRound>,
     /// What its rounds come to.
@@ -54,8 +57,10 @@ pub struct ScaleUpRound {
     pub skipped: BTreeMap<String, String>,
     /// The group that grows.
     pub group: String,
-    /// By how many nodes.
+    /// By how many nodes, with those of similar groups.
     pub nodes: usize,
+    /// New nodes of each group: only of `group`, unless similar groups share the growth.
+    pub added: BTreeMap<String, usize>,
     /// Groups that the expanders leave, of which cluster-autoscaler draws one; absent where one is left.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub equal: Vec<String>,
@@ -67,10 +72,20 @@ pub struct ScaleUpRound {
 pub struct ScaleUpOption {
     /// The group.
     pub group: String,
-    /// Nodes it would add.
+    /// Nodes that the pods need, as expanders count them. It can be more than would be added: for groups that only grow
+    /// to their largest size cluster-autoscaler counts the nodes they have, and where topology spreads over host names it
+    /// may count nodes of the cluster.
     pub nodes: usize,
     /// Pods it would help.
     pub pods: usize,
+    /// Their names.
+    #[serde(skip)]
+    pub names: Vec<String>,
+    /// Groups that would share the growth.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub similar: Vec<String>,
+    /// New nodes of each group.
+    pub shares: BTreeMap<String, usize>,
     /// Whether a limit kept it from adding more.
     pub limited: bool,
     /// Shares of the new nodes that stay unused.

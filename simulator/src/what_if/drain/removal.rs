@@ -6,7 +6,7 @@ use drayage_cluster::objects::{DisruptionBudget, Taint};
 
 use super::rules::{DrainOptions, Drainability, drainability};
 use crate::report::{ClaimMove, NodeRemoval, PodMove, PodOutcome};
-use crate::schedule::{ClusterState, PodId, PodPlace, SimulateError};
+use crate::schedule::{Attempt, ClusterState, PodId, PodPlace, SimulateError};
 use crate::what_if::ground::{Ground, reported};
 
 /// Cluster-autoscaler's taint on nodes that go.
@@ -28,7 +28,8 @@ pub(crate) struct RoundRobin {
 }
 
 impl RoundRobin {
-    /// Places a pod on the first node of `nodes` that `accepts` and every filter let pass; the node's number.
+    /// Places a pod on the first node of `nodes` that `accepts` and every filter let pass; the node's number. Cordoned
+    /// nodes are left out, even for pods that tolerate that.
     pub(crate) fn find(
         &mut self,
         ground: &Ground<'_>,
@@ -37,16 +38,8 @@ impl RoundRobin {
         nodes: &[usize],
         accepts: impl Fn(usize) -> bool,
     ) -> Result<Option<usize>, SimulateError> {
-        let count = nodes.len();
-        for step in 0..count {
-            let position = (step + 1 + self.last) % count.max(1);
-            let Some(&at) = nodes.get(position).filter(|&&at| accepts(at)) else { continue };
-            if state.attempt_on(&[at], id, ground.cancel)?.outcome == PodOutcome::Scheduled {
-                self.last = position;
-                return Ok(Some(at));
-            }
-        }
-        Ok(None)
+        let attempt = self.search(ground, state, id, nodes, accepts)?;
+        Ok(attempt.node.filter(|_| attempt.outcome == PodOutcome::Scheduled))
     }
 
     /// As [`find`](Self::find), with the attempt; where there is no node, an attempt on all of them for the words.
@@ -57,24 +50,37 @@ impl RoundRobin {
         id: PodId,
         nodes: &[usize],
         accepts: impl Fn(usize) -> bool,
-    ) -> Result<crate::schedule::Attempt, SimulateError> {
-        let count = nodes.len();
-        for step in 0..count {
-            let position = (step + 1 + self.last) % count.max(1);
-            let Some(&at) = nodes.get(position).filter(|&&at| accepts(at)) else { continue };
-            let attempt = state.attempt_on(&[at], id, ground.cancel)?;
-            match attempt.outcome {
-                PodOutcome::Scheduled => {
-                    self.last = position;
-                    return Ok(attempt);
-                }
-                PodOutcome::Unschedulable => {}
-                _ => return Ok(attempt),
-            }
+    ) -> Result<Attempt, SimulateError> {
+        let attempt = self.search(ground, state, id, nodes, &accepts)?;
+        if attempt.outcome != PodOutcome::Unschedulable {
+            return Ok(attempt);
         }
-        // All of them at once, for the words.
         let all: Vec<usize> = nodes.iter().copied().filter(|&at| accepts(at)).collect();
-        state.attempt_on(&all, id, ground.cancel)
+        let mut fork = state.clone();
+        let in_words = fork.attempt_on(&all, id, ground.cancel)?;
+        // The scheduler might do what the search does not, such as to give up an allocation.
+        let agrees = in_words.outcome == PodOutcome::Unschedulable;
+        Ok(if agrees { in_words } else { attempt })
+    }
+
+    fn search(
+        &mut self,
+        ground: &Ground<'_>,
+        state: &mut ClusterState,
+        id: PodId,
+        nodes: &[usize],
+        accepts: impl Fn(usize) -> bool,
+    ) -> Result<Attempt, SimulateError> {
+        let count = nodes.len();
+        let order = (0..count).filter_map(|step| nodes.get((step + 1 + self.last) % count).copied());
+        let order: Vec<usize> = order
+            .filter(|&at| accepts(at) && !state.node(at).is_some_and(|node| node.unschedulable))
+            .collect();
+        let attempt = state.first_fit(nodes, order, id, ground.cancel)?;
+        if let Some(at) = attempt.node.filter(|_| attempt.outcome == PodOutcome::Scheduled) {
+            self.last = nodes.iter().position(|&other| other == at).unwrap_or(self.last);
+        }
+        Ok(attempt)
     }
 }
 
@@ -102,7 +108,8 @@ impl<'g, 'a> Removals<'g, 'a> {
     }
 
     /// Tries to empty and remove a node. If that works it is gone from `state`, with its pods on other nodes; if not,
-    /// `state` is as before. Pods go to nodes that `accepts`.
+    /// `state` is as before. Pods go to nodes that `accepts`. A node whose pods can all move, except those that end on
+    /// their own, is gone as well, though not removable yet: cluster-autoscaler goes on with its simulation like that.
     pub(crate) fn remove(
         &mut self,
         state: &mut ClusterState,
@@ -127,7 +134,10 @@ impl<'g, 'a> Removals<'g, 'a> {
                     with_node.push(id);
                 }
                 Drainability::Moves => movers.push(id),
-                Drainability::WaitsForCompletion => report.waits_for.push(pod.metadata.full_name()),
+                Drainability::WaitsForCompletion => {
+                    report.waits_for.push(pod.metadata.full_name());
+                    with_node.push(id);
+                }
                 Drainability::Blocks(reason) => {
                     report.reason = Some("BlockedByPod");
                     report.message = Some(reason.as_str().to_owned());
@@ -136,24 +146,23 @@ impl<'g, 'a> Removals<'g, 'a> {
                 }
             }
         }
-        if !report.waits_for.is_empty() {
-            report.reason = Some("BlockedByOnCompletionPod");
-            report.blocking_pod = report.waits_for.first().cloned();
-            return Ok(report);
-        }
         let mut fork = state.clone();
-        let mut robin = self.robin.clone();
         let before: Vec<Vec<ClaimMove>> = movers.iter().map(|&id| claims_before(&fork, id)).collect();
         for &id in &movers {
             fork.evict(id);
+        }
+        // An empty node stands for the one that goes: it still counts for topology spread.
+        for id in with_node {
+            fork.delete(id);
         }
         let taint =
             Taint { key: TO_BE_DELETED.to_owned(), value: String::new(), effect: "NoSchedule".to_owned() };
         fork.change_node(at, |node| node.taints.push(taint));
         let nodes = fork.node_numbers();
         for (&id, claims) in movers.iter().zip(before) {
-            let attempt =
-                robin.place(self.ground, &mut fork, id, &nodes, |other| other != at && accepts(other))?;
+            let attempt = self
+                .robin
+                .place(self.ground, &mut fork, id, &nodes, |other| other != at && accepts(other))?;
             let outcome = attempt.outcome;
             let message = attempt.message.clone();
             let found = reported(&fork, id, attempt);
@@ -183,9 +192,6 @@ impl<'g, 'a> Removals<'g, 'a> {
                 }
             }
         }
-        for id in with_node {
-            fork.delete(id);
-        }
         fork.remove_node(at);
         for &id in &movers {
             for budget in self.budgets_of(&fork, id) {
@@ -195,8 +201,11 @@ impl<'g, 'a> Removals<'g, 'a> {
                 report.budgets_left.insert(name, *left);
             }
         }
-        self.robin = robin;
-        report.removable = true;
+        report.removable = report.waits_for.is_empty();
+        if !report.removable {
+            report.reason = Some("BlockedByOnCompletionPod");
+            report.blocking_pod = report.waits_for.first().cloned();
+        }
         *state = fork;
         Ok(report)
     }

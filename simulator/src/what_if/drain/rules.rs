@@ -169,7 +169,8 @@ fn time(text: Option<&String>) -> Option<Timestamp> {
     text?.parse().ok()
 }
 
-fn is_long_terminating(pod: &Pod, options: &DrainOptions) -> bool {
+/// Whether a pod should have been gone by now, so that it counts for nothing.
+pub(crate) fn is_long_terminating(pod: &Pod, options: &DrainOptions) -> bool {
     let (Some(now), Some(deleted)) = (options.now, time(pod.metadata.deletion_timestamp.as_ref())) else {
         return false;
     };

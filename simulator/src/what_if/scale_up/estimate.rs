@@ -1,17 +1,21 @@
 //! How many nodes of one group cluster-autoscaler would add: its binpacking.
 
 use crate::report::PodOutcome;
-use crate::schedule::{ClusterState, PodId, SimulateError};
+use crate::schedule::{Attempt, ClusterState, PodId, SimulateError};
 use crate::what_if::drain::RoundRobin;
 use crate::what_if::ground::Ground;
 use crate::what_if::node_groups::Group;
+
+const HOST: &str = "kubernetes.io/hostname";
+/// The scheduler's reason for a node that a topology spread refuses.
+const SPREAD_REFUSAL: &str = "node(s) didn't match pod topology spread constraints";
 
 /// What an estimate came to.
 #[derive(Debug)]
 pub(super) struct Estimate {
     /// Pods with a place, in the order they got it.
     pub(super) pods: Vec<PodId>,
-    /// Nodes that got at least one of them.
+    /// Nodes that got at least one of them. One of the cluster may be among them.
     pub(super) nodes: Vec<usize>,
     /// The cluster with all nodes that were tried.
     pub(super) state: ClusterState,
@@ -23,7 +27,9 @@ pub(super) struct Estimate {
 ///
 /// Pods of a group are tried on the nodes added so far, round robin, until one does not fit; then each on the last node,
 /// and where that fails on a fresh one. A pod that does not even fit a fresh node ends its group, as does a last node
-/// that is still empty. `numbers` are those of new nodes.
+/// that is still empty. A pod with a topology spread over host names that the last node does not suit is tried on all
+/// other nodes first, those of the cluster among them; such a node then counts as if it were new, as it does upstream.
+/// New nodes get numbers from `first_number` on.
 pub(super) fn estimate(
     ground: &Ground<'_>,
     base: &ClusterState,
@@ -49,7 +55,7 @@ pub(super) fn estimate(
     for pods in pod_groups {
         let rest = packing.on_added_nodes(pods, robin)?;
         if may_add {
-            may_add = packing.on_new_nodes(rest)?;
+            may_add = packing.on_new_nodes(rest, robin)?;
         }
     }
     let Packing { state, with_pods, pods, .. } = packing;
@@ -96,14 +102,24 @@ impl Packing<'_, '_> {
     }
 
     /// Tries the last node, then a fresh one. False if no more nodes may be added.
-    fn on_new_nodes(&mut self, pods: &[PodId]) -> Result<bool, SimulateError> {
+    fn on_new_nodes(&mut self, pods: &[PodId], robin: &mut RoundRobin) -> Result<bool, SimulateError> {
         for &id in pods {
             let last = self.nodes.get(self.existing..).and_then(<[usize]>::last).copied();
-            if let Some(last) = last
-                && self.fits(id, last)?
-            {
-                self.placed(id, last);
-                continue;
+            if let Some(last) = last {
+                let attempt = self.on_node(id, last)?;
+                if attempt.outcome == PodOutcome::Scheduled {
+                    self.placed(id, last);
+                    continue;
+                }
+                let spread = attempt.reasons.iter().any(|reason| reason.reason == SPREAD_REFUSAL);
+                if spread
+                    && self.spreads_over_hosts(id)
+                    && let Some(at) =
+                        robin.find(self.ground, &mut self.state, id, &self.nodes, |at| at != last)?
+                {
+                    self.placed(id, at);
+                    continue;
+                }
             }
             if last.is_some_and(|last| !self.with_pods.contains(&last)) {
                 return Ok(true);
@@ -114,7 +130,7 @@ impl Packing<'_, '_> {
             let at = add_node(self.ground, &mut self.state, self.group, self.first_number + self.added);
             self.added += 1;
             self.nodes.push(at);
-            if !self.fits(id, at)? {
+            if self.on_node(id, at)?.outcome != PodOutcome::Scheduled {
                 break;
             }
             self.placed(id, at);
@@ -122,9 +138,16 @@ impl Packing<'_, '_> {
         Ok(true)
     }
 
-    fn fits(&mut self, id: PodId, at: usize) -> Result<bool, SimulateError> {
-        let attempt = self.state.attempt_on(&[at], id, self.ground.cancel)?;
-        Ok(attempt.outcome == PodOutcome::Scheduled)
+    fn on_node(&mut self, id: PodId, at: usize) -> Result<Attempt, SimulateError> {
+        self.state.first_fit(&self.nodes, [at], id, self.ground.cancel)
+    }
+
+    /// Whether a constraint of the pod is about host names, a soft one too.
+    fn spreads_over_hosts(&self, id: PodId) -> bool {
+        let pod = self.state.pod(id).map(|(pod, _)| pod);
+        pod.is_some_and(|pod| {
+            pod.spec.topology_spread.iter().any(|constraint| constraint.topology_key == HOST)
+        })
     }
 }
 

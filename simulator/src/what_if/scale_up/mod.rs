@@ -5,24 +5,26 @@ mod estimate;
 pub mod expander;
 mod limits;
 mod plan;
+mod round;
+mod similar;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use drayage_allocator::objects::{AllocationMode, DeviceId};
 
 pub use limits::NodeLimits;
+pub use similar::Similarity;
 
 pub(crate) use estimate::add_node;
 
-use crate::report::{
-    API_VERSION, LeftPod, PodOutcome, ScaleUpOption, ScaleUpPlan, ScaleUpReport, ScaleUpRound, Waste,
-};
+use crate::report::{API_VERSION, LeftPod, ScaleUpPlan, ScaleUpReport, ScaleUpRound, Waste};
 use crate::schedule::{ClusterState, Observer, PodId, SimulateError};
-use expander::{Expander, ExpanderContext, Offer};
+use expander::{Expander, ExpanderContext};
 use plan::{Objective, float, wide};
+use round::fits_fresh;
 
 use super::drain::RoundRobin;
-use super::ground::Ground;
+use super::ground::{Ground, waiting};
 use super::node_groups::Group;
 
 /// What is asked.
@@ -36,6 +38,11 @@ pub struct ScaleUpQuestion {
     pub context: ExpanderContext,
     /// Limits of the autoscaler.
     pub limits: NodeLimits,
+    /// `balance-similar-node-groups`: growth is shared among groups that are similar in this sense.
+    pub balance: Option<Similarity>,
+    /// Whether the scheduler places what it can before cluster-autoscaler looks, as it does in a cluster. Without that,
+    /// only cluster-autoscaler's own search decides which pods need no new node.
+    pub scheduler_first: bool,
     /// Decides between groups that the expanders leave; without it the first by name is taken.
     pub seed: Option<u64>,
     /// The label by which the provider marks GPU nodes, if it has one.
@@ -45,8 +52,8 @@ pub struct ScaleUpQuestion {
 }
 
 const APPROXIMATIONS: [&str; 6] = [
-    "each round of cluster-autoscaler grows one group; here the next begins when its nodes are there, without backoffs, \
-     quotas, similar groups and limits of time",
+    "each round of cluster-autoscaler grows one group, or those similar to it; here the next begins when its nodes are \
+     there, without backoffs, quotas and limits of time",
     "groups of equal pods that score equally are packed in the order of the queue, where cluster-autoscaler's order is random",
     "pods of DaemonSets are on new nodes without their claims, as cluster-autoscaler has it",
     "the fewest and the cheapest nodes are the best of several greedy packings with the same filters and allocator; nothing \
@@ -121,53 +128,57 @@ pub fn scale_up(
 ) -> Result<ScaleUpReport, SimulateError> {
     let mut state = ground.state();
     let assumptions = ground.assumptions(&state, &APPROXIMATIONS);
-    let waiting = ground.place_waiting(&mut state, &[], observer)?;
-    let requests = waiting.left.iter().filter_map(|&id| Some((id, requests(&mut state, id)?))).collect();
+    let mut robin = RoundRobin::default();
+    let mut placed = 0;
+    let mut waits = if question.scheduler_first {
+        let waiting = ground.place_waiting(&mut state, &[], observer)?;
+        placed += waiting.placed;
+        waiting.left
+    } else {
+        state.in_queue_order(waiting(&state))
+    };
+    placed += round::place_what_fits(ground, &mut state, &mut waits, &mut robin)?.len();
+    let requests = waits.iter().filter_map(|&id| Some((id, requests(&mut state, id)?))).collect();
     let mut groups = question.groups.clone();
     let start = state.clone();
     let mut context =
         Context { ground, groups: &question.groups, limits: question.limits, next_number: 0, requests };
-    let mut left = waiting.left.clone();
+    let mut left = waits.clone();
     let mut rounds = Vec::new();
     let mut added: BTreeMap<usize, usize> = BTreeMap::new();
     let (mut new_nodes, mut helped) = (Vec::new(), Vec::new());
-    let mut robin = RoundRobin::default();
     let mut reasons: BTreeMap<PodId, BTreeMap<String, String>> = BTreeMap::new();
     while !left.is_empty() && rounds.len() < question.rounds {
         observer.progress(rounds.len(), question.rounds);
         reasons.clear();
         let pending = pending_groups(&context, &state, &left);
-        let round = one_round(&context, question, &groups, &state, &pending, &mut robin, &mut reasons)?;
-        let Some((round, taken)) = round else { break };
-        let Some(group) = groups.get(taken) else { break };
-        for number in 0..round.nodes {
-            new_nodes.push(add_node(ground, &mut state, group, context.next_number + number));
+        let round =
+            round::one_round(&context, question, &groups, &state, &pending, &mut robin, &mut reasons)?;
+        let Some(round) = round else { break };
+        for (at, group) in groups.iter_mut().enumerate() {
+            let count = round.added.get(&group.name).copied().unwrap_or(0);
+            for _ in 0..count {
+                new_nodes.push(add_node(ground, &mut state, group, context.next_number));
+                context.next_number += 1;
+            }
+            group.current_size += count;
+            *added.entry(at).or_default() += count;
         }
-        context.next_number += round.nodes;
-        *added.entry(taken).or_default() += round.nodes;
-        if let Some(group) = groups.get_mut(taken) {
-            group.current_size += round.nodes;
-        }
+        let grew = !round.added.is_empty();
         rounds.push(round);
         // The next round begins with what the scheduler leaves, which cluster-autoscaler works out for itself.
-        let nodes = state.node_numbers();
-        let before = left.len();
-        let mut still = Vec::new();
-        for &id in &state.in_queue_order(left.clone()) {
-            match robin.find(ground, &mut state, id, &nodes, |_| true)? {
-                Some(_) => helped.push(id),
-                None => still.push(id),
-            }
-        }
-        left = still;
-        if left.len() == before {
+        left = state.in_queue_order(left);
+        let found = round::place_what_fits(ground, &mut state, &mut left, &mut robin)?;
+        let helps = !found.is_empty();
+        helped.extend(found);
+        if !helps || !grew {
             break;
         }
     }
     let of_autoscaler = context.plan(&state, &added, &new_nodes, &helped);
     // The best plans are for every pod that some group can take at all.
     context.next_number = 0;
-    let helpable: Vec<PodId> = helpable(&context, &start, &waiting.left)?;
+    let helpable: Vec<PodId> = helpable(&context, &start, &waits)?;
     let pending = pending_groups(&context, &start, &helpable);
     let (node_bound, price_bound) = plan::bounds(&context, &pending);
     let mut fewest = plan::best(&context, &start, &pending, Objective::Nodes)?;
@@ -201,8 +212,9 @@ pub fn scale_up(
         api_version: API_VERSION,
         kind: "ScaleUpReport",
         assumptions,
-        placed_before: waiting.placed,
-        pending: waiting.left.len(),
+        placed_before: placed,
+        pending: waits.len(),
+        waiting: waits.iter().filter_map(|&id| Some(state.pod(id)?.0.metadata.full_name())).collect(),
         left: left.collect(),
         rounds,
         cluster_autoscaler: of_autoscaler,
@@ -212,126 +224,6 @@ pub fn scale_up(
         price_bound,
         differences,
     })
-}
-
-/// One round: the options of all groups, and the one that the expanders take.
-fn one_round(
-    context: &Context<'_>,
-    question: &ScaleUpQuestion,
-    groups: &[Group],
-    state: &ClusterState,
-    pending: &[PendingGroup],
-    robin: &mut RoundRobin,
-    reasons: &mut BTreeMap<PodId, BTreeMap<String, String>>,
-) -> Result<Option<(ScaleUpRound, usize)>, SimulateError> {
-    let mut round = ScaleUpRound::default();
-    let mut offers = Vec::new();
-    let mut of_offer = Vec::new();
-    for (at, group) in groups.iter().enumerate() {
-        let mut skip = |why: &str| round.skipped.insert(group.name.clone(), why.to_owned());
-        let nodes = state.node_numbers().len();
-        if group.headroom() == 0 {
-            skip("max node group size reached");
-            continue;
-        }
-        if group.zero_or_max && group.headroom() > question.limits.left(nodes) {
-            skip("atomic scale-up exceeds cluster node count limit");
-            continue;
-        }
-        let mut fitting = Vec::new();
-        for pods in pending {
-            match fits_fresh(context, state, group, pods)? {
-                None => fitting.push(pods),
-                Some(reason) => {
-                    for &id in &pods.pods {
-                        reasons.entry(id).or_default().insert(group.name.clone(), reason.clone());
-                    }
-                }
-            }
-        }
-        let (cpu, memory) = allocatable(group);
-        let score = |pods: &PendingGroup| {
-            let share = |need: i64, whole: i64| if whole > 0 { wide(need) / wide(whole) } else { 0.0 };
-            share(pods.milli_cpu, cpu) + share(pods.memory, memory)
-        };
-        fitting.sort_by(|left, right| score(right).total_cmp(&score(left)));
-        let ordered: Vec<Vec<PodId>> = fitting.iter().map(|pods| pods.pods.clone()).collect();
-        let allowed = question.limits.allowed(nodes, group.headroom());
-        let number = context.next_number;
-        let found = estimate::estimate(context.ground, state, group, &ordered, allowed, robin, number)?;
-        if found.pods.is_empty() {
-            continue;
-        }
-        let count = if group.zero_or_max { group.headroom() } else { found.nodes.len() };
-        let plan = context.plan(&found.state, &BTreeMap::from([(at, count)]), &found.nodes, &found.pods);
-        let (node_milli_cpu, node_memory) = capacity(group);
-        let requested = found.pods.iter().filter_map(|id| context.requests.get(id));
-        let (pods_milli_cpu, pods_memory) = requested
-            .fold((0_i64, 0_i64), |sum, of| (sum.0.saturating_add(of.0), sum.1.saturating_add(of.1)));
-        let offer = Offer {
-            group: group.name.clone(),
-            nodes: count,
-            pods: found.pods.len(),
-            node_milli_cpu,
-            node_memory,
-            pods_milli_cpu,
-            pods_memory,
-            node_price: group.price,
-            has_gpu_label: question
-                .gpu_label
-                .as_ref()
-                .is_some_and(|label| group.node.metadata.labels.contains_key(label)),
-        };
-        let with_a_score = [Expander::LeastWaste, Expander::MostPods, Expander::LeastNodes, Expander::Price];
-        let expanders = ExpanderContext { nodes, ..question.context.clone() };
-        let scores = with_a_score.into_iter().filter_map(|expander| {
-            Some((expander.as_str().to_owned(), expander::score(expander, &offer, &expanders)?))
-        });
-        round.options.push(ScaleUpOption {
-            group: group.name.clone(),
-            nodes: count,
-            pods: offer.pods,
-            limited: found.limited,
-            waste: plan.waste,
-            price_per_hour: plan.price_per_hour,
-            scores: scores.collect(),
-        });
-        offers.push(offer);
-        of_offer.push(at);
-    }
-    let expanders = ExpanderContext { nodes: state.node_numbers().len(), ..question.context.clone() };
-    let Some(choice) = expander::choose(&offers, &question.chain, &expanders, question.seed) else {
-        return Ok(None);
-    };
-    let (Some(offer), Some(&at)) = (offers.get(choice.taken), of_offer.get(choice.taken)) else {
-        return Ok(None);
-    };
-    round.group.clone_from(&offer.group);
-    round.nodes = offer.nodes;
-    if choice.equal.len() > 1 {
-        let names = choice.equal.iter().filter_map(|&at| offers.get(at)).map(|offer| offer.group.clone());
-        round.equal = names.collect();
-    }
-    Ok(Some((round, at)))
-}
-
-/// Why the first pod of a group does not fit a fresh node; `None` if it does.
-fn fits_fresh(
-    context: &Context<'_>,
-    state: &ClusterState,
-    group: &Group,
-    pods: &PendingGroup,
-) -> Result<Option<String>, SimulateError> {
-    let Some(&sample) = pods.pods.first() else { return Ok(None) };
-    let mut fork = state.clone();
-    let at = add_node(context.ground, &mut fork, group, context.next_number);
-    let attempt = fork.attempt_on(&[at], sample, context.ground.cancel)?;
-    if attempt.outcome == PodOutcome::Scheduled {
-        return Ok(None);
-    }
-    let reasons: Vec<&str> = attempt.reasons.iter().map(|reason| reason.reason.as_str()).collect();
-    let words = if reasons.is_empty() { attempt.message.unwrap_or_default() } else { reasons.join(", ") };
-    Ok(Some(words))
 }
 
 /// The pods that at least one group with headroom can take.

@@ -1,0 +1,99 @@
+//! The first node of several that every filter lets pass, as cluster-autoscaler searches.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::attempt::Attempt;
+use super::cluster_state::ClusterState;
+use super::filter::Asked;
+use super::neighbours::{Neighbours, wants};
+use super::options::SimulateError;
+use super::plan::{DevicePlan, PlanError};
+use super::pods::{PodId, PodPlace};
+use super::standing::Failure;
+use crate::report::{PodOutcome, Reason};
+
+impl ClusterState {
+    /// Puts a waiting pod on the first node of `tried` that every filter lets pass. `cluster` are the nodes that count
+    /// for topology spread, `tried` among them.
+    ///
+    /// Unlike an attempt of the scheduler it compares no scores, and gives up no allocation where no node fits. Gates
+    /// are not looked at. The reasons of a refusal are those of the last node that was tried.
+    pub(crate) fn first_fit(
+        &mut self,
+        cluster: &[usize],
+        tried: impl IntoIterator<Item = usize>,
+        id: PodId,
+        cancel: &AtomicBool,
+    ) -> Result<Attempt, SimulateError> {
+        let pod = match self.pods.get(id) {
+            Some(entry) if entry.place == PodPlace::Pending => Arc::clone(&entry.pod),
+            _ => return Ok(Attempt::failed("not-pending", "the pod waits for no node".to_owned(), None)),
+        };
+        let pod = pod.as_ref();
+        let pod_claims = match self.claims.of_pod(pod) {
+            Ok(claims) => claims,
+            Err(message) => return Ok(Attempt::gated(message)),
+        };
+        let needs = self.needs(pod);
+        self.note_delegated(&needs);
+        let verdicts = match self.placements.verdicts(pod, &self.nodes) {
+            Ok(verdicts) => verdicts,
+            Err(reason) => return Ok(refused_before("NodeAffinity", reason.to_owned())),
+        };
+        let plan = DevicePlan::new(
+            &pod_claims,
+            &self.claims,
+            &self.devices,
+            &needs.amounts,
+            &self.names,
+            self.classes.as_deref(),
+        );
+        let mut plan = match plan {
+            Ok(plan) => plan,
+            Err(PlanError::Unschedulable(reason)) => return Ok(refused_before("DynamicResources", reason)),
+            Err(PlanError::Failed(message)) => return Ok(Attempt::failed("invalid-claim", message, None)),
+        };
+        let kind = self.counts.kind(pod);
+        let wants = wants(&mut self.counts, kind, &self.nodes, &self.pods, &self.default_selectors);
+        let neighbours = Neighbours::new(&mut self.counts, kind, wants, cluster, None, &verdicts);
+        let mut was_tried = false;
+        for at in tried {
+            was_tried = true;
+            let asked = Asked {
+                nodes: &[at],
+                pod,
+                needs: &needs,
+                verdicts: &verdicts,
+                neighbours: &neighbours,
+                likeness: None,
+            };
+            let mut candidates = match self.candidates(&asked, &mut plan, cancel)? {
+                Ok(candidates) => candidates,
+                Err(attempt) => return Ok(*attempt),
+            };
+            if let Some(found) = candidates.pop() {
+                let attempt = self.commit(id, pod, &needs, &mut plan, found.at, found.results);
+                return Ok(Attempt { best: vec![found.at], ..attempt });
+            }
+        }
+        if was_tried {
+            let failure = Failure::once(self.tally.clone());
+            Ok(self.refused(1, pod, &mut plan, &failure))
+        } else {
+            Ok(Attempt::new(PodOutcome::Unschedulable))
+        }
+    }
+}
+
+/// No node is looked at.
+fn refused_before(plugin: &str, reason: String) -> Attempt {
+    let reasons = vec![Reason {
+        plugin: plugin.to_owned(),
+        reason: reason.clone(),
+        nodes: 1,
+        nearest: None,
+        devices: Vec::new(),
+    }];
+    Attempt { message: Some(reason), reasons, ..Attempt::new(PodOutcome::Unschedulable) }
+}
