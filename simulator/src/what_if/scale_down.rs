@@ -60,7 +60,8 @@ pub fn scale_down(
         }
     }
     let mut sizes: Vec<usize> = question.groups.iter().map(|group| group.current_size).collect();
-    let (mut candidates, mut looked_at) = candidates(&state, question);
+    let (mut candidates, others) = candidates(&state, question);
+    let mut looked_at = Vec::new();
     candidates.retain_mut(|candidate| {
         let slices = local.get(&candidate.removal.node).map_or(&[][..], Vec::as_slice);
         let eligible = eligibility(&mut state, candidate.at, slices, question, &mut candidate.removal);
@@ -94,7 +95,7 @@ pub fn scale_down(
         }
         found.push(NodeRemoval { group: removal.group, utilisation: removal.utilisation, ..removed });
     }
-    found.extend(looked_at);
+    found.extend(looked_at.into_iter().chain(others));
     let assumptions: Vec<&str> = APPROXIMATIONS.into_iter().chain(assumed(&question.drain)).collect();
     let removable = found.iter().filter(|node| node.removable).count();
     Ok(RemovalReport {
