@@ -6,10 +6,11 @@ use std::sync::atomic::AtomicBool;
 use super::attempt::Attempt;
 use super::cluster_state::ClusterState;
 use super::filter::Asked;
-use super::neighbours::{Neighbours, wants};
+use super::neighbours::{Filtering, Neighbours, wants};
 use super::options::SimulateError;
 use super::plan::{DevicePlan, PlanError};
 use super::pods::{PodId, PodPlace};
+use super::profile::FilterPlugin;
 use super::standing::Failure;
 use crate::report::{PodOutcome, Reason};
 
@@ -37,26 +38,36 @@ impl ClusterState {
         };
         let needs = self.needs(pod);
         self.note_delegated(&needs);
-        let verdicts = match self.placements.verdicts(pod, &self.nodes) {
+        let options = Arc::clone(&self.options);
+        let number = options.profile_of(&pod.spec.scheduler_name).unwrap_or_default();
+        let profile = options.numbered_profile(number);
+        let uses_devices = profile.filters_by(FilterPlugin::DynamicResources);
+        let pod_claims = if uses_devices { pod_claims.as_slice() } else { &[] };
+        let verdicts = match self.placements.verdicts(pod, &self.nodes, (number, profile)) {
             Ok(verdicts) => verdicts,
             Err(reason) => return Ok(refused_before("NodeAffinity", reason.to_owned())),
         };
         let plan = DevicePlan::new(
-            &pod_claims,
+            pod_claims,
             &self.claims,
             &self.devices,
             &needs.amounts,
             &self.names,
-            self.classes.as_deref(),
+            self.classes.as_deref().filter(|_| uses_devices),
         );
         let mut plan = match plan {
             Ok(plan) => plan,
             Err(PlanError::Unschedulable(reason)) => return Ok(refused_before("DynamicResources", reason)),
             Err(PlanError::Failed(message)) => return Ok(Attempt::failed("invalid-claim", message, None)),
         };
-        let kind = self.counts.kind(pod);
+        let kind = self.counts.kind(pod, number);
         let wants = wants(&mut self.counts, kind, &self.nodes, &self.pods, &self.default_selectors);
-        let neighbours = Neighbours::new(&mut self.counts, kind, wants, cluster, None, &verdicts);
+        let filtering = Filtering {
+            spread: profile.filters_by(FilterPlugin::PodTopologySpread),
+            affinity: profile.filters_by(FilterPlugin::InterPodAffinity),
+        };
+        let neighbours = Neighbours::new(&mut self.counts, kind, wants, cluster, None, &verdicts, filtering);
+        let room = self.room(&needs, profile);
         let mut was_tried = false;
         for at in tried {
             was_tried = true;
@@ -64,6 +75,8 @@ impl ClusterState {
                 nodes: &[at],
                 pod,
                 needs: &needs,
+                room: &room,
+                profile: (number, profile),
                 verdicts: &verdicts,
                 neighbours: &neighbours,
                 likeness: None,
