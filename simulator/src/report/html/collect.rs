@@ -377,7 +377,7 @@ impl Collector {
             let nearest = reason.nearest.as_ref();
             let text =
                 |part: fn(&crate::report::Nearest) -> &String| nearest.map(part).cloned().unwrap_or_default();
-            let failures = reason.devices.iter().map(failure).collect();
+            let failures = reason.devices.iter().map(|found| own_names(pod, failure(found))).collect();
             let (node, missed) = (text(|nearest| &nearest.node), text(|nearest| &nearest.message));
             (reason.plugin.clone(), reason.reason.clone(), reason.nodes, node, missed, failures)
         });
@@ -505,6 +505,17 @@ fn share(consumed: &BTreeMap<String, String>, capacity: &BTreeMap<String, Quanti
 }
 
 /// What stood in the way of devices, as one line.
+/// Claims that were made for the pod, by the names that the pod has for them: pods of one workload then have one text.
+fn own_names(pod: &PodReport, mut text: String) -> String {
+    for claim in pod.claims.iter().filter(|claim| claim.generated) {
+        let full_name = format!("{}/{}", pod.namespace, claim.name);
+        if let Some(name) = claim.pod_claim.as_deref().filter(|_| text.contains(&full_name)) {
+            text = text.replace(&full_name, name);
+        }
+    }
+    text
+}
+
 fn failure(failure: &crate::report::DeviceFailure) -> String {
     let needed = failure.needed.map_or_else(|| "all devices".to_owned(), |needed| needed.to_string());
     let mut text = format!(
