@@ -58,7 +58,8 @@ fn folders_for_an_api_server(command: &mut Command, folder: &Path) {
 }
 
 fn arguments(command: &mut Command, folder: &Path) {
-    command.arg("--node-name=node-1").arg("--driver-name=gpu.example.com").arg("--interval-seconds=1");
+    command.arg("--node-name=node-1").arg("--driver-name=gpu.example.com");
+    command.env("INTERVAL_SECONDS", "1");
     for (option, path) in [
         ("--kubelet-directory", "kubelet"),
         ("--cdi-directory", "cdi"),
@@ -214,6 +215,44 @@ async fn a_driver_registers_publishes_prepares_reports_and_stops() {
     assert!(!driver.at("kubelet/plugins_registry/gpu.example.com-reg.sock").exists());
     assert!(!driver.at("kubelet/plugins/gpu.example.com/dra.sock").exists());
     assert_eq!(driver.devices().len(), 2, "slices stay for a successor");
+}
+
+/// The monitor looks once in a minute here, so it has to be woken.
+#[tokio::test]
+async fn a_fault_over_the_socket_is_seen_at_once() {
+    let driver = Driver::with(|command, folder| {
+        folders_for_an_api_server(command, folder);
+        command.arg("--interval-seconds=60").arg("--fault-socket").arg(folder.join("faults.sock"));
+    });
+    let data = driver.dial("kubelet/plugins/gpu.example.com/dra.sock", Authority::Localhost).await;
+    let mut stream = data.watch("/v1.DRAResourceHealth/NodeWatchResources").await;
+    let fault = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dray-driver"));
+        command.arg("fault").arg("--socket").arg(driver.at("faults.sock")).args(arguments);
+        let output = command.output().expect("an end");
+        (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+    };
+    let file = driver.at("fault.yaml");
+    let text = "{apiVersion: drayage.dev/v1alpha1, kind: DeviceFault, metadata: {name: a}, spec: {fault: Unhealthy, devices: '*/gpu-1'}}";
+    fs::write(&file, text).expect("a file");
+    assert_eq!(fault(&[file.to_str().expect("text")]), (Some(0), String::new()));
+    let unhealthy = async {
+        loop {
+            let report = stream.recv().await.expect("a report");
+            let report = Health::decode(&report[..]).expect("a report");
+            if report.devices.iter().any(|device| device.health == 2) {
+                return;
+            }
+        }
+    };
+    timeout(Duration::from_secs(30), unhealthy).await.expect("half a look later");
+    assert_eq!(fault(&["--end", "a"]), (Some(0), String::new()));
+    let (code, text) = fault(&["--end", "a"]);
+    assert_eq!(code, Some(2));
+    assert!(text.contains("there is no fault `a`"), "{text}");
+    fs::write(&file, "{}").expect("a file");
+    let (code, text) = fault(&[file.to_str().expect("text")]);
+    assert!(code == Some(2) && text.contains("fault.yaml"), "{text}");
 }
 
 /// Waits until the server `is_so`.

@@ -3,6 +3,7 @@
 mod doctor;
 
 use std::{
+    fs,
     io::{self, Write as _},
     net::SocketAddr,
     path::PathBuf,
@@ -16,11 +17,12 @@ use drayage_driver::{
     api::ApiServer,
     devices::{
         ConfiguredDevices, DeviceSource, FakeDevices, FaultyDevices, SourceError, SysfsDevices, SysfsFilter,
+        read_fault,
     },
     health::{HealthRules, TaintRules},
     node::ClaimFiles,
     publish::SliceFiles,
-    runtime::{Level, Log, Settings, run},
+    runtime::{FaultMessage, Level, Log, Settings, run, tell_faults},
 };
 use serde_json::{Map, Value, json};
 use tokio::{runtime::Handle, sync::watch};
@@ -43,6 +45,22 @@ enum Command {
     Run(Options),
     /// Looks for what would keep the driver from working on this machine
     Doctor(Options),
+    /// Makes faults on purpose in a running driver, or ends them
+    Fault(Faults),
+}
+
+#[derive(Args, Debug)]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["begin", "end"])))]
+struct Faults {
+    /// Socket of the driver, as its --fault-socket says
+    #[arg(long, env = "FAULT_SOCKET", value_name = "PATH")]
+    socket: PathBuf,
+    /// Files with a DeviceFault each
+    #[arg(value_name = "FILE")]
+    begin: Vec<PathBuf>,
+    /// Name of a fault to end
+    #[arg(long, value_name = "NAME")]
+    end: Vec<String>,
 }
 
 /// How messages look.
@@ -92,6 +110,9 @@ struct Options {
     /// Folder with DeviceFaults: faults on purpose
     #[arg(long, env = "FAULTS", value_name = "FOLDER")]
     faults: Option<PathBuf>,
+    /// Local socket that takes DeviceFaults, for `dray-driver fault`; whoever may write to it can break devices
+    #[arg(long, env = "FAULT_SOCKET", value_name = "PATH")]
+    fault_socket: Option<PathBuf>,
     /// How to reach the API server; by default as the pod's service account
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -126,6 +147,7 @@ impl Options {
             pod_uid: self.pod_uid.clone().filter(|uid| !uid.is_empty()),
             kubelet: self.kubelet_directory.clone(),
             cdi: self.cdi_directory.clone(),
+            fault_socket: self.fault_socket.clone(),
             http: self.http,
             interval: Duration::from_secs(self.interval_seconds),
             collection: Duration::from_secs(self.collection_seconds),
@@ -152,14 +174,34 @@ impl Options {
 pub(crate) fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Doctor(options) => doctor::examine(&options),
-        Command::Run(options) => match serve(&options) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                say(&format!("error: {error}"));
-                ExitCode::from(2)
-            }
-        },
+        Command::Run(options) => ended(serve(&options)),
+        Command::Fault(faults) => ended(make(&faults)),
     }
+}
+
+fn ended(outcome: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Tells a running driver of faults. All files are read before the first is told.
+fn make(faults: &Faults) -> Result<(), Box<dyn std::error::Error>> {
+    let mut messages: Vec<FaultMessage> =
+        faults.end.iter().map(|end| FaultMessage::End { end: end.clone() }).collect();
+    for file in &faults.begin {
+        let read = fs::read_to_string(file).map_err(|error| error.to_string());
+        let fault = read.and_then(|text| read_fault(&text));
+        let fault = fault.map_err(|error| format!("`{}`: {error}", file.display()))?;
+        messages.push(FaultMessage::Begin(Box::new(fault)));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let told = runtime.block_on(tell_faults(&faults.socket, &messages));
+    told.map_err(|error| format!("`{}`: {error}", faults.socket.display()).into())
 }
 
 fn serve(options: &Options) -> Result<(), Box<dyn std::error::Error>> {

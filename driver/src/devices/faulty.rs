@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    future::pending,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
     thread::sleep,
@@ -10,6 +11,8 @@ use std::{
 };
 
 use drayage_crds::{API_VERSION, DeviceFault, DeviceFaultSpec, Fault};
+
+use tokio::sync::watch;
 
 use super::{Condition, DeviceSource, Observation, Pool, SourceError, fake::matches};
 use crate::{
@@ -22,13 +25,15 @@ const USUAL_TIME: Duration = Duration::from_secs(5);
 /// Longest pause that a fault may make, so that a mistyped number does not block a thread for ever.
 const LONGEST_TIME: Duration = Duration::from_mins(2);
 
-/// Any source, with the faults of the YAML or JSON files in a folder. The folder is read whenever something could go
-/// wrong, so a fault begins when its file is there and ends when it is gone. A folder that is missing has no faults.
+/// Any source, with the faults of the YAML or JSON files in a folder, and with those that it is told of. The folder is
+/// read whenever something could go wrong, so a fault begins when its file is there and ends when it is gone. A folder
+/// that is missing has no faults.
 #[derive(Debug)]
 pub struct FaultyDevices<S> {
     source: S,
     folder: Option<PathBuf>,
     state: Mutex<BTreeMap<String, Seen>>,
+    told: watch::Sender<BTreeMap<String, DeviceFaultSpec>>,
 }
 
 /// What has become of a fault.
@@ -41,7 +46,26 @@ struct Seen {
 impl<S> FaultyDevices<S> {
     /// `source` with the faults in `folder`; without a folder there are none.
     pub fn new(source: S, folder: Option<PathBuf>) -> Self {
-        Self { source, folder, state: Mutex::default() }
+        Self { source, folder, state: Mutex::default(), told: watch::Sender::default() }
+    }
+
+    /// Makes a fault from now on, in place of one of the same name.
+    pub fn begin(&self, fault: DeviceFault) {
+        // Its time and its count begin anew.
+        self.state().remove(&fault.metadata.name);
+        self.told.send_modify(|told| {
+            told.insert(fault.metadata.name, fault.spec);
+        });
+    }
+
+    /// Ends a fault that was begun. False if there is none of that name.
+    pub fn end(&self, name: &str) -> bool {
+        self.told.send_if_modified(|told| told.remove(name).is_some())
+    }
+
+    /// Tells when a fault begins or ends.
+    pub fn changes(&self) -> Changes {
+        Changes(self.told.subscribe())
     }
 
     fn state(&self) -> MutexGuard<'_, BTreeMap<String, Seen>> {
@@ -51,14 +75,14 @@ impl<S> FaultyDevices<S> {
     /// Faults that have begun and not ended, by name, with the time since each began. Files that are no faults are
     /// passed over; `dray-driver doctor` names them.
     fn current(&self) -> Vec<(String, DeviceFaultSpec, Duration)> {
-        let Some(folder) = &self.folder else { return Vec::new() };
         let mut faults = BTreeMap::new();
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        for entry in self.folder.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten() {
             let Ok(text) = fs::read_to_string(entry.path()) else { continue };
             if let Ok(fault) = read_fault(&text) {
                 faults.insert(fault.metadata.name, fault.spec);
             }
         }
+        faults.extend(self.told.borrow().clone());
         let mut state = self.state();
         state.retain(|name, _| faults.contains_key(name));
         let mut current = Vec::new();
@@ -92,6 +116,19 @@ impl<S> FaultyDevices<S> {
             }
         }
         failure.map_or(Ok(()), |message| Err(Failure::Transient(message)))
+    }
+}
+
+/// Waits for faults that begin or end.
+#[derive(Debug)]
+pub struct Changes(watch::Receiver<BTreeMap<String, DeviceFaultSpec>>);
+
+impl Changes {
+    /// Returns when there was a change since the last call.
+    pub async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            pending::<()>().await;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A whole driver: sockets, records, devices, health, slices, HTTP, in the order that start and stop need.
 
 mod collection;
+mod faults;
 mod http;
 mod monitor;
 
@@ -34,6 +35,8 @@ use crate::{
     publish::{Controller, SliceApi, publish},
 };
 
+pub use faults::{FaultError, FaultMessage, tell_faults};
+
 /// Any source, with faults on purpose.
 pub(crate) type Source = Arc<FaultyDevices<Box<dyn DeviceSource>>>;
 type Records = Claims<HostFileSystem, Source>;
@@ -51,6 +54,8 @@ pub struct Settings {
     pub kubelet: PathBuf,
     /// Directory of CDI files, usually `/var/run/cdi`.
     pub cdi: PathBuf,
+    /// Socket that takes faults on purpose; see [`tell_faults`].
+    pub fault_socket: Option<PathBuf>,
     /// Where HTTP is served: health and metrics.
     pub http: Option<SocketAddr>,
     /// Between two looks at the devices.
@@ -233,6 +238,11 @@ where
     }
     let checkpoint = settings.checkpoint();
     parts.spawn(collection::run(Arc::clone(&node), checkpoint, settings.collection, Arc::clone(&log)));
+    if let Some(path) = &settings.fault_socket {
+        let listener = faults::bind(path).map_err(failed(format!("`{}`", path.display())))?;
+        log(Level::Warning, "faults can be made on purpose", &[("socket", &path.display().to_string())]);
+        parts.spawn(faults::serve(listener, Arc::clone(&source)));
+    }
     let (pools, pool_receiver) = watch::channel(None);
     let monitor = monitor::Monitor {
         settings: settings.clone(),

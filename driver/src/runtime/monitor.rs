@@ -46,6 +46,7 @@ impl<R: ClaimReader> Monitor<R> {
         let mut machine = HealthMachine::new(self.settings.health.clone());
         let mut pools: Vec<Pool> = Vec::new();
         let mut error = String::new();
+        let mut faults = self.source.changes();
         loop {
             let source = Arc::clone(&self.source);
             let look =
@@ -85,8 +86,11 @@ impl<R: ClaimReader> Monitor<R> {
             }
             machine.tick(now, wall);
             self.hand_on(&machine, &pools);
-            // The kubelet may register or refuse at any time.
-            let registration = timeout(self.settings.interval, self.state.changed()).await;
+            // The kubelet may register or refuse, and a fault may begin, at any time.
+            let registration = tokio::select! {
+                registration = timeout(self.settings.interval, self.state.changed()) => registration,
+                () = faults.next() => continue,
+            };
             if let Ok(Ok(())) = registration {
                 let state = self.state.borrow_and_update().clone();
                 self.metrics
