@@ -162,10 +162,21 @@ fn by_node(removals: impl IntoIterator<Item = Value>) -> BTreeMap<String, Value>
     removals.into_iter().map(|removal| (removal["node"].as_str().unwrap().to_owned(), removal)).collect()
 }
 
+/// Bounds are bounds, and better plans are no worse than cluster-autoscaler's.
+fn assert_order(seed: u64, report: &ScaleUpReport) {
+    let (fewest, theirs) = (&report.fewest_nodes, &report.cluster_autoscaler);
+    assert!(fewest.pods < report.pending || fewest.nodes >= report.node_bound, "seed {seed}: {report:?}");
+    assert!(fewest.pods != theirs.pods || fewest.nodes <= theirs.nodes, "seed {seed}");
+    if let (Some(cheapest), Some(bound)) = (&report.cheapest, report.price_bound) {
+        let price = cheapest.price_per_hour.unwrap_or(f64::MAX);
+        assert!(cheapest.pods < report.pending || price >= bound - 1e-9, "seed {seed}: {report:?}");
+    }
+}
+
 /// What differs, in words.
-fn differences(record: &Value) -> Vec<String> {
+fn differences(record: &Value, answers: &Answers) -> Vec<String> {
     let seed = record["seed"].as_u64().unwrap();
-    let answers = ask(seed);
+    assert_order(seed, &answers.up);
     let mut words = Vec::new();
     let (mut wanted, found) = (record["scaleUp"].clone(), growth(&answers.up));
     for key in ["refused", "skipped"] {
@@ -230,10 +241,28 @@ fn answers_are_cluster_autoscalers() {
     let path = std::env::var_os("DRAYAGE_REPLAY").map_or(fixture, PathBuf::from);
     let text = fs::read_to_string(path).unwrap();
     let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let different: Vec<Vec<String>> =
-        records.iter().map(differences).filter(|words| !words.is_empty()).collect();
+    let mut different: Vec<Vec<String>> = Vec::new();
+    // Answers with new nodes, those with a proof that they are the fewest, and with one that they are the cheapest.
+    let (mut grown, mut fewest, mut cheapest) = (0, 0, 0);
+    for record in &records {
+        let answers = ask(record["seed"].as_u64().unwrap());
+        let up = &answers.up;
+        if up.fewest_nodes.nodes > 0 {
+            grown += 1;
+            fewest += usize::from(up.fewest_nodes.certainty == Some("proven"));
+            cheapest += usize::from(up.cheapest.as_ref().and_then(|plan| plan.certainty) == Some("proven"));
+        }
+        let words = differences(record, &answers);
+        if !words.is_empty() {
+            different.push(words);
+        }
+    }
     let summary = format!("{} of {} cases differ", different.len(), records.len());
     assert!(different.is_empty(), "{summary}:\n{}", different.concat().join("\n"));
     let options = records.iter().filter_map(|record| record["scaleUp"]["options"].as_array());
     assert!(options.map(Vec::len).sum::<usize>() > 100);
+    assert!(
+        fewest * 2 > grown && cheapest * 2 > grown,
+        "of {grown} answers {fewest} and {cheapest} are proven"
+    );
 }

@@ -130,3 +130,50 @@ fn devices_decide_and_bounds_prove_it() {
     assert_eq!(report.cheapest.as_ref().and_then(|plan| plan.price_per_hour), Some(3.0));
     assert!(report.left.is_empty());
 }
+
+#[test]
+fn fewer_nodes_than_packing_by_size_are_found_and_proven() {
+    let sizes = ["5", "4", "4", "3", "2", "2"];
+    let none = json!({});
+    let pods = sizes.iter().enumerate();
+    let pods = pods.map(|(number, cpu)| deployment(&format!("app-{number}"), 1, cpu, "1", &none)).collect();
+    let report = grown(&[group("g", "10", "20000", 10, 0)], pods, NodeLimits::default());
+    // The biggest first: 5+4, 4+3+2, 2. But 5+3+2 and 4+4+2 fill two nodes.
+    assert_eq!(report.cluster_autoscaler.nodes, 3);
+    assert_eq!((report.fewest_nodes.nodes, report.node_bound), (2, 2));
+    assert_eq!(report.fewest_nodes.certainty, Some("proven"));
+    assert_eq!(report.cheapest.as_ref().map(|plan| plan.certainty), Some(Some("proven")));
+    assert_eq!(report.differences.len(), 2, "{:?}", report.differences);
+}
+
+#[test]
+fn the_cheapest_nodes_are_proven_where_small_nodes_are_cheaper() {
+    let none = json!({});
+    let pods = vec![deployment("a", 5, "2", "1", &none)];
+    let mut small = group("small", "4", "20000", 10, 0);
+    small["spec"]["pricePerHour"] = 1.0.into();
+    let mut large = group("large", "8", "20000", 10, 0);
+    large["spec"]["pricePerHour"] = 1.75.into();
+    let report = grown(&[small, large], pods, NodeLimits::default());
+    let cheapest = report.cheapest.as_ref().unwrap();
+    // Ten of CPU: one large node and one small one.
+    assert_eq!((cheapest.price_per_hour, cheapest.certainty), (Some(2.75), Some("proven")));
+    assert_eq!((report.fewest_nodes.nodes, report.fewest_nodes.certainty), (2, Some("proven")));
+}
+
+#[test]
+fn topology_spread_counts_all_nodes_not_only_the_one_that_is_tried() {
+    let mut spread = deployment("a", 4, "1", "1", &json!({}));
+    spread["spec"]["template"]["spec"]["topologySpreadConstraints"] = json!([{
+        "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {"app": "a"}},
+    }]);
+    let full = json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": "full", "labels": {"kubernetes.io/hostname": "full"}},
+        "status": {"capacity": {"cpu": "1m", "memory": "1", "pods": "10"}},
+    });
+    let report = grown(&[group("g", "10", "20000", 10, 0)], vec![spread, full], NodeLimits::default());
+    // The full node stays without such a pod, so none may have two.
+    assert_eq!((report.cluster_autoscaler.nodes, report.cluster_autoscaler.pods), (4, 4));
+}

@@ -40,7 +40,7 @@ pub fn groups(pods: &[&Pod]) -> Vec<Vec<usize>> {
 
 /// Whether labels and specifications agree. What cluster-autoscaler leaves out of the comparison (environment,
 /// host name, projected volumes) is not read in the first place.
-fn are_alike(left: &Pod, right: &Pod) -> bool {
+pub(super) fn are_alike(left: &Pod, right: &Pod) -> bool {
     left.metadata.labels == right.metadata.labels && without_place(&left.spec) == without_place(&right.spec)
 }
 

@@ -4,6 +4,7 @@ pub mod equivalence;
 mod estimate;
 pub mod expander;
 mod limits;
+mod optimum;
 mod plan;
 mod round;
 mod similar;
@@ -18,7 +19,7 @@ pub use similar::Similarity;
 pub(crate) use estimate::add_node;
 
 use crate::report::{API_VERSION, LeftPod, ScaleUpPlan, ScaleUpReport, ScaleUpRound, Waste};
-use crate::schedule::{ClusterState, Observer, PodId, SimulateError};
+use crate::schedule::{ClusterState, Observer, PodId, PodPlace, SimulateError};
 use expander::{Expander, ExpanderContext};
 use plan::{Objective, float, wide};
 use round::fits_fresh;
@@ -56,9 +57,10 @@ const APPROXIMATIONS: [&str; 6] = [
      there, without backoffs, quotas and limits of time",
     "groups of equal pods that score equally are packed in the order of the queue, where cluster-autoscaler's order is random",
     "pods of DaemonSets are on new nodes without their claims, as cluster-autoscaler has it",
-    "the fewest and the cheapest nodes are the best of several greedy packings with the same filters and allocator; nothing \
-     in Kubernetes would choose them",
-    "bounds count cpu, memory, pods and devices of exact requests, and know neither selectors nor constraints",
+    "the fewest and the cheapest nodes are the best of several greedy packings and of an exact cover, with the same filters \
+     and allocator; nothing in Kubernetes would choose them",
+    "bounds are those of an exact cover of the pods by new nodes, as far as cpu, memory, number of pods, devices and \
+     anti-affinity within a node go, with at most 8 kinds of pods; beyond that they count sums",
     "waste of devices counts devices of new nodes that no claim holds",
 ];
 
@@ -180,13 +182,28 @@ pub fn scale_up(
     context.next_number = 0;
     let helpable: Vec<PodId> = helpable(&context, &start, &waits)?;
     let pending = pending_groups(&context, &start, &helpable);
-    let (node_bound, price_bound) = plan::bounds(&context, &pending);
+    let (mut node_bound, mut price_bound) = plan::bounds(&context, &pending);
     let mut fewest = plan::best(&context, &start, &pending, Objective::Nodes)?;
     let priced = question.groups.iter().all(|group| group.price.is_some()) && !question.groups.is_empty();
     let mut cheapest =
         if priced { Some(plan::best(&context, &start, &pending, Objective::Price)?) } else { None };
-    // What cluster-autoscaler found may be better than what the search found.
     let complete = |plan: &ScaleUpPlan| plan.pods >= helpable.len();
+    if let Some(found) = optimum::optimum(&context, &start, &pending, Objective::Nodes)? {
+        node_bound = node_bound.max(optimum::whole(found.least));
+        if let Some(plan) = found.plan.filter(|plan| !complete(&fewest) || plan.nodes < fewest.nodes) {
+            fewest = plan;
+        }
+    }
+    if let Some(known) = &mut cheapest
+        && let Some(found) = optimum::optimum(&context, &start, &pending, Objective::Price)?
+    {
+        price_bound = price_bound.map(|bound| bound.max(found.least));
+        let better = |plan: &ScaleUpPlan| !complete(known) || plan.price_per_hour < known.price_per_hour;
+        if let Some(plan) = found.plan.filter(better) {
+            *known = plan;
+        }
+    }
+    // What cluster-autoscaler found may be better than what the search found.
     if complete(&of_autoscaler) {
         if !complete(&fewest) || of_autoscaler.nodes < fewest.nodes {
             fewest = of_autoscaler.clone();
@@ -203,7 +220,18 @@ pub fn scale_up(
         let met = price_bound.zip(known.price_per_hour).is_some_and(|(bound, price)| price <= bound + 1e-9);
         known.certainty = Some(if complete(known) && met { "proven" } else { "found" });
     }
-    let differences = differences(&of_autoscaler, &fewest, cheapest.as_ref(), question, &rounds);
+    let mut differences = differences(&of_autoscaler, &fewest, cheapest.as_ref(), question, &rounds);
+    let has_pod = |at: &usize| {
+        helped.iter().any(|&id| state.pod(id).is_some_and(|(_, place)| place == PodPlace::Node(*at)))
+    };
+    let empty = new_nodes.iter().filter(|at| !has_pod(at)).count();
+    if empty > 0 {
+        differences.push(format!(
+            "{empty} of cluster-autoscaler's {} new nodes get no pod: groups grow to their largest size, or nodes of the \
+             cluster that take pods are counted as new, or the scheduler's search packs more closely",
+            new_nodes.len()
+        ));
+    }
     let left = left.into_iter().map(|id| LeftPod {
         pod: state.pod(id).map(|(pod, _)| pod.metadata.full_name()).unwrap_or_default(),
         reasons: reasons.remove(&id).unwrap_or_default(),
