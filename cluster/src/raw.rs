@@ -43,6 +43,13 @@ impl Snapshot {
             namespaces: |_| "Namespace",
             priority_classes: |_| "PriorityClass",
             disruption_budgets: |_| "PodDisruptionBudget",
+            pod_groups: |_| "PodGroup",
+            persistent_volumes: |_| "PersistentVolume",
+            persistent_volume_claims: |_| "PersistentVolumeClaim",
+            storage_classes: |_| "StorageClass",
+            csi_nodes: |_| "CSINode",
+            csi_drivers: |_| "CSIDriver",
+            storage_capacities: |_| "CSIStorageCapacity",
         }
         let mut by_document: BTreeMap<(usize, usize, usize), Vec<usize>> = BTreeMap::new();
         for (index, (_, _, origin)) in wanted.iter().enumerate() {

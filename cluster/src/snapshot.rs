@@ -8,8 +8,9 @@ use drayage_allocator::objects::{DeviceClass, ResourceSlice};
 use crate::controllers;
 use crate::fault::Fault;
 use crate::objects::{
-    Claim, ClaimTemplate, Class, DisruptionBudget, Metadata, Namespace, Node, ObjectReference, Origin, Pod,
-    PriorityClass, Service, Slice, TaintRule, Workload,
+    Claim, ClaimTemplate, Class, CsiDriver, CsiNode, DisruptionBudget, Metadata, Namespace, Node,
+    ObjectReference, Origin, PersistentVolume, PersistentVolumeClaim, Pod, PodGroup, PriorityClass, Service,
+    Slice, StorageCapacity, StorageClass, TaintRule, Workload,
 };
 use crate::source::{Place, Sources};
 
@@ -42,6 +43,20 @@ pub struct Snapshot {
     pub services: Vec<Service>,
     /// PodDisruptionBudgets
     pub disruption_budgets: Vec<DisruptionBudget>,
+    /// PodGroups
+    pub pod_groups: Vec<PodGroup>,
+    /// PersistentVolumes
+    pub persistent_volumes: Vec<PersistentVolume>,
+    /// PersistentVolumeClaims
+    pub persistent_volume_claims: Vec<PersistentVolumeClaim>,
+    /// StorageClasses
+    pub storage_classes: Vec<StorageClass>,
+    /// CSINodes
+    pub csi_nodes: Vec<CsiNode>,
+    /// CSIDrivers
+    pub csi_drivers: Vec<CsiDriver>,
+    /// CSIStorageCapacities
+    pub storage_capacities: Vec<StorageCapacity>,
     /// Node groups of Cluster API that announce devices of nodes that do not exist yet.
     pub scale_from_zero: Vec<ScaleFromZero>,
     /// What was read but has no effect on answers.
@@ -69,6 +84,13 @@ impl Snapshot {
             + self.priority_classes.len()
             + self.services.len()
             + self.disruption_budgets.len()
+            + self.pod_groups.len()
+            + self.persistent_volumes.len()
+            + self.persistent_volume_claims.len()
+            + self.storage_classes.len()
+            + self.csi_nodes.len()
+            + self.csi_drivers.len()
+            + self.storage_capacities.len()
     }
 
     /// The slices for the allocator, with the taints of rules where `taint_rules` is true (gates

@@ -12,6 +12,8 @@ mod families;
 mod scheduler;
 #[expect(dead_code, reason = "shared with other tests, which use more of it")]
 mod support;
+#[path = "support/volumes.rs"]
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -86,9 +88,20 @@ fn difference(family: &str, record: &Value) -> Option<String> {
                 decision["claims"],
                 devices(&state, &attempt)
             ));
+        } else if let Some(difference) = volume_difference(&state, decision) {
+            return Some(format!("{place}: {difference}"));
         }
     }
     None
+}
+
+/// What differs in the volumes of a pod.
+fn volume_difference(state: &ClusterState, decision: &Value) -> Option<String> {
+    let volumes = decision["volumes"].as_object()?;
+    volumes.iter().find_map(|(claim, volume)| {
+        let found = state.volume_of("ns", claim);
+        (found != volume.as_str()).then(|| format!("claim `{claim}` got {volume}, found {found:?}"))
+    })
 }
 
 /// Replays the records of a family; others can be replayed without being kept.
@@ -115,6 +128,11 @@ fn decisions_are_among_the_best() {
 #[test]
 fn decisions_about_extended_resources_and_alternatives_are_among_the_best() {
     replay("extended");
+}
+
+#[test]
+fn decisions_about_volumes_are_among_the_best() {
+    replay("volumes");
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub(crate) mod claim;
 pub(crate) mod class;
 pub(crate) mod common;
 pub(crate) mod disruption;
+pub(crate) mod group;
 pub(crate) mod metadata;
 pub(crate) mod node;
 pub(crate) mod pod;
@@ -14,6 +15,7 @@ pub(crate) mod resource;
 pub(crate) mod result;
 pub(crate) mod slice;
 pub(crate) mod spread;
+pub(crate) mod volume;
 pub(crate) mod workload;
 
 /// The versions of `resource.k8s.io` that were ever served. `v1beta2` and `v1` have the same shape.

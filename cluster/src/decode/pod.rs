@@ -7,11 +7,12 @@ use drayage_allocator::objects::Quantity;
 use super::common::{node_selector, node_selector_term};
 use super::metadata::metadata;
 use super::spread::{pod_affinity, spread};
+use super::volume::claim_spec;
 use crate::fields::{Fields, Item, object};
 use crate::objects::{
     Container, ContainerClaim, ContainerPort, ExtendedResourceClaimStatus, ExtendedResourceMapping,
     NodeAffinity, Origin, Pod, PodAffinity, PodResourceClaim, PodResourceClaimStatus, PodSpec, PodStatus,
-    PodTemplate, PreferredNodeTerm, ResourceRequirements, Toleration,
+    PodTemplate, PodVolume, PodVolumeClaim, PreferredNodeTerm, ResourceRequirements, Toleration,
 };
 
 /// Fields of a pod's `spec` that have no part in scheduling.
@@ -91,13 +92,12 @@ pub(crate) fn template(fields: &Fields<'_, '_>) -> PodTemplate {
 
 fn spec(fields: &Fields<'_, '_>) -> PodSpec {
     fields.skip(IRRELEVANT);
-    fields.not_considered("schedulingGroup", "groups of pods that start together are not considered yet");
     fields.not_considered("workloadRef", "groups of pods that start together are not considered yet");
     fields.not_considered(
         "runtimeClassName",
         "a runtime class can add overhead and choose nodes; not considered",
     );
-    let local_volumes = volumes(fields);
+    let (local_volumes, volumes) = volumes(fields);
     let host_network = fields.flag("hostNetwork");
     let affinities = fields.object("affinity", affinity).unwrap_or_default();
     let containers = |key| {
@@ -137,18 +137,38 @@ fn spec(fields: &Fields<'_, '_>) -> PodSpec {
         containers,
         termination_grace_period_seconds: fields.integer("terminationGracePeriodSeconds"),
         local_volumes,
+        volumes,
+        pod_group: fields
+            .object("schedulingGroup", |group| group.text("podGroupName"))
+            .flatten()
+            .filter(|name| !name.is_empty()),
     }
 }
 
-/// Volumes that can tie a pod to nodes; returned are those that lose their data with the node.
-fn volumes(fields: &Fields<'_, '_>) -> Vec<String> {
-    let mut local = Vec::new();
-    let Some(volumes) = fields.get("volumes") else { return local };
+/// Volumes that lose their data with the node, by name, and those that claims provide.
+fn volumes(fields: &Fields<'_, '_>) -> (Vec<String>, Vec<PodVolume>) {
+    let (mut local, mut claimed) = (Vec::new(), Vec::new());
+    let Some(volumes) = fields.get("volumes") else { return (local, claimed) };
     for volume in volumes.items() {
         if let Some(volume) = volume.fields() {
-            for key in ["persistentVolumeClaim", "ephemeral"] {
-                volume.not_considered(key, "where volumes can be mounted is not considered");
+            for key in ["gcePersistentDisk", "awsElasticBlockStore", "iscsi", "rbd"] {
+                volume.not_considered(key, "whether a disk can be used by several pods is not considered");
             }
+            let name = volume.get("persistentVolumeClaim").and_then(Item::fields);
+            claimed.extend(
+                name.map(|claim| PodVolume { claim: PodVolumeClaim::Named(claim.string("claimName")) }),
+            );
+            let template = volume.get("ephemeral").and_then(Item::fields);
+            let spec = template.map(|template| {
+                let spec = template.object("volumeClaimTemplate", |template| {
+                    template.skip(&["metadata"]);
+                    template.object("spec", claim_spec)
+                });
+                Box::new(spec.flatten().unwrap_or_default())
+            });
+            claimed.extend(
+                spec.map(|spec| PodVolume { claim: PodVolumeClaim::Ephemeral(volume.string("name"), spec) }),
+            );
             let in_memory = || {
                 let directory = volume.get("emptyDir").and_then(Item::fields);
                 directory.is_some_and(|directory| directory.string("medium") == "Memory")
@@ -158,7 +178,7 @@ fn volumes(fields: &Fields<'_, '_>) -> Vec<String> {
             }
         }
     }
-    local
+    (local, claimed)
 }
 
 /// The parts of `affinity`.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::fault::Fault;
 use crate::objects::{
-    Claim, ClaimTemplate, Class, DisruptionBudget, Metadata, Namespace, Node, ObjectReference, Origin, Pod,
-    PriorityClass, Service, Slice, TaintRule, Workload,
+    Claim, ClaimTemplate, Class, CsiDriver, CsiNode, DisruptionBudget, Metadata, Namespace, Node,
+    ObjectReference, Origin, PersistentVolume, PersistentVolumeClaim, Pod, PodGroup, PriorityClass, Service,
+    Slice, StorageCapacity, StorageClass, TaintRule, Workload,
 };
 use crate::path::FieldPath;
 use crate::snapshot::Snapshot;
@@ -29,6 +30,13 @@ pub(super) fn assemble(snapshot: &mut Snapshot, report: &mut Report) {
     unique(&mut snapshot.services, sources, report);
     unique(&mut snapshot.priority_classes, sources, report);
     unique(&mut snapshot.disruption_budgets, sources, report);
+    unique(&mut snapshot.pod_groups, sources, report);
+    unique(&mut snapshot.persistent_volumes, sources, report);
+    unique(&mut snapshot.persistent_volume_claims, sources, report);
+    unique(&mut snapshot.storage_classes, sources, report);
+    unique(&mut snapshot.csi_nodes, sources, report);
+    unique(&mut snapshot.csi_drivers, sources, report);
+    unique(&mut snapshot.storage_capacities, sources, report);
     for claim in &mut snapshot.claims {
         claim.spec.namespace.clone_from(&claim.metadata.namespace);
     }
@@ -149,6 +157,13 @@ objects! {
     PriorityClass => |_| "PriorityClass",
     Service => |_| "Service",
     DisruptionBudget => |_| "PodDisruptionBudget",
+    PodGroup => |_| "PodGroup",
+    PersistentVolume => |_| "PersistentVolume",
+    PersistentVolumeClaim => |_| "PersistentVolumeClaim",
+    StorageClass => |_| "StorageClass",
+    CsiNode => |_| "CSINode",
+    CsiDriver => |_| "CSIDriver",
+    StorageCapacity => |_| "CSIStorageCapacity",
 }
 
 impl<T: Object> Object for Arc<T> {

@@ -12,6 +12,13 @@ pub(super) enum Kind {
     PriorityClass,
     Service,
     DisruptionBudget,
+    PodGroup,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    StorageClass,
+    CsiNode,
+    CsiDriver,
+    StorageCapacity,
     Workload(WorkloadKind),
     Claim(ResourceVersion),
     ClaimTemplate(ResourceVersion),
@@ -35,6 +42,9 @@ impl Kind {
                 | Self::Claim(_)
                 | Self::ClaimTemplate(_)
                 | Self::DisruptionBudget
+                | Self::PersistentVolumeClaim
+                | Self::PodGroup
+                | Self::StorageCapacity
         )
     }
 }
@@ -57,6 +67,14 @@ const KNOWN: &[(&str, &str, &[&str])] = &[
     ("List", "", &["v1"]),
     ("PriorityClass", "scheduling.k8s.io", &["v1"]),
     ("PodDisruptionBudget", "policy", &["v1"]),
+    ("PodGroup", "scheduling.k8s.io", &["v1alpha2", "v1alpha3"]),
+    ("PodGroup", "scheduling.x-k8s.io", &["v1alpha1"]),
+    ("PersistentVolume", "", &["v1"]),
+    ("PersistentVolumeClaim", "", &["v1"]),
+    ("StorageClass", "storage.k8s.io", &["v1"]),
+    ("CSINode", "storage.k8s.io", &["v1"]),
+    ("CSIDriver", "storage.k8s.io", &["v1"]),
+    ("CSIStorageCapacity", "storage.k8s.io", &["v1"]),
     ("Deployment", "apps", &["v1"]),
     ("ReplicaSet", "apps", &["v1"]),
     ("StatefulSet", "apps", &["v1"]),
@@ -111,6 +129,13 @@ pub(super) fn classify(api_version: &str, kind: &str) -> Result<Kind, KindError>
         "List" => Kind::List,
         "PriorityClass" => Kind::PriorityClass,
         "PodDisruptionBudget" => Kind::DisruptionBudget,
+        "PodGroup" => Kind::PodGroup,
+        "PersistentVolume" => Kind::PersistentVolume,
+        "PersistentVolumeClaim" => Kind::PersistentVolumeClaim,
+        "StorageClass" => Kind::StorageClass,
+        "CSINode" => Kind::CsiNode,
+        "CSIDriver" => Kind::CsiDriver,
+        "CSIStorageCapacity" => Kind::StorageCapacity,
         "Deployment" => Kind::Workload(WorkloadKind::Deployment),
         "ReplicaSet" => Kind::Workload(WorkloadKind::ReplicaSet),
         "StatefulSet" => Kind::Workload(WorkloadKind::StatefulSet),

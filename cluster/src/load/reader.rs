@@ -1,6 +1,6 @@
 //! From texts to objects, one document at a time.
 
-use crate::decode::{ResourceVersion, disruption, node, pod, resource, workload};
+use crate::decode::{ResourceVersion, disruption, group, node, pod, resource, volume, workload};
 use crate::fields::{Finding, FindingKind, Findings, Item};
 use crate::json::{self, SyntaxError};
 use crate::objects::{Metadata, ObjectReference, Origin};
@@ -242,6 +242,25 @@ impl Reader {
                     disruption::disruption_budget(&fields, origin),
                     validate::disruption_budget
                 )
+            }
+            Kind::PodGroup => keep!(pod_groups, group::pod_group(&fields, origin), validate::named),
+            Kind::PersistentVolume => {
+                keep!(persistent_volumes, volume::persistent_volume(&fields, origin), validate::named)
+            }
+            Kind::PersistentVolumeClaim => {
+                keep!(
+                    persistent_volume_claims,
+                    volume::persistent_volume_claim(&fields, origin),
+                    validate::named
+                )
+            }
+            Kind::StorageClass => {
+                keep!(storage_classes, volume::storage_class(&fields, origin), validate::named)
+            }
+            Kind::CsiNode => keep!(csi_nodes, volume::csi_node(&fields, origin), validate::named),
+            Kind::CsiDriver => keep!(csi_drivers, volume::csi_driver(&fields, origin), validate::named),
+            Kind::StorageCapacity => {
+                keep!(storage_capacities, volume::storage_capacity(&fields, origin), validate::named)
             }
             Kind::Workload(workload) => {
                 keep!(workloads, workload::workload(&fields, origin, workload), validate::workload)

@@ -4,14 +4,17 @@
 //! which later stages learn file, line and column of any field.
 
 mod disruption;
+mod group;
 mod metadata;
 mod node;
 mod pod;
 mod resource;
 mod spread;
+mod volume;
 mod workload;
 
 pub use disruption::{DisruptionBudget, LabelSelector, PodNumber};
+pub use group::PodGroup;
 pub use metadata::{Metadata, ObjectReference, OwnerReference};
 pub use node::{Node, Taint};
 pub use pod::{
@@ -23,6 +26,10 @@ pub use resource::{
     AllocatedDeviceStatus, Claim, ClaimTemplate, Class, Condition, ConsumerReference, Slice, TaintRule,
 };
 pub use spread::{PodAffinity, PodAffinityTerm, TopologySpreadConstraint};
+pub use volume::{
+    CsiDriver, CsiNode, CsiNodeDriver, PersistentVolume, PersistentVolumeClaim, PodVolume, PodVolumeClaim,
+    StorageCapacity, StorageClass, VolumeClaimSpec,
+};
 pub use workload::{Namespace, PodTemplate, PriorityClass, Service, Workload, WorkloadKind, WorkloadSize};
 
 pub use crate::source::Origin;

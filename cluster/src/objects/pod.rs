@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use drayage_allocator::objects::{NodeSelector, NodeSelectorTerm, Quantity};
 
-use super::{Metadata, Origin, PodAffinity, TopologySpreadConstraint};
+use super::{Metadata, Origin, PodAffinity, PodVolume, TopologySpreadConstraint};
 
 /// `core/v1` `Pod`, as far as scheduling looks at it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,6 +75,10 @@ pub struct PodSpec {
     pub termination_grace_period_seconds: Option<i64>,
     /// Names of volumes whose data is lost with the node: `hostPath`, and `emptyDir` that is not in memory.
     pub local_volumes: Vec<String>,
+    /// Volumes that claims provide, in order.
+    pub volumes: Vec<PodVolume>,
+    /// `schedulingGroup.podGroupName`: the group that it starts with.
+    pub pod_group: Option<String>,
 }
 
 /// `status` of a pod.

@@ -13,7 +13,10 @@ pub(crate) use slice::{slice, taint_rule};
 
 use drayage_allocator::objects::{DeviceSelector, NodeSelector, NodeSelectorTerm};
 
-use crate::objects::{DisruptionBudget, Metadata, Namespace, PriorityClass, Service};
+use crate::objects::{
+    CsiDriver, CsiNode, DisruptionBudget, Metadata, Namespace, PersistentVolume, PersistentVolumeClaim,
+    PodGroup, PriorityClass, Service, StorageCapacity, StorageClass,
+};
 use crate::path::FieldPath;
 
 /// One fault of an object.
@@ -183,6 +186,31 @@ pub(crate) fn namespace(namespace: &Namespace) -> Vec<Issue> {
     issues.label(&namespace.metadata.name, || FieldPath::fields("metadata.name"));
     issues.list
 }
+
+/// An object of which only the name is looked at here.
+pub(crate) fn named<T: Named>(object: &T) -> Vec<Issue> {
+    let mut issues = Issues::default();
+    issues.metadata(object.metadata());
+    issues.list
+}
+
+/// What has a name.
+pub(crate) trait Named {
+    /// `metadata`
+    fn metadata(&self) -> &Metadata;
+}
+
+macro_rules! named {
+    ($($kind:ty),*) => {
+        $(impl Named for $kind {
+            fn metadata(&self) -> &Metadata {
+                &self.metadata
+            }
+        })*
+    };
+}
+
+named!(PersistentVolume, PersistentVolumeClaim, PodGroup, StorageClass, CsiNode, CsiDriver, StorageCapacity);
 
 /// `scheduling.k8s.io/v1` `PriorityClass`
 pub(crate) fn priority_class(class: &PriorityClass) -> Vec<Issue> {

@@ -54,6 +54,7 @@ type decision struct {
 	Pod     string              `json:"pod"`
 	Node    string              `json:"node,omitempty"`
 	Claims  map[string][]string `json:"claims,omitempty"`
+	Volumes map[string]string   `json:"volumes,omitempty"`
 	Message string              `json:"message,omitempty"`
 }
 
@@ -183,6 +184,7 @@ func decide(c cluster, options []scheduler.Option) ([]decision, bool) {
 			return false, nil, nil
 		})
 	}
+	playVolumeControllers(client, &version)
 	client.PrependReactor("create", "pods", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		if action.GetSubresource() != "binding" {
 			return false, nil, nil
@@ -219,6 +221,7 @@ func decide(c cluster, options []scheduler.Option) ([]decision, bool) {
 		}
 		if pod.Spec.NodeName != "" {
 			decisions[number].Claims = devices(ctx, client, pod)
+			decisions[number].Volumes = volumesOf(client, pod)
 		}
 	}
 	return decisions, false

@@ -10,6 +10,7 @@ use rustc_hash::FxHashSet;
 use super::claims::ClaimBook;
 use super::devices::Devices;
 use super::extended::ResourceClasses;
+use super::gangs::Gangs;
 use super::neighbours::{DefaultSelectors, Namespaces, PodCounts};
 use super::node::{NodeState, PodNeeds};
 use super::nodes::Nodes;
@@ -24,6 +25,7 @@ use super::score::{DeviceCounts, Images, Scorers};
 use super::standing::Standing;
 use super::tally::Tally;
 use super::ties::Ties;
+use super::volumes::Volumes;
 
 /// A cluster under simulation: nodes, pods and claims with what they hold, and all that was found out about them.
 ///
@@ -49,6 +51,8 @@ pub struct ClusterState {
     /// By profile.
     pub(super) scorers: Arc<Vec<Scorers>>,
     pub(super) device_counts: DeviceCounts,
+    pub(super) volumes: Volumes,
+    pub(super) gangs: Arc<Gangs>,
     pub(super) images: Images,
     pub(super) counts: PodCounts,
     pub(super) default_selectors: Arc<DefaultSelectors>,
@@ -143,6 +147,8 @@ impl ClusterState {
             tally: Tally::default(),
             scorers: Arc::new(scorers),
             device_counts: DeviceCounts::default(),
+            volumes: Volumes::new(objects),
+            gangs: Arc::new(Gangs::new(objects, gates)),
             images,
             counts: PodCounts::new(Namespaces(namespaces)),
             default_selectors: Arc::new(DefaultSelectors::new(objects, profiles)),
@@ -159,6 +165,14 @@ impl ClusterState {
             state.pods.add(Arc::clone(pod), PodPlace::Pending);
         }
         state.warn_of_nodes_without_room(&mut warnings);
+        if state.gangs.are_ignored() {
+            let text = "feature gates `GenericWorkload` and `GangScheduling` are not both on, so PodGroups have no effect";
+            warnings.push(text.to_owned());
+        }
+        if state.volumes.are_unknown(&objects.pods) {
+            let text = "pods have volumes and the input has no PersistentVolumeClaim; volumes are taken to be there everywhere";
+            warnings.push(text.to_owned());
+        }
         state.warnings = Arc::new(warnings);
         state
     }
@@ -193,6 +207,7 @@ impl ClusterState {
             state.take(id, needs);
         }
         let Some(entry) = self.pods.get_mut(id) else { return };
+        self.volumes.note_pod(&entry.pod, 1);
         let profile = self.options.profile_of(&entry.pod.spec.scheduler_name).unwrap_or_default();
         let kind = self.counts.kind(&entry.pod, profile);
         entry.kind = Some(kind);
@@ -204,6 +219,9 @@ impl ClusterState {
     pub(super) fn unsettle(&mut self, id: PodId, at: usize, needs: &PodNeeds) {
         if let Some(state) = self.nodes.get_mut(at) {
             state.release(id, needs);
+        }
+        if let Some(entry) = self.pods.get(id) {
+            self.volumes.note_pod(&entry.pod, -1);
         }
         let nodes = &self.nodes;
         if let Some(kind) = self.pods.get_mut(id).and_then(|entry| entry.kind.take()) {

@@ -1,5 +1,6 @@
 //! The scheduling cycle: one pod after the other, each through the filters and onto the best node that fits.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,6 +23,7 @@ use super::report;
 use super::score::{Candidate, Scoring};
 use super::standing::{Failure, Moment};
 use super::tally::Refusal;
+use super::volumes::VolumePlan;
 use crate::report::{PodOutcome, PodReport, Reason};
 
 /// Where an attempt looks.
@@ -46,10 +48,23 @@ impl ClusterState {
         let mut reports = Vec::with_capacity(pending.len() + running.len());
         reports.extend(running.into_iter().filter_map(|id| report::running(self, id)));
         let pending = self.in_queue_order(pending);
+        let mut groups: BTreeSet<String> = BTreeSet::new();
         for (done, &id) in pending.iter().enumerate() {
             observer.progress(done, pending.len());
-            let attempt = self.attempt(id, cancel)?;
-            reports.extend(report::attempted(self, id, attempt));
+            let Some(group) = self.group_of(id) else {
+                let attempt = self.attempt(id, cancel)?;
+                reports.extend(report::attempted(self, id, attempt));
+                continue;
+            };
+            if groups.contains(&group) {
+                continue;
+            }
+            let is_member = |id: &PodId| self.group_of(*id).as_ref() == Some(&group);
+            let members: Vec<PodId> = pending.iter().copied().filter(is_member).collect();
+            for (id, attempt) in self.attempt_group(&group, &members, cancel)? {
+                reports.extend(report::attempted(self, id, attempt));
+            }
+            groups.insert(group);
         }
         observer.progress(pending.len(), pending.len());
         Ok(reports)
@@ -147,6 +162,10 @@ impl ClusterState {
             Ok(verdicts) => verdicts,
             Err(reason) => return Ok(refused_everywhere("NodeAffinity", reason.to_owned(), nodes.len())),
         };
+        let volumes = match self.volumes.plan(pod, profile) {
+            Ok(volumes) => volumes,
+            Err((plugin, reason)) => return Ok(refused_everywhere(plugin, reason, nodes.len())),
+        };
         let plan = DevicePlan::new(
             pod_claims,
             &self.claims,
@@ -163,7 +182,8 @@ impl ClusterState {
             Err(PlanError::Failed(message)) => return Ok(Attempt::failed("invalid-claim", message, None)),
         };
         let kind = self.counts.kind(pod, number);
-        let demands = plan.demands_only(&mut self.devices).ok();
+        // What volumes decide is not among what makes pods alike.
+        let demands = plan.demands_only(&mut self.devices).ok().filter(|_| volumes.is_empty());
         #[cfg(test)]
         let demands = demands.filter(|_| !self.devices.forgetful);
         let all = self.nodes.all_len();
@@ -193,6 +213,7 @@ impl ClusterState {
             pod,
             needs,
             room: &room,
+            volumes: &volumes,
             profile: (number, profile),
             verdicts: &verdicts,
             neighbours: &neighbours,
@@ -217,7 +238,15 @@ impl ClusterState {
         let at = candidates.iter().position(|candidate| Some(candidate.at) == chosen).unwrap_or_default();
         let chosen = candidates.swap_remove(at);
         let attempt = self.commit(id, pod, needs, &mut plan, chosen.at, chosen.results);
+        self.bind_volumes(&volumes, &attempt);
         Ok(Attempt { best, ..attempt })
+    }
+
+    /// Binds the volumes of a pod that got a node.
+    pub(super) fn bind_volumes(&mut self, volumes: &VolumePlan, attempt: &Attempt) {
+        if let Some(state) = attempt.node.and_then(|at| self.nodes.get(at)) {
+            self.volumes.commit(volumes, &state.for_allocator);
+        }
     }
 
     /// The candidates with the best score, by the order in which the scheduler looks at them.

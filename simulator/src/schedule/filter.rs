@@ -18,6 +18,7 @@ use super::resources::Amounts;
 use super::score::{Candidate, DeviceAmount};
 use super::standing::{Known, KnownNodes, Likeness};
 use super::tally::Refusal;
+use super::volumes::VolumePlan;
 use crate::report::PodOutcome;
 
 /// How far several threads have looked ahead for one pod.
@@ -60,6 +61,7 @@ pub(super) struct Asked<'a> {
     pub(super) needs: &'a PodNeeds,
     /// What the filter of plugin NodeResourcesFit looks at of the needs.
     pub(super) room: &'a Amounts,
+    pub(super) volumes: &'a VolumePlan,
     /// Number of the profile, and the profile.
     pub(super) profile: (usize, &'a SchedulerProfile),
     pub(super) verdicts: &'a PlacementVerdicts,
@@ -213,20 +215,31 @@ impl ClusterState {
             self.tally.add(Refusal::Ports);
             return false;
         }
-        if !profile.filters_by(FilterPlugin::NodeResourcesFit) {
-            return true;
-        }
         let (tally, delegated) = (&mut self.tally, &self.delegated);
         let mut fits = true;
-        state.resources.each_shortage(
-            asked.room,
-            |id| delegated.contains(&id),
-            |shortage| {
-                tally.add_shortage(shortage, at);
-                fits = false;
-                true
-            },
-        );
+        if profile.filters_by(FilterPlugin::NodeResourcesFit) {
+            state.resources.each_shortage(
+                asked.room,
+                |id| delegated.contains(&id),
+                |shortage| {
+                    tally.add_shortage(shortage, at);
+                    fits = false;
+                    true
+                },
+            );
+        }
+        if fits && !asked.volumes.is_empty() {
+            self.volumes.each_refusal(
+                asked.volumes,
+                &state.for_allocator,
+                &state.pods,
+                &self.pods,
+                |refusal| {
+                    tally.add(Refusal::Volume(refusal));
+                    fits = false;
+                },
+            );
+        }
         fits
     }
 

@@ -47,6 +47,10 @@ impl ClusterState {
             Ok(verdicts) => verdicts,
             Err(reason) => return Ok(refused_before("NodeAffinity", reason.to_owned())),
         };
+        let volumes = match self.volumes.plan(pod, profile) {
+            Ok(volumes) => volumes,
+            Err((plugin, reason)) => return Ok(refused_before(plugin, reason)),
+        };
         let plan = DevicePlan::new(
             pod_claims,
             &self.claims,
@@ -76,6 +80,7 @@ impl ClusterState {
                 pod,
                 needs: &needs,
                 room: &room,
+                volumes: &volumes,
                 profile: (number, profile),
                 verdicts: &verdicts,
                 neighbours: &neighbours,
@@ -87,6 +92,7 @@ impl ClusterState {
             };
             if let Some(found) = candidates.pop() {
                 let attempt = self.commit(id, pod, &needs, &mut plan, found.at, found.results);
+                self.bind_volumes(&volumes, &attempt);
                 return Ok(Attempt { best: vec![found.at], ..attempt });
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! A pod is looked at once, in the order of the queue. Every node is refused by the first filter that refuses
 //! it, in the order NodeUnschedulable, NodeName, TaintToleration, NodeAffinity, NodePorts, NodeResourcesFit,
-//! PodTopologySpread, InterPodAffinity, DynamicResources. Of the nodes that fit, the one with the best score gets the pod; of several, the first by name.
+//! VolumeRestrictions, NodeVolumeLimits, VolumeBinding, VolumeZone, PodTopologySpread, InterPodAffinity, DynamicResources. Of the nodes that fit, the one with the best score gets the pod; of several, the first by name.
 
 mod apply;
 mod attempt;
@@ -16,6 +16,7 @@ mod explain;
 mod extended;
 mod filter;
 mod first_fit;
+mod gangs;
 mod interner;
 mod neighbours;
 mod node;
@@ -43,6 +44,7 @@ mod tests;
 mod ties;
 mod topology;
 mod view;
+mod volumes;
 mod workers;
 
 pub use apply::simulate_and_apply;

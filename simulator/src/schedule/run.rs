@@ -48,10 +48,14 @@ pub(crate) fn report_of(
 }
 
 /// Where every simulation of this version differs from a scheduler.
-const APPROXIMATIONS: [&str; 8] = [
+const APPROXIMATIONS: [&str; 10] = [
     "every pending pod is tried once; a scheduler tries again when something changes",
-    "filters and scores of this version: those of the default profile but for volumes, in its order whatever a \
-     configuration says; there is no preemption",
+    "filters and scores of this version: those of the default profile, in its order whatever a configuration says; there \
+     is no preemption",
+    "gangs are placed pod by pod, as the scheduler does, but not kept in one part of a topology; what-ifs place their pods \
+     one by one",
+    "volumes: controllers bind no claims, so those of an immediate class wait; of equal volumes the first by name is \
+     taken; a volume that is made is reachable where the labels agree by which its driver tells places apart (CSINode)",
     "with 100 nodes or more only some are looked at, beginning behind those of the pod before; nodes are in the order of \
      their names, one of each zone in turn, where a scheduler has them in the order in which they came",
     "images that nodes do not report are taken to be absent",

@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::placement::{PlacementRefusal, Placements};
 use super::resources::{ResourceId, ResourceNames, Shortage, amount_text};
+use super::volumes::VolumeRefusal;
 use crate::report::{Nearest, Reason};
 
 /// Why a node refuses a pod: the verdict of the first filter that does.
@@ -19,6 +20,8 @@ pub(crate) enum Refusal {
     Pods,
     /// Too little of a resource.
     Resource(ResourceId),
+    /// The pod's volumes.
+    Volume(VolumeRefusal),
     /// The node lacks a label of a topology spread constraint.
     SpreadLabel,
     /// Too many pods in the node's part of the topology.
@@ -51,6 +54,7 @@ impl Refusal {
             ) => "NodeAffinity",
             Self::Ports => "NodePorts",
             Self::Pods | Self::Resource(_) => "NodeResourcesFit",
+            Self::Volume(refusal) => refusal.plugin(),
             Self::SpreadLabel | Self::Spread => "PodTopologySpread",
             Self::PodAffinity | Self::PodAntiAffinity | Self::ExistingAntiAffinity => "InterPodAffinity",
             Self::NotOffered | Self::ClaimElsewhere | Self::Devices { .. } => "DynamicResources",
@@ -74,6 +78,7 @@ impl Refusal {
             Self::Ports => "node(s) didn't have free ports for the requested pod ports".to_owned(),
             Self::Pods => "Too many pods".to_owned(),
             Self::Resource(id) => format!("Insufficient {}", names.name(id)),
+            Self::Volume(refusal) => refusal.message().to_owned(),
             Self::SpreadLabel => {
                 "node(s) didn't match pod topology spread constraints (missing required label)".to_owned()
             }

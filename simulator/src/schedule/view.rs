@@ -46,6 +46,11 @@ pub struct ClaimView<'a> {
 }
 
 impl ClusterState {
+    /// Name of the volume that a claim for one has, by namespace and name; `None` where it has none.
+    pub fn volume_of(&self, namespace: &str, claim: &str) -> Option<&str> {
+        self.volumes.volume_of(namespace, claim)
+    }
+
     /// Numbers of the nodes, by name.
     pub fn node_numbers(&self) -> Arc<Vec<usize>> {
         self.nodes.order()

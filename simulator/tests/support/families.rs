@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{configurations, extended, scheduler};
+use super::{configurations, extended, scheduler, volumes};
 
 /// What the scheduler is given.
 pub(crate) struct Case {
@@ -11,18 +11,22 @@ pub(crate) struct Case {
 }
 
 /// Names of the families and of their records.
-pub(crate) const FAMILIES: [(&str, &str); 4] = [
+pub(crate) const FAMILIES: [(&str, &str); 5] = [
     ("default", "scheduler-1.36.3.jsonl"),
     ("extended", "scheduler-extended-1.36.3.jsonl"),
     ("configured", "scheduler-configured-1.36.3.jsonl"),
+    ("volumes", "scheduler-volumes-1.36.3.jsonl"),
     ("configured-extended", "scheduler-configured-extended-1.36.3.jsonl"),
 ];
 
 /// A case of a family by its seed.
 pub(crate) fn case(family: &str, seed: u64) -> Case {
     let configuration = family.starts_with("configured").then(|| configurations::configuration(seed));
-    let mut objects =
-        if family.ends_with("extended") { extended::cluster(seed) } else { scheduler::cluster(seed) };
+    let mut objects = match family {
+        "extended" | "configured-extended" => extended::cluster(seed),
+        "volumes" => volumes::cluster(seed),
+        _ => scheduler::cluster(seed),
+    };
     if configuration.is_some() && configurations::has_second(seed) {
         let pods = objects.iter_mut().filter(|object| object["kind"] == "Pod");
         for pod in pods.skip(1).step_by(2) {

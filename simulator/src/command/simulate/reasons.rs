@@ -15,7 +15,7 @@ pub(crate) fn short(pod: &PodReport, nodes: usize) -> String {
     if let Some(error) = &pod.error {
         return first_line(&error.message).to_owned();
     }
-    if pod.outcome == PodOutcome::Unschedulable && !pod.reasons.is_empty() {
+    if pod.outcome == PodOutcome::Unschedulable && pod.reasons.iter().any(|reason| reason.nodes > 0) {
         let reasons: Vec<String> =
             pod.reasons.iter().map(|reason| format!("{} {}", reason.nodes, reason.reason)).collect();
         return format!("0/{nodes} nodes: {}", reasons.join(", "));
@@ -28,14 +28,14 @@ pub(crate) fn tree(pod: &PodReport) -> String {
     let mut text = String::new();
     if let Some(error) = &pod.error {
         error_lines(error, &mut text);
-    } else if pod.reasons.is_empty()
+    } else if pod.reasons.iter().all(|reason| reason.nodes == 0)
         && let Some(message) = &pod.message
     {
         let _ = writeln!(text, "  {}", printable_line(&own_names(pod, message)));
     }
     let numbers = pod.reasons.iter().map(|reason| reason.nodes.to_string().len()).max().unwrap_or(1);
     let plugins = pod.reasons.iter().map(|reason| reason.plugin.len()).max().unwrap_or(0);
-    for reason in &pod.reasons {
+    for reason in pod.reasons.iter().filter(|reason| reason.nodes > 0) {
         reason_lines(pod, reason, numbers, plugins, &mut text);
     }
     for note in &pod.notes {

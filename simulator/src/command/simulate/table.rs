@@ -120,6 +120,10 @@ fn explanations(report: &SimulationReport, text: &mut String) {
             others => format!(" and {} like it", count(others, "pod")),
         };
         let verdict = match outcome {
+            // It fits, but not alone.
+            PodOutcome::Unschedulable if first.reasons.iter().all(|reason| reason.nodes == 0) => {
+                outcome.as_str().to_owned()
+            }
             PodOutcome::Unschedulable => match report.summary.nodes {
                 1 => format!("{}, the only node does not fit", outcome.as_str()),
                 nodes => format!("{}, none of {} fits", outcome.as_str(), count(nodes, "node")),

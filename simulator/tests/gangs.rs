@@ -1,0 +1,133 @@
+//! Gangs in small random clusters: all or nothing.
+
+#[expect(dead_code, reason = "shared with other tests, which use more of it")]
+mod support;
+
+use std::sync::atomic::AtomicBool;
+
+use drayage_cel::Release;
+use drayage_cluster::{Input, LoadOptions, load};
+use drayage_simulator::gates::FeatureGates;
+use drayage_simulator::report::{PodOutcome, SimulationReport};
+use drayage_simulator::schedule::{Options, Prepared, simulate};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use support::{Numbers, cluster};
+
+const GATES: &str = "GenericWorkload=true,GangScheduling=true";
+
+fn simulated(objects: &[Value], gates: &str) -> SimulationReport {
+    let text = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+    let input = Input::Bytes { name: "cluster.json".to_owned(), bytes: text.into_bytes() };
+    let snapshot = load(&[input], LoadOptions::default()).unwrap();
+    let gates = FeatureGates::parse(Release::V1_36, gates).unwrap();
+    let options = Options { gates, ..Options::for_release(Release::V1_36) };
+    simulate(&Prepared::new(snapshot), &options, &mut (), &AtomicBool::new(false)).unwrap()
+}
+
+/// A cluster whose pods are in two groups or in none, and how many of each must start together.
+fn grouped(seed: u64) -> (Vec<Value>, [u64; 2]) {
+    let mut numbers = Numbers(seed ^ 0x6a16);
+    let mut objects = cluster(seed);
+    let least = [1 + numbers.below(4), 1 + numbers.below(4)];
+    for (number, least) in least.into_iter().enumerate() {
+        objects.push(json!({
+            "apiVersion": "scheduling.k8s.io/v1alpha2", "kind": "PodGroup",
+            "metadata": {"namespace": "ns", "name": format!("group-{number}")},
+            "spec": {"schedulingPolicy": {"gang": {"minCount": least}}},
+        }));
+    }
+    for pod in objects.iter_mut().filter(|object| object["kind"] == "Pod") {
+        let group = numbers.below(3);
+        if group < 2 {
+            pod["spec"]["schedulingGroup"] = json!({"podGroupName": format!("group-{group}")});
+        }
+    }
+    (objects, least)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Of every gang enough pods have a node in the end, or none that had none in the beginning.
+    #[test]
+    fn gangs_start_together_or_not_at_all(seed in any::<u64>()) {
+        let (objects, least) = grouped(seed);
+        let report = simulated(&objects, GATES);
+        for (number, least) in least.into_iter().enumerate() {
+            let group = format!("group-{number}");
+            let is_member = |name: &str| objects.iter().any(|object| {
+                object["kind"] == "Pod"
+                    && object["metadata"]["name"] == name
+                    && object["spec"]["schedulingGroup"]["podGroupName"] == group.as_str()
+            });
+            let count = |outcome: PodOutcome| {
+                report.pods.iter().filter(|pod| pod.outcome == outcome && is_member(&pod.name)).count() as u64
+            };
+            let (placed, running) = (count(PodOutcome::Scheduled), count(PodOutcome::AlreadyRunning));
+            prop_assert!(placed == 0 || placed + running >= least, "{group}: {placed} of {least}");
+        }
+    }
+
+    /// Groups for which every pod is enough change nothing but the order of the queue, and without gates nothing at all.
+    #[test]
+    fn without_gates_groups_have_no_effect(seed in any::<u64>()) {
+        let outcomes = |report: &SimulationReport| -> Vec<(String, PodOutcome, Option<String>)> {
+            report.pods.iter().map(|pod| (pod.name.clone(), pod.outcome, pod.node.clone())).collect()
+        };
+        let (objects, _) = grouped(seed);
+        prop_assert_eq!(outcomes(&simulated(&objects, "")), outcomes(&simulated(&cluster(seed), "")));
+    }
+}
+
+#[test]
+fn a_group_that_is_not_whole_waits() {
+    let pod = |name: &str, group: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "ns", "name": name},
+            "spec": {"schedulingGroup": {"podGroupName": group}, "containers": [{"name": "c", "image": "i"}]},
+        })
+    };
+    let objects = [
+        json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": "node"},
+            "status": {"allocatable": {"cpu": "4", "memory": "4Gi", "pods": "2"}},
+        }),
+        json!({
+            "apiVersion": "scheduling.k8s.io/v1alpha2", "kind": "PodGroup", "metadata": {"namespace": "ns", "name": "pair"},
+            "spec": {"schedulingPolicy": {"gang": {"minCount": 2}}},
+        }),
+        json!({
+            "apiVersion": "scheduling.k8s.io/v1alpha2", "kind": "PodGroup", "metadata": {"namespace": "ns", "name": "three"},
+            "spec": {"schedulingPolicy": {"gang": {"minCount": 3}}},
+        }),
+        pod("a", "pair"),
+        pod("b", "three"),
+        pod("c", "three"),
+        pod("d", "three"),
+        pod("e", "nobody"),
+    ];
+    let report = simulated(&objects, GATES);
+    let message = |name: &str| {
+        let pod = report.pods.iter().find(|pod| pod.name == name).unwrap();
+        (pod.outcome, pod.message.clone().unwrap_or_default())
+    };
+    let waits = "waiting for minCount pods from a gang to be scheduled, one or more plugins asked to wait and no plugin \
+                 rejected pod";
+    assert_eq!(
+        message("a"),
+        (PodOutcome::Gated, "waiting for minCount pods from a gang to appear in scheduling queue".to_owned())
+    );
+    assert_eq!(message("b"), (PodOutcome::Unschedulable, waits.to_owned()));
+    assert_eq!(
+        message("d"),
+        (PodOutcome::Unschedulable, "0/1 nodes are available: 1 Too many pods.".to_owned())
+    );
+    assert_eq!(
+        message("e"),
+        (
+            PodOutcome::Gated,
+            "waiting for pods's pod group \"nobody\" to appear in scheduling queue".to_owned()
+        )
+    );
+}
