@@ -104,7 +104,7 @@ impl Volumes {
     }
 
     /// Whether pods have volumes of which the input says nothing.
-    pub(crate) fn are_unknown(&self, pods: &[Pod]) -> bool {
+    pub(crate) fn are_unknown(&self, pods: &[Arc<Pod>]) -> bool {
         !self.known && pods.iter().any(|pod| !pod.spec.volumes.is_empty())
     }
 
