@@ -9,10 +9,11 @@ use drayage_driver::{
     kubelet::ClaimReference,
     node::{ClaimReader as _, ReadError},
     publish::{ApiError, ApiVersion, Served, Slice, SliceApi as _, Watch, WatchEvent},
+    runtime::Announcement,
 };
 use http_api::Server;
 use serde_json::{Map, Value, json};
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 
 async fn client(server: &Server) -> ApiServer {
     let folder = tempfile::tempdir().unwrap();
@@ -136,6 +137,39 @@ async fn a_claim_is_gone_only_if_the_server_says_so_of_the_claim() {
     assert_eq!(read("here").await, Ok(object), "the version is asked again");
     server.state().outage = true;
     assert!(matches!(read("here").await, Err(ReadError::Unavailable(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_becomes_events_on_the_claim_and_its_pods() {
+    let server = Server::start(&["v1"]).await;
+    let client = client(&server).await;
+    let consumers = json!([
+        { "resource": "pods", "name": "trainer", "uid": "uid-2" },
+        { "apiGroup": "scheduling.k8s.io", "resource": "podgroups", "name": "gang", "uid": "uid-3" },
+    ]);
+    let object = json!({ "metadata": { "uid": "uid-1" }, "status": { "reservedFor": consumers } });
+    server.state().claims.insert("ml/here".to_owned(), object);
+    let (sender, receiver) = mpsc::channel(9);
+    let note = "é".repeat(1000);
+    for name in ["here", "gone"] {
+        let announcement = Announcement { claim: claim(name), reason: "FailedUnprepare", note: note.clone() };
+        sender.send(announcement).await.unwrap();
+    }
+    drop(sender);
+    client.announce(receiver).await;
+    let events = server.state().events.clone();
+    let regarding = |kind: &str| {
+        let events = events.iter().filter(|event| event["regarding"]["kind"] == kind);
+        events.map(|event| event["regarding"]["name"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((regarding("Pod"), regarding("ResourceClaim")), (vec!["trainer"], vec!["here", "gone"]));
+    for event in &events {
+        assert_eq!((&event["reason"], &event["action"]), (&json!("FailedUnprepare"), &json!("Unprepare")));
+        let note = event["note"].as_str().unwrap();
+        assert!(note.len() <= 1024 && note.starts_with("driver gpu.example.com, claim "), "{note}");
+        let time = event["eventTime"].as_str().unwrap();
+        assert!(time.len() == "2026-01-02T03:04:05.678901Z".len() && time.ends_with('Z'), "{time}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

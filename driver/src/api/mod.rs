@@ -3,6 +3,7 @@
 //! Objects are plain JSON in the version that the server has; only what this driver owns is ever written.
 
 mod claims;
+mod events;
 mod slices;
 
 use std::{

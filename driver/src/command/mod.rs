@@ -22,10 +22,13 @@ use drayage_driver::{
     health::{HealthRules, TaintRules},
     node::ClaimFiles,
     publish::SliceFiles,
-    runtime::{FaultMessage, Level, Log, Settings, run, tell_faults},
+    runtime::{Cluster, FaultMessage, Level, Log, Settings, run, tell_faults},
 };
 use serde_json::{Map, Value, json};
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+};
 
 /// A kubelet plugin for Dynamic Resource Allocation, with fake or PCI devices.
 #[derive(Debug, Parser)]
@@ -216,12 +219,17 @@ fn serve(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     runtime.block_on(async {
         if let Some(folder) = &options.claims_from {
             let slices = options.slices_to.clone().map(SliceFiles::new).transpose()?.map(Arc::new);
-            run(settings, source, ClaimFiles::new(folder.clone()), slices, stopped, log).await?;
+            let claims = ClaimFiles::new(folder.clone());
+            run(settings, source, Cluster { claims, slices, announcements: None }, stopped, log).await?;
         } else {
             let (driver, node) = (&options.driver_name, &options.node_name);
             let server = ApiServer::connect(options.kubeconfig.as_deref(), driver, node).await?;
             let claims = server.claims(Handle::current());
-            run(settings, source, claims, Some(Arc::new(server)), stopped, log).await?;
+            let (announcements, receiver) = mpsc::channel(64);
+            tokio::spawn(server.clone().announce(receiver));
+            let cluster =
+                Cluster { claims, slices: Some(Arc::new(server)), announcements: Some(announcements) };
+            run(settings, source, cluster, stopped, log).await?;
         }
         Ok::<(), Box<dyn std::error::Error>>(())
     })?;

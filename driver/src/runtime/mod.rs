@@ -1,5 +1,6 @@
 //! A whole driver: sockets, records, devices, health, slices, HTTP, in the order that start and stop need.
 
+mod announce;
 mod collection;
 mod faults;
 mod http;
@@ -14,7 +15,7 @@ use std::{
 };
 
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::{JoinError, spawn_blocking},
     time::sleep,
 };
@@ -35,7 +36,10 @@ use crate::{
     publish::{Controller, SliceApi, publish},
 };
 
+pub use announce::Announcement;
 pub use faults::{FaultError, FaultMessage, tell_faults};
+
+use announce::Announced;
 
 /// Any source, with faults on purpose.
 pub(crate) type Source = Arc<FaultyDevices<Box<dyn DeviceSource>>>;
@@ -90,6 +94,17 @@ pub enum RunError {
     /// A part of the driver panicked.
     #[error("a part of the driver stopped unexpectedly: {0}")]
     Stopped(#[from] JoinError),
+}
+
+/// What a driver needs of the cluster.
+#[derive(Debug)]
+pub struct Cluster<R, A> {
+    /// Where claims are read.
+    pub claims: R,
+    /// Where slices are kept, if they are.
+    pub slices: Option<Arc<A>>,
+    /// Who tells users of trouble with claims, if somebody does.
+    pub announcements: Option<mpsc::Sender<Announcement>>,
 }
 
 /// How important a message is.
@@ -155,8 +170,7 @@ impl Settings {
 pub async fn run<R, A>(
     settings: Settings,
     source: FaultyDevices<Box<dyn DeviceSource>>,
-    reader: R,
-    api: Option<Arc<A>>,
+    cluster: Cluster<R, A>,
     mut stop: watch::Receiver<bool>,
     log: Log,
 ) -> Result<(), RunError>
@@ -183,7 +197,7 @@ where
     }
     let source: Source = Arc::new(source);
     let guard = Arc::new(Guard::new(&settings.driver, &settings.node));
-    let node = Arc::new(Node::new(&settings.driver, reader));
+    let node = Arc::new(Node::new(&settings.driver, cluster.claims));
     let metrics = Arc::new(Metrics::default());
     // The devices are known before the first claim comes.
     if let Ok(pools) = source.pools() {
@@ -194,7 +208,8 @@ where
     tell(&log, opened);
     let data = Socket::bind(&paths.data)?;
     let (reports, report_receiver) = watch::channel(Vec::new());
-    let measured = Arc::new(Measured::new(Arc::clone(&node), Arc::clone(&metrics)));
+    let announced = Announced::new(Arc::clone(&node), cluster.announcements);
+    let measured = Arc::new(Measured::new(Arc::new(announced), Arc::clone(&metrics)));
     let server = NodeServer::new(measured, report_receiver);
     let stop_server = server.stop_handle();
     let patience = settings.patience;
@@ -256,7 +271,7 @@ where
         log: Arc::clone(&log),
     };
     parts.spawn(monitor.run());
-    if let Some(api) = api {
+    if let Some(api) = cluster.slices {
         let controller = Controller::new(&settings.driver, &settings.node, true);
         let log = Arc::clone(&log);
         parts.spawn(async move {

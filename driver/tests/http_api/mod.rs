@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub(crate) slices: BTreeMap<String, Value>,
     /// Claims by `NAMESPACE/NAME`.
     pub(crate) claims: BTreeMap<String, Value>,
+    /// Events as they were written.
+    pub(crate) events: Vec<Value>,
     /// Whether every request fails.
     pub(crate) outage: bool,
     /// Method and path of every request.
@@ -37,7 +39,7 @@ pub(crate) struct State {
     /// The most objects in a page.
     pub(crate) page: usize,
     version: u64,
-    events: Vec<(u64, Value)>,
+    changes: Vec<(u64, Value)>,
 }
 
 /// The server; it stops with the test's runtime.
@@ -55,11 +57,12 @@ impl Server {
             served: versions.to_vec(),
             slices: BTreeMap::new(),
             claims: BTreeMap::new(),
+            events: Vec::new(),
             outage: false,
             requests: Vec::new(),
             page: 1000,
             version: 100,
-            events: Vec::new(),
+            changes: Vec::new(),
         };
         let address = listener.local_addr().unwrap();
         let server = Self { address, state: Arc::new(Mutex::new(state)), changed: watch::channel(100).0 };
@@ -133,7 +136,7 @@ impl Server {
                         if state.outage {
                             return None;
                         }
-                        state.events.iter().find(|(version, _)| *version > from).cloned()
+                        state.changes.iter().find(|(version, _)| *version > from).cloned()
                     };
                     if let Some((version, event)) = next {
                         let frame = Frame::data(Bytes::from(format!("{event}\n")));
@@ -155,7 +158,7 @@ impl State {
     fn tell(&mut self, kind: &str, mut object: Value) {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.events.push((self.version, json!({ "type": kind, "object": object })));
+        self.changes.push((self.version, json!({ "type": kind, "object": object })));
     }
 
     fn answer(&mut self, method: &Method, path: &str, query: &str, body: Value) -> (u16, Value) {
@@ -175,6 +178,11 @@ impl State {
             ("GET", ["api", "v1", "nodes", name]) => status(404, "NotFound", "no such node", name),
             (_, ["apis", "resource.k8s.io", version, ..]) if !self.served.contains(version) => {
                 (404, json!("404 page not found\n"))
+            }
+            ("POST", ["apis", "events.k8s.io", "v1", "namespaces", namespace, "events"]) => {
+                assert_eq!(body["metadata"]["namespace"], *namespace);
+                self.events.push(body.clone());
+                (201, body)
             }
             ("GET", ["apis", _, _, "namespaces", namespace, "resourceclaims", name]) => {
                 match self.claims.get(&format!("{namespace}/{name}")) {
@@ -242,7 +250,7 @@ impl State {
 
     fn store(&mut self, kind: &str, name: &str, slice: Value) -> (u16, Value) {
         self.tell(kind, slice);
-        let stored = self.events.last().unwrap().1["object"].clone();
+        let stored = self.changes.last().unwrap().1["object"].clone();
         self.slices.insert(name.to_owned(), stored.clone());
         (200, stored)
     }
