@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use drayage_allocator::objects::ResourceSlice;
 use drayage_allocator::{AllocatedState, Features, Inventory};
-use drayage_cluster::{Input, LoadOptions, load};
+use drayage_cluster::{Input, LoadOptions, Snapshot, load};
 use mimalloc::MiMalloc;
 use serde_json::{Value, json};
 
@@ -94,12 +94,16 @@ fn text_of(items: impl Iterator<Item = Value>) -> String {
 
 /// Slices and what claims hold, from a text.
 fn read(text: String, state: &mut AllocatedState) -> Vec<Arc<ResourceSlice>> {
-    let input = Input::Bytes { name: "cluster.json".to_owned(), bytes: text.into_bytes() };
-    let snapshot = load(&[input], LoadOptions::default()).expect("the objects are right");
-    for allocation in snapshot.claims.iter().filter_map(|claim| claim.allocation.as_ref()) {
-        state.insert(allocation, Features::default());
+    let path = std::env::temp_dir().join(format!("drayage-memory-{}.json", std::process::id()));
+    fs::write(&path, text).expect("there is room for the text");
+    let loaded = load(&[Input::Path(path.clone())], LoadOptions::default());
+    fs::remove_file(path).expect("the file is ours");
+    // The text is dropped here.
+    let Snapshot { slices, claims, .. } = loaded.expect("the objects are right");
+    for allocation in claims.into_iter().filter_map(|claim| claim.allocation) {
+        state.insert(&allocation, Features::default());
     }
-    snapshot.slices.into_iter().map(|slice| slice.spec).collect()
+    slices.into_iter().map(|slice| slice.spec).collect()
 }
 
 fn main() {

@@ -71,7 +71,7 @@ impl Gathered {
                 }
                 Input::Path(path) => gathered.file(path, max_bytes),
                 Input::Stdin => {
-                    let bytes = limited(std::io::stdin().lock(), max_bytes);
+                    let bytes = limited(std::io::stdin().lock(), 0, max_bytes);
                     gathered.content("<stdin>".to_owned(), bytes, max_bytes);
                 }
                 Input::Bytes { name, bytes } => {
@@ -123,7 +123,10 @@ impl Gathered {
             return;
         }
         match fs::File::open(path) {
-            Ok(file) => self.content(path.display().to_string(), limited(file, max_bytes), max_bytes),
+            Ok(file) => {
+                let expected = file.metadata().map_or(0, |metadata| metadata.len());
+                self.content(path.display().to_string(), limited(file, expected, max_bytes), max_bytes);
+            }
             Err(error) => self.faults.push(unreadable(path, &error)),
         }
     }
@@ -152,9 +155,12 @@ impl Gathered {
     }
 }
 
-fn limited(reader: impl Read, max_bytes: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reader.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+/// `expected` is how much there probably is: a buffer that grows takes up to twice the memory.
+fn limited(reader: impl Read, expected: u64, max_bytes: u64) -> std::io::Result<Vec<u8>> {
+    let most = max_bytes.saturating_add(1);
+    let mut bytes = Vec::with_capacity(usize::try_from(expected.min(most)).unwrap_or_default());
+    reader.take(most).read_to_end(&mut bytes)?;
+    bytes.shrink_to_fit();
     Ok(bytes)
 }
 
