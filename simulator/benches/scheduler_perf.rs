@@ -52,7 +52,7 @@ fn shapes() -> [Shape; 5] {
             before: 0,
             partitions: false,
         },
-        Shape { name: "partitionable", pods: 1_000, claim: two_alike, before: 1_000, partitions: true },
+        Shape { name: "partitionable", pods: 500, claim: two_alike, before: 500, partitions: true },
         Shape { name: "prioritised list", pods: 5_000, claim: alternatives, before: 0, partitions: false },
         templates,
     ]
