@@ -238,7 +238,9 @@ fn differences(record: &Value, answers: &Answers) -> Vec<String> {
 fn answers_are_cluster_autoscalers() {
     let fixture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/autoscaler-1.36.1.jsonl");
     // Other records can be replayed without being kept.
-    let path = std::env::var_os("DRAYAGE_REPLAY").map_or(fixture, PathBuf::from);
+    let other = std::env::var_os("DRAYAGE_REPLAY").map(PathBuf::from);
+    let is_fixture = other.is_none();
+    let path = other.unwrap_or(fixture);
     let text = fs::read_to_string(path).unwrap();
     let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let mut different: Vec<Vec<String>> = Vec::new();
@@ -259,10 +261,12 @@ fn answers_are_cluster_autoscalers() {
     }
     let summary = format!("{} of {} cases differ", different.len(), records.len());
     assert!(different.is_empty(), "{summary}:\n{}", different.concat().join("\n"));
-    let options = records.iter().filter_map(|record| record["scaleUp"]["options"].as_array());
-    assert!(options.map(Vec::len).sum::<usize>() > 100);
-    assert!(
-        fewest * 2 > grown && cheapest * 2 > grown,
-        "of {grown} answers {fewest} and {cheapest} are proven"
-    );
+    if is_fixture {
+        let options = records.iter().filter_map(|record| record["scaleUp"]["options"].as_array());
+        assert!(options.map(Vec::len).sum::<usize>() > 100);
+        assert!(
+            fewest * 2 > grown && cheapest * 2 > grown,
+            "of {grown} answers {fewest} and {cheapest} are proven"
+        );
+    }
 }
