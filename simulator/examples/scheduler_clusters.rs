@@ -8,6 +8,8 @@ mod extended;
 #[expect(dead_code, reason = "shared with tests, which use more of it")]
 #[path = "../tests/support/families.rs"]
 mod families;
+#[path = "../tests/support/gangs.rs"]
+mod gangs;
 #[path = "../tests/support/scheduler.rs"]
 mod scheduler;
 #[expect(dead_code, reason = "shared with tests, which use more of it")]
@@ -24,6 +26,10 @@ fn main() {
     let (count, first) = (number(0).unwrap_or(10), number(1).unwrap_or(1));
     let family = arguments.get(2).map_or("default", String::as_str);
     for seed in first..first + count {
+        if family == "gangs" {
+            println!("{}", json!({"seed": seed, "objects": gangs::cluster(seed)}));
+            continue;
+        }
         let case = families::case(family, seed);
         println!("{}", json!({"seed": seed, "objects": case.objects, "configuration": case.configuration}));
     }

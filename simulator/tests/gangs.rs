@@ -1,8 +1,13 @@
 //! Gangs in small random clusters: all or nothing.
 
+#[path = "support/gangs.rs"]
+mod gangs;
 #[expect(dead_code, reason = "shared with other tests, which use more of it")]
 mod support;
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use drayage_cel::Release;
@@ -112,8 +117,8 @@ fn a_group_that_is_not_whole_waits() {
         let pod = report.pods.iter().find(|pod| pod.name == name).unwrap();
         (pod.outcome, pod.message.clone().unwrap_or_default())
     };
-    let waits = "waiting for minCount pods from a gang to be scheduled, one or more plugins asked to wait and no plugin \
-                 rejected pod";
+    let waits = "pod group is unschedulable, waiting for minCount pods from a gang to be scheduled, one or more plugins \
+                 asked to wait and no plugin rejected pod";
     assert_eq!(
         message("a"),
         (PodOutcome::Gated, "waiting for minCount pods from a gang to appear in scheduling queue".to_owned())
@@ -130,4 +135,55 @@ fn a_group_that_is_not_whole_waits() {
             "waiting for pods's pod group \"nobody\" to appear in scheduling queue".to_owned()
         )
     );
+}
+
+/// How many pods of each group have which fate; a pod without a group is one of its own.
+fn fates<'r>(
+    pods: impl Iterator<Item = (&'r str, bool, &'r str)>,
+) -> BTreeMap<String, BTreeMap<String, usize>> {
+    let mut fates: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+    for (name, scheduled, message) in pods {
+        let group =
+            name.rsplit_once('-').filter(|_| name.starts_with("group-")).map_or(name, |(group, _)| group);
+        let fate = match message {
+            _ if scheduled => "scheduled",
+            // The scheduler says nothing of those that wait for their group to be whole.
+            "no decision" | "waiting for minCount pods from a gang to appear in scheduling queue" => "waits",
+            message => message,
+        };
+        *fates.entry(group.to_owned()).or_default().entry(fate.to_owned()).or_default() += 1;
+    }
+    fates
+}
+
+/// Replays what kube-scheduler 1.36.3 did with random groups (recorded by `conformance/scheduler --family gangs`).
+#[test]
+fn as_many_pods_of_each_group_start_as_with_the_real_scheduler() {
+    let fixture =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/scheduler-gangs-1.36.3.jsonl");
+    let text =
+        fs::read_to_string(std::env::var_os("DRAYAGE_REPLAY_GANGS").map_or(fixture, PathBuf::from)).unwrap();
+    let mut differences = Vec::new();
+    for line in text.lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let seed = record["seed"].as_u64().unwrap();
+        let report = simulated(&gangs::cluster(seed), GATES);
+        let found = fates(report.pods.iter().map(|pod| {
+            (
+                pod.name.as_str(),
+                pod.outcome == PodOutcome::Scheduled,
+                pod.message.as_deref().unwrap_or_default(),
+            )
+        }));
+        let decisions = record["decisions"].as_array().unwrap();
+        let recorded = fates(decisions.iter().map(|decision| {
+            let name = decision["pod"].as_str().unwrap().trim_start_matches("ns/");
+            (name, decision["node"].is_string(), decision["message"].as_str().unwrap_or_default())
+        }));
+        if found != recorded {
+            differences.push(format!("seed {seed}: recorded {recorded:?}, found {found:?}"));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert!(text.lines().count() > 20);
 }

@@ -34,6 +34,7 @@ import (
 	_ "k8s.io/kubernetes/pkg/apis/apps/install"
 	_ "k8s.io/kubernetes/pkg/apis/core/install"
 	_ "k8s.io/kubernetes/pkg/apis/resource/install"
+	_ "k8s.io/kubernetes/pkg/apis/scheduling/install"
 	"k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
@@ -208,8 +209,27 @@ func decide(c cluster, options []scheduler.Option) ([]decision, bool) {
 	go real.Run(ctx)
 
 	var decisions []decision
+	offered := map[string]bool{}
 	for _, pod := range objects.waiting {
-		decisions = append(decisions, offer(ctx, client, pod.DeepCopy(), objects.templates))
+		if offered[pod.Name] {
+			continue
+		}
+		together := []*v1.Pod{pod}
+		if pod.Spec.SchedulingGroup != nil {
+			together = nil
+			for _, other := range objects.waiting {
+				if group := other.Spec.SchedulingGroup; group != nil && *group.PodGroupName == *pod.Spec.SchedulingGroup.PodGroupName {
+					together = append(together, other)
+				}
+			}
+		}
+		for _, pod := range together {
+			offered[pod.Name] = true
+			create(ctx, client, pod.DeepCopy(), objects.templates)
+		}
+		for _, pod := range together {
+			decisions = append(decisions, wait(ctx, client, pod))
+		}
 	}
 	time.Sleep(300 * time.Millisecond)
 	for number := range decisions {
@@ -227,13 +247,13 @@ func decide(c cluster, options []scheduler.Option) ([]decision, bool) {
 	return decisions, false
 }
 
-// offer makes a pod and its claims, and waits for what the scheduler says.
-func offer(
+// create makes a pod and its claims.
+func create(
 	ctx context.Context,
 	client *fake.Clientset,
 	pod *v1.Pod,
 	templates map[string]*resourceapi.ResourceClaimTemplate,
-) decision {
+) {
 	for _, entry := range pod.Spec.ResourceClaims {
 		if entry.ResourceClaimTemplateName == nil {
 			continue
@@ -258,8 +278,17 @@ func offer(
 	time.Sleep(60 * time.Millisecond)
 	_, err := client.CoreV1().Pods(pod.Namespace).Create(ctx, pod, metav1.CreateOptions{})
 	must(err)
+}
+
+// wait waits for what the scheduler says of a pod.
+func wait(ctx context.Context, client *fake.Clientset, pod *v1.Pod) decision {
 	found := decision{Pod: pod.Namespace + "/" + pod.Name}
-	for range 400 {
+	patience := 400
+	if pod.Spec.SchedulingGroup != nil {
+		// It may wait for its group to be whole, which nobody is told.
+		patience = 100
+	}
+	for range patience {
 		time.Sleep(20 * time.Millisecond)
 		pod, err := client.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
 		must(err)

@@ -18,8 +18,8 @@ use crate::gates::FeatureGates;
 use crate::report::{PodOutcome, Reason};
 
 /// What the plugin says of a pod that has a node and waits for the others.
-const WAITING: &str = "waiting for minCount pods from a gang to be scheduled, one or more plugins asked to wait and no \
-                       plugin rejected pod";
+const WAITING: &str = "pod group is unschedulable, waiting for minCount pods from a gang to be scheduled, one or more \
+                       plugins asked to wait and no plugin rejected pod";
 const WAITING_FOR_PODS: &str = "waiting for minCount pods from a gang to appear in scheduling queue";
 
 /// The groups of pods.
