@@ -11,8 +11,10 @@
 //!
 //! [`controllers`] does to a snapshot what a cluster's controllers do before the scheduler looks at it: pods for
 //! workloads, claims for pods. [`write`](mod@write) turns objects back into the form of the API, and [`problems`] reads
-//! recorded problems for the allocator.
+//! recorded problems for the allocator. [`anonymise`](mod@anonymise) puts pseudonyms in the place of names.
 
+pub mod anonymise;
+mod apply;
 pub mod controllers;
 mod decode;
 mod fault;
@@ -20,6 +22,7 @@ mod fields;
 mod json;
 pub mod lint;
 mod load;
+mod locate;
 pub mod matching;
 pub mod objects;
 mod path;
@@ -35,6 +38,7 @@ mod yaml;
 
 pub use fault::{Fault, LoadErrors};
 pub use load::{Input, LoadOptions, load, load_with_faults};
+pub use locate::locate;
 pub use path::{FieldPath, Segment};
 pub use raw::RawObject;
 pub use snapshot::{Ignored, IgnoredReason, ScaleFromZero, Snapshot};

@@ -50,6 +50,7 @@ impl Snapshot {
             csi_nodes: |_| "CSINode",
             csi_drivers: |_| "CSIDriver",
             storage_capacities: |_| "CSIStorageCapacity",
+            services: |_| "Service",
         }
         let mut by_document: BTreeMap<(usize, usize, usize), Vec<usize>> = BTreeMap::new();
         for (index, (_, _, origin)) in wanted.iter().enumerate() {
@@ -96,7 +97,7 @@ impl Snapshot {
 
 fn api_version(kind: &str) -> &'static str {
     match kind {
-        "Node" | "Pod" | "Namespace" => "v1",
+        "Node" | "Pod" | "Namespace" | "Service" => "v1",
         "PriorityClass" => "scheduling.k8s.io/v1",
         "PodDisruptionBudget" => "policy/v1",
         "Job" => "batch/v1",

@@ -26,7 +26,10 @@ pub use device_inventory::{
 pub use metadata::ObjectMeta;
 pub use node_group::{AttributeBinding, NodeGroup, NodeGroupSpec, NodeTemplate};
 pub use scenario::{CountBound, Expectation, Scenario, ScenarioInput, ScenarioSpec};
-pub use steps::{AddNodes, Apply, DeletePods, FailStep, NodesStep, ScaleUpStep, Schedule, Step};
+pub use steps::{
+    AddNodes, Apply, CapacityPod, CapacityStep, DeletePods, FailStep, NodesStep, ScaleDownStep, ScaleUpStep,
+    Schedule, Step, UpgradeStep,
+};
 
 /// `apiVersion` of all types.
 pub const API_VERSION: &str = "drayage.dev/v1alpha1";

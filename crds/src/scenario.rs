@@ -32,7 +32,8 @@ pub struct ScenarioSpec {
     /// Feature gates that differ from the release's defaults.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub feature_gates: BTreeMap<String, bool>,
-    /// The cluster to begin with.
+    /// The cluster to begin with. Files on the command line take the place of `input.files`.
+    #[serde(default)]
     pub input: ScenarioInput,
     /// The steps, in order. Each starts from where the one before ended.
     pub steps: Vec<Step>,
@@ -46,6 +47,7 @@ pub struct ScenarioSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScenarioInput {
     /// Files and folders with Kubernetes objects, relative to the scenario's file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
     /// Files with NodeGroups, relative to the scenario's file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -62,7 +64,7 @@ pub struct Expectation {
     /// What reports call it; made from the rest where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// A pod, as `namespace/name`, that `running` or `node` is about.
+    /// A pod, as `namespace/name`, that `running`, `node`, `reason` and `devices` are about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
     /// Whether the pod has a node.
@@ -71,6 +73,20 @@ pub struct Expectation {
     /// The node that the pod is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// The pod has no node, and this text is among the reasons: a plugin such as `NodeResourcesFit`, or words of the
+    /// scheduler such as `cannot allocate all claims`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The pod's claims hold these devices among others, as `driver/pool/device` or as much of the end of that as one
+    /// likes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
+    /// Narrows `pendingPods` and `runningPods` down to pods of a namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Narrows `pendingPods` and `runningPods` down to pods, and `nodes` to nodes, with these labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Number of pods that have no node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_pods: Option<CountBound>,
@@ -89,6 +105,15 @@ pub struct Expectation {
     /// Number of pods that the step before evicted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evicted_pods: Option<CountBound>,
+    /// Number of nodes that the step before added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub added_nodes: Option<CountBound>,
+    /// Number of nodes that the step before removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed_nodes: Option<CountBound>,
+    /// Number of sets that the step `capacity` counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fits: Option<CountBound>,
 }
 
 /// Bounds of a count, both inclusive.

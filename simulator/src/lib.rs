@@ -4,10 +4,12 @@
 //! - [`schedule`]: the scheduling cycle over a snapshot of a cluster
 //! - [`report`]: its answer as data
 //! - [`what_if`]: nodes that fail, go or come, and what more fits
+//! - [`scenario`]: what-ifs one after the other, and what is expected of them
 //! - [`fragmentation`]: how much of the idle devices pods can use
 //! - [`replay`]: a cluster through time
 //! - [`lab`]: node-scoring policies compared on public traces
 //! - [`explain`]: why one pod is where it is
+//! - [`snapshot`]: an input made small, with one finding kept
 //! - [`compare`]: the answers of two releases or two inputs side by side
 //! - [`import`]: public traces turned into Kubernetes objects
 
@@ -19,5 +21,7 @@ pub mod import;
 pub mod lab;
 pub mod replay;
 pub mod report;
+pub mod scenario;
 pub mod schedule;
+pub mod snapshot;
 pub mod what_if;

@@ -54,6 +54,13 @@ pub(crate) enum Sub {
     Drain(Drain),
     ScaleDown(ScaleDown),
     ScaleUp(Box<ScaleUp>),
+    Defrag(super::what_if::defrag::Defrag),
+    /// Plan layouts of devices that are divided
+    #[command(subcommand)]
+    Plan(super::what_if::plan::Plan),
+    /// Let things happen to a cluster step by step, and check what is expected of it
+    #[command(subcommand)]
+    Scenario(super::scenario::Scenario),
     /// Check or evaluate a device-selector CEL expression
     #[command(subcommand)]
     Cel(Cel),
@@ -65,9 +72,15 @@ pub(crate) enum Sub {
     Lab(Lab),
     Fragmentation(super::fragmentation::Fragmentation),
     Replay(super::replay::Replay),
+    Snapshot(super::snapshot::Snapshot),
     Profiles(Profiles),
     Completions(Completions),
 }
+
+/// The release that is meant where nobody says one.
+pub(crate) const DEFAULT_RELEASE: &str = "1.36";
+/// Its newest patch.
+pub(crate) const DEFAULT_PROFILE: ProfileName = ProfileName::V1_36_6;
 
 /// Which Kubernetes is meant.
 #[derive(Debug, Args)]
@@ -77,7 +90,7 @@ pub(crate) struct Kubernetes {
     /// Each was compared with Kubernetes' own allocator of its newest patch: 1.34.13, 1.35.10, 1.36.6 and 1.37.2.
     /// The patch 1.36.3 has a behaviour of its own; every other patch means the newest of its release. `fixed` is
     /// 1.37 without the faults that are known of it. `dray profiles` prints the differences.
-    #[arg(long = "k8s", value_name = "RELEASE", default_value = "1.36")]
+    #[arg(long = "k8s", value_name = "RELEASE", default_value = DEFAULT_RELEASE)]
     pub(crate) profile: ProfileName,
     /// Feature gates that differ from the release's defaults, as NAME=true or NAME=false
     #[arg(long, value_name = "GATES", value_delimiter = ',')]

@@ -23,7 +23,9 @@ mod objects;
 mod output;
 mod profiles;
 mod replay;
+mod scenario;
 mod simulate;
+mod snapshot;
 mod source;
 mod terminal;
 mod text;
@@ -73,6 +75,10 @@ fn run(subcommand: Sub, terminal: &Terminal) -> Result<Exit, Failure> {
         Sub::ScaleDown(typed) => what_if::removal::shrink(&typed, terminal),
         Sub::ScaleUp(typed) => what_if::scale_up::run(&typed, terminal),
         Sub::Fail(typed) => what_if::fail::run(&typed, terminal),
+        Sub::Defrag(typed) => what_if::defrag::run(&typed, terminal),
+        Sub::Snapshot(typed) => snapshot::run(&typed, terminal),
+        Sub::Plan(typed) => what_if::plan::run(&typed, terminal),
+        Sub::Scenario(typed) => scenario::run(&typed, terminal),
         Sub::Fragmentation(typed) => fragmentation::run(&typed, terminal),
         Sub::Replay(typed) => replay::run(&typed, terminal),
         Sub::Cel(typed) => cel::run(typed, terminal),

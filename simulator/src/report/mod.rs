@@ -13,6 +13,7 @@ mod lint;
 mod pod;
 mod replay;
 mod sarif;
+mod scenario;
 mod what_if;
 
 use std::collections::BTreeMap;
@@ -35,12 +36,18 @@ pub use pod::{
 };
 pub use replay::{Moment, PodTimes, ReplayReport, WaitSummary};
 pub use what_if::{
-    CapacityItem, CapacityReport, ClaimMove, Copies, EvictedPod, FailureReport, FailureSummary, Fate,
-    FatePlace, KindSummary, LeftPod, NodeRemoval, NodeUtilisation, PodMove, PoolShare, RemovalReport,
-    ScaleUpOption, ScaleUpPlan, ScaleUpReport, ScaleUpRound, Shard, Stop, UnitReport, Waste,
+    AdmittedPod, CapacityItem, CapacityReport, ClaimMove, Copies, DefragMove, DefragReport, DefragVerdict,
+    DeviceLayout, EvictedPod, FailureReport, FailureSummary, Fate, FatePlace, HeldPartition, KindSummary,
+    LeftPod, NodeRemoval, NodeUtilisation, PartitionMove, PartitionPlanReport, PodMove, PoolShare,
+    ProfileCount, RemovalReport, ScaleUpOption, ScaleUpPlan, ScaleUpReport, ScaleUpRound, Shard, Stop,
+    UnitReport, Waste,
 };
 
 pub use sarif::sarif;
+pub use scenario::{
+    ExpectationReport, ExpectationSummary, PodChangeReport, ScenarioReport, ScenarioResults, StateSummary,
+    StepReport, Verdict,
+};
 
 /// `apiVersion` of every report.
 pub const API_VERSION: &str = "drayage.dev/report/v1alpha1";

@@ -16,6 +16,7 @@ mod explain;
 mod extended;
 mod filter;
 mod first_fit;
+mod freeze;
 mod gangs;
 mod interner;
 mod neighbours;

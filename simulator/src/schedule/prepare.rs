@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use drayage_cluster::objects::Workload;
 use drayage_cluster::{Fault, Snapshot, controllers};
 
 /// A snapshot ready to be scheduled: workloads have their pods, pods their claims.
@@ -33,6 +34,30 @@ impl Prepared {
         let mut faults = controllers::create_claims(&mut snapshot);
         faults.extend(controllers::check_references(&snapshot));
         Self { snapshot, faults, made_from }
+    }
+
+    /// The same with other objects, some of which changed while they were simulated. Controllers make the pods that
+    /// `workloads` lack, and no others: a pod that was deleted on purpose stays away. Returned is also what the
+    /// controllers did.
+    pub(crate) fn continued(
+        &self,
+        mut snapshot: Snapshot,
+        workloads: Vec<Workload>,
+    ) -> (Self, Vec<controllers::Expansion>) {
+        let before: BTreeSet<String> = snapshot.pods.iter().map(|pod| pod.metadata.full_name()).collect();
+        let all = std::mem::replace(&mut snapshot.workloads, workloads);
+        let expansions = controllers::expand_workloads(&mut snapshot);
+        snapshot.workloads = all;
+        let mut made_from = self.made_from.clone();
+        for pod in &snapshot.pods {
+            let name = pod.metadata.full_name();
+            if let Some(owner) = pod.metadata.controller().filter(|_| !before.contains(&name)) {
+                made_from.insert(name, format!("{}/{}", owner.kind, owner.name));
+            }
+        }
+        let mut faults = controllers::create_claims(&mut snapshot);
+        faults.extend(controllers::check_references(&snapshot));
+        (Self { snapshot, faults, made_from }, expansions)
     }
 
     /// The workload from which a pod was made, such as `Deployment/trainer`.

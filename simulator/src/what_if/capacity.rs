@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::report::{API_VERSION, CapacityItem, CapacityReport, Copies, PodOutcome, PodReport, Stop};
-use crate::schedule::{Observer, PodId, SimulateError};
+use crate::schedule::{ClusterState, Observer, PodId, SimulateError};
 
 use super::copies::Model;
 use super::ground::{Ground, waiting};
@@ -33,12 +33,21 @@ pub fn capacity(
     question: &CapacityQuestion,
     observer: &mut dyn Observer,
 ) -> Result<CapacityReport, SimulateError> {
+    capacity_in(ground, ground.state(), question, observer)
+}
+
+/// As [`capacity`], from a state.
+pub(crate) fn capacity_in(
+    ground: &Ground<'_>,
+    mut state: ClusterState,
+    question: &CapacityQuestion,
+    observer: &mut dyn Observer,
+) -> Result<CapacityReport, SimulateError> {
     let models: Vec<(Model, usize)> = question
         .set
         .iter()
         .map(|(name, count)| Ok((Model::find(ground.prepared, name)?, *count)))
         .collect::<Result<_, SimulateError>>()?;
-    let mut state = ground.state();
     let assumptions = ground.assumptions(&state, &APPROXIMATIONS);
     let asked_about: Vec<PodId> = question.set.iter().filter_map(|(name, _)| state.find_pod(name)).collect();
     let waiting = if question.place_waiting {

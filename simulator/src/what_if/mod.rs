@@ -2,11 +2,13 @@
 
 pub mod capacity;
 mod copies;
+pub mod defrag;
 pub mod drain;
 pub mod fail;
 mod ground;
 
 pub mod node_groups;
+pub mod plan;
 pub mod random;
 pub mod scale_down;
 pub mod scale_up;

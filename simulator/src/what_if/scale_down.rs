@@ -51,8 +51,17 @@ pub fn scale_down(
     question: &ScaleDownQuestion,
     observer: &mut dyn Observer,
 ) -> Result<RemovalReport, SimulateError> {
-    let mut state = ground.state();
-    let mut removals = Removals::new(ground, &state, question.drain.clone());
+    scale_down_in(ground, &mut ground.state(), question, observer)
+}
+
+/// As [`scale_down`], from a state, from which the nodes that can go are gone afterwards.
+pub(crate) fn scale_down_in(
+    ground: &Ground<'_>,
+    state: &mut ClusterState,
+    question: &ScaleDownQuestion,
+    observer: &mut dyn Observer,
+) -> Result<RemovalReport, SimulateError> {
+    let mut removals = Removals::new(ground, state, question.drain.clone());
     let mut local: BTreeMap<String, Vec<ResourceSlice>> = BTreeMap::new();
     for slice in state.slices() {
         if let Some(name) = slice.node_name.clone().filter(|name| !name.is_empty()) {
@@ -60,11 +69,11 @@ pub fn scale_down(
         }
     }
     let mut sizes: Vec<usize> = question.groups.iter().map(|group| group.current_size).collect();
-    let (mut candidates, others) = candidates(&state, question);
+    let (mut candidates, others) = candidates(state, question);
     let mut looked_at = Vec::new();
     candidates.retain_mut(|candidate| {
         let slices = local.get(&candidate.removal.node).map_or(&[][..], Vec::as_slice);
-        let eligible = eligibility(&mut state, candidate.at, slices, question, &mut candidate.removal);
+        let eligible = eligibility(state, candidate.at, slices, question, &mut candidate.removal);
         if !eligible {
             looked_at.push(candidate.removal.clone());
         }
@@ -75,7 +84,7 @@ pub fn scale_down(
     let mut found = Vec::new();
     for (done, Candidate { at, group, removal, .. }) in candidates.into_iter().enumerate() {
         observer.progress(done, total);
-        let mut removed = removals.remove(&mut state, at, |_| true)?;
+        let mut removed = removals.remove(state, at, |_| true)?;
         let of_group = group.and_then(|at| Some((question.groups.get(at)?, sizes.get_mut(at)?)));
         if removed.removable {
             match of_group {
@@ -101,7 +110,7 @@ pub fn scale_down(
     Ok(RemovalReport {
         api_version: API_VERSION,
         kind: "ScaleDownReport",
-        assumptions: ground.assumptions(&state, &assumptions),
+        assumptions: ground.assumptions(state, &assumptions),
         removable,
         nodes: found,
         saved_per_hour: saved.filter(|_| removable > 0),

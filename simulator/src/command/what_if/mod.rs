@@ -2,8 +2,10 @@
 
 pub(crate) mod arguments;
 pub(crate) mod capacity;
+pub(crate) mod defrag;
 pub(crate) mod fail;
-mod own;
+pub(crate) mod own;
+pub(crate) mod plan;
 pub(crate) mod removal;
 pub(crate) mod scale_up;
 

@@ -12,8 +12,12 @@ use crate::command::source;
 
 /// The objects of a file, one a document.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Failure> {
-    let text = source::text(path)?;
-    serde_saphyr::from_multiple::<T>(&text).map_err(|error| {
+    parse(path, &source::text(path)?)
+}
+
+/// The objects of a file whose text was read already.
+pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<T>, Failure> {
+    serde_saphyr::from_multiple::<T>(text).map_err(|error| {
         let name = source::name(path);
         let place = error.location().map_or_else(
             || Place::file(name.clone()),
@@ -24,9 +28,22 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Failure> 
             },
         );
         let message = error.without_snippet().to_string();
-        let message = message.lines().next().unwrap_or_default().to_owned();
-        Failure::input(Complaint::new(message).at(place))
+        let message = message.lines().next().unwrap_or_default();
+        // The place is told below it.
+        let message = message.split(" at line ").next().unwrap_or(message);
+        Failure::input(Complaint { hint: near(message), ..Complaint::new(message).at(place) })
     })
+}
+
+/// The field that may be meant by one that nobody knows.
+fn near(message: &str) -> Option<String> {
+    let (unknown, expected) = message.strip_prefix("unknown field `")?.split_once("`, expected ")?;
+    let known = expected.trim_start_matches("one of ").split(", ").map(|name| name.trim_matches('`'));
+    let alike = |name: &&str| {
+        let (unknown, name) = (unknown.to_ascii_lowercase(), name.to_ascii_lowercase());
+        unknown == name || unknown.starts_with(&name) || name.starts_with(&unknown)
+    };
+    known.filter(|name| !name.is_empty()).find(alike).map(|name| format!("did you mean `{name}`?"))
 }
 
 fn number(of_location: impl TryInto<usize>) -> usize {

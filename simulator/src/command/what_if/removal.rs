@@ -35,7 +35,8 @@ pub(crate) fn shrink(typed: &ScaleDown, terminal: &Terminal) -> Result<Exit, Fai
     Ok(verdict(&report, 1))
 }
 
-fn options(typed: &DrainFlags) -> Result<DrainOptions, Failure> {
+/// The rules for drains that the flags mean.
+pub(crate) fn options(typed: &DrainFlags) -> Result<DrainOptions, Failure> {
     let now = match typed.now.as_deref() {
         None => None,
         Some(text) => Some(text.parse().map_err(|_| {

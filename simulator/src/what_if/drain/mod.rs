@@ -5,7 +5,7 @@ mod rules;
 
 pub use rules::{BlockingReason, DrainOptions, Drainability, drainability, is_daemon_set_pod, is_mirror_pod};
 
-pub(crate) use removal::{Removals, RoundRobin, TO_BE_DELETED};
+pub(crate) use removal::{Removals, RoundRobin, TO_BE_DELETED, claims_before};
 pub(crate) use rules::is_long_terminating;
 
 use crate::report::{API_VERSION, RemovalReport};

@@ -211,7 +211,8 @@ impl<'g, 'a> Removals<'g, 'a> {
     }
 }
 
-fn claims_before(state: &ClusterState, id: PodId) -> Vec<ClaimMove> {
+/// The claims of a pod that is about to move, with what they hold.
+pub(crate) fn claims_before(state: &ClusterState, id: PodId) -> Vec<ClaimMove> {
     let of_pod = state.claims_of(id).into_iter().filter_map(|claim| state.claim(claim));
     of_pod
         .map(|claim| ClaimMove {

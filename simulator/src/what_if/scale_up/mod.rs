@@ -128,23 +128,39 @@ pub fn scale_up(
     question: &ScaleUpQuestion,
     observer: &mut dyn Observer,
 ) -> Result<ScaleUpReport, SimulateError> {
-    let mut state = ground.state();
-    let assumptions = ground.assumptions(&state, &APPROXIMATIONS);
+    scale_up_in(ground, &mut ground.state(), 0, question, observer)
+}
+
+/// As [`scale_up`], from a state, which gets what cluster-autoscaler decides. New nodes are numbered from
+/// `first_number`.
+pub(crate) fn scale_up_in(
+    ground: &Ground<'_>,
+    state: &mut ClusterState,
+    first_number: usize,
+    question: &ScaleUpQuestion,
+    observer: &mut dyn Observer,
+) -> Result<ScaleUpReport, SimulateError> {
+    let assumptions = ground.assumptions(state, &APPROXIMATIONS);
     let mut robin = RoundRobin::default();
     let mut placed = 0;
     let mut waits = if question.scheduler_first {
-        let waiting = ground.place_waiting(&mut state, &[], observer)?;
+        let waiting = ground.place_waiting(state, &[], observer)?;
         placed += waiting.placed;
         waiting.left
     } else {
-        state.in_queue_order(waiting(&state))
+        state.in_queue_order(waiting(state))
     };
-    placed += round::place_what_fits(ground, &mut state, &mut waits, &mut robin)?.len();
-    let requests = waits.iter().filter_map(|&id| Some((id, requests(&mut state, id)?))).collect();
+    placed += round::place_what_fits(ground, state, &mut waits, &mut robin)?.len();
+    let requests = waits.iter().filter_map(|&id| Some((id, requests(state, id)?))).collect();
     let mut groups = question.groups.clone();
     let start = state.clone();
-    let mut context =
-        Context { ground, groups: &question.groups, limits: question.limits, next_number: 0, requests };
+    let mut context = Context {
+        ground,
+        groups: &question.groups,
+        limits: question.limits,
+        next_number: first_number,
+        requests,
+    };
     let mut left = waits.clone();
     let mut rounds = Vec::new();
     let mut added: BTreeMap<usize, usize> = BTreeMap::new();
@@ -153,14 +169,13 @@ pub fn scale_up(
     while !left.is_empty() && rounds.len() < question.rounds {
         observer.progress(rounds.len(), question.rounds);
         reasons.clear();
-        let pending = pending_groups(&context, &state, &left);
-        let round =
-            round::one_round(&context, question, &groups, &state, &pending, &mut robin, &mut reasons)?;
+        let pending = pending_groups(&context, state, &left);
+        let round = round::one_round(&context, question, &groups, state, &pending, &mut robin, &mut reasons)?;
         let Some(round) = round else { break };
         for (at, group) in groups.iter_mut().enumerate() {
             let count = round.added.get(&group.name).copied().unwrap_or(0);
             for _ in 0..count {
-                new_nodes.push(add_node(ground, &mut state, group, context.next_number));
+                new_nodes.push(add_node(ground, state, group, context.next_number));
                 context.next_number += 1;
             }
             group.current_size += count;
@@ -170,16 +185,16 @@ pub fn scale_up(
         rounds.push(round);
         // The next round begins with what the scheduler leaves, which cluster-autoscaler works out for itself.
         left = state.in_queue_order(left);
-        let found = round::place_what_fits(ground, &mut state, &mut left, &mut robin)?;
+        let found = round::place_what_fits(ground, state, &mut left, &mut robin)?;
         let helps = !found.is_empty();
         helped.extend(found);
         if !helps || !grew {
             break;
         }
     }
-    let of_autoscaler = context.plan(&state, &added, &new_nodes, &helped);
+    let of_autoscaler = context.plan(state, &added, &new_nodes, &helped);
     // The best plans are for every pod that some group can take at all.
-    context.next_number = 0;
+    context.next_number = first_number;
     let helpable: Vec<PodId> = helpable(&context, &start, &waits)?;
     let pending = pending_groups(&context, &start, &helpable);
     let (mut node_bound, mut price_bound) = plan::bounds(&context, &pending);
