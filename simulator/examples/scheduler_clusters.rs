@@ -10,6 +10,8 @@ mod extended;
 mod families;
 #[path = "../tests/support/gangs.rs"]
 mod gangs;
+#[path = "../tests/support/preempting.rs"]
+mod preempting;
 #[path = "../tests/support/scheduler.rs"]
 mod scheduler;
 #[expect(dead_code, reason = "shared with tests, which use more of it")]

@@ -2,6 +2,7 @@
 //!
 //! - [`gates`]: feature gates and their defaults by release
 //! - [`schedule`]: the scheduling cycle over a snapshot of a cluster
+//! - [`random`]: numbers from a seed
 //! - [`report`]: its answer as data
 //! - [`what_if`]: nodes that fail, go or come, and what more fits
 //! - [`scenario`]: what-ifs one after the other, and what is expected of them
@@ -19,6 +20,7 @@ pub mod fragmentation;
 pub mod gates;
 pub mod import;
 pub mod lab;
+pub mod random;
 pub mod replay;
 pub mod report;
 pub mod scenario;

@@ -1,6 +1,7 @@
 //! Replays what kube-scheduler 1.36.3 did with random clusters (recorded in `fixtures/scheduler*.jsonl` by
 //! `conformance/scheduler`, one file for each family): each node it took is among those with the best score, with the
-//! same devices, and pods that it left waiting are refused with the same message.
+//! same devices, pods that it left waiting are refused with the same message, and pods that it preempted are
+//! preempted, on a node that is as good as any.
 
 #[path = "support/configurations.rs"]
 mod configurations;
@@ -8,6 +9,8 @@ mod configurations;
 mod extended;
 #[path = "support/families.rs"]
 mod families;
+#[path = "support/preempting.rs"]
+mod preempting;
 #[path = "support/scheduler.rs"]
 mod scheduler;
 #[expect(dead_code, reason = "shared with other tests, which use more of it")]
@@ -54,6 +57,15 @@ fn devices(state: &ClusterState, attempt: &Attempt) -> BTreeMap<String, Vec<Stri
     claims.collect()
 }
 
+/// The pods that were preempted, by name.
+fn victims(state: &ClusterState, attempt: &Attempt) -> Vec<String> {
+    let victims = attempt.preemptions.iter().flat_map(|preemption| &preemption.victims);
+    let mut names: Vec<String> =
+        victims.filter_map(|victim| Some(state.pod(victim.pod)?.0.metadata.full_name())).collect();
+    names.sort();
+    names
+}
+
 fn recorded_devices(decision: &Value) -> BTreeMap<String, Vec<String>> {
     serde_json::from_value(decision["claims"].clone()).unwrap_or_default()
 }
@@ -61,6 +73,7 @@ fn recorded_devices(decision: &Value) -> BTreeMap<String, Vec<String>> {
 /// What differs, in words. The first difference ends a replay.
 fn difference(family: &str, record: &Value) -> Option<String> {
     let mut state = state(family, record);
+    state.allow_preemption(true);
     let waiting: Vec<PodId> =
         state.pods().filter(|(_, _, place)| *place == PodPlace::Pending).map(|(id, ..)| id).collect();
     let mut queue = state.in_queue_order(waiting).into_iter();
@@ -70,10 +83,20 @@ fn difference(family: &str, record: &Value) -> Option<String> {
         assert_eq!(state.find_pod(name), Some(id), "seed {}: the queue has another order", record["seed"]);
         let node = decision["node"].as_str();
         let wanted = node.and_then(|node| state.find_node(node));
-        state.prefer(wanted);
+        let promised = decision["nominated"].as_str().and_then(|node| state.find_node(node));
+        state.prefer(promised.or(wanted));
         let attempt = state.attempt(id, &AtomicBool::new(false)).unwrap();
         let place = format!("seed {}, pod `{name}`", record["seed"]);
         let message = attempt.message.as_deref();
+        let victims = victims(&state, &attempt);
+        let recorded: Vec<String> = serde_json::from_value(decision["victims"].clone()).unwrap_or_default();
+        let room = attempt.preemptions.last().map(|preemption| preemption.node);
+        if victims != recorded || room != promised {
+            return Some(format!(
+                "{place}: preempted {recorded:?} {:?}, found {attempt:?}",
+                decision["nominated"]
+            ));
+        }
         if node.is_none() {
             if attempt.outcome == PodOutcome::Scheduled || message != decision["message"].as_str() {
                 return Some(format!("{place}: refused with {}, found {attempt:?}", decision["message"]));
@@ -143,4 +166,9 @@ fn decisions_of_configured_schedulers_are_among_the_best() {
 #[test]
 fn decisions_of_configured_schedulers_about_extended_resources_are_among_the_best() {
     replay("configured-extended");
+}
+
+#[test]
+fn victims_are_those_of_the_scheduler() {
+    replay("preempting");
 }

@@ -14,12 +14,11 @@ pub(crate) fn disruption_budget(fields: &Fields<'_, '_>, origin: Origin) -> Disr
         budget.min_available = spec.get("minAvailable").and_then(pod_number);
         budget.max_unavailable = spec.get("maxUnavailable").and_then(pod_number);
     });
-    budget.disruptions_allowed = fields
-        .object("status", |status| {
-            status.skip_all();
-            status.integer("disruptionsAllowed")
-        })
-        .flatten();
+    fields.object("status", |status| {
+        status.skip_all();
+        budget.disruptions_allowed = status.integer("disruptionsAllowed");
+        budget.disrupted_pods = status.text_map("disruptedPods").into_keys().collect();
+    });
     budget
 }
 

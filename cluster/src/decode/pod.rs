@@ -307,6 +307,11 @@ fn status(fields: &Fields<'_, '_>) -> PodStatus {
     PodStatus {
         phase: fields.text("phase").unwrap_or_else(|| "Pending".to_owned()),
         nominated_node_name: fields.text("nominatedNodeName").filter(|name| !name.is_empty()),
+        start_time: fields.text("startTime"),
+        preempted_by_scheduler: fields
+            .list("conditions", |item| object(item, preempted_by_scheduler))
+            .and_then(|conditions| conditions.into_iter().flatten().next())
+            .unwrap_or(false),
         resource_claim_statuses: fields
             .list("resourceClaimStatuses", |item| {
                 object(item, |fields| PodResourceClaimStatus {
@@ -318,6 +323,14 @@ fn status(fields: &Fields<'_, '_>) -> PodStatus {
         extended_resource_claim_status: fields
             .object("extendedResourceClaimStatus", extended_resource_claim_status),
     }
+}
+
+/// For the condition `DisruptionTarget`, whether it says that the scheduler preempts the pod.
+fn preempted_by_scheduler(condition: &Fields<'_, '_>) -> Option<bool> {
+    condition.skip_all();
+    let says = |field: &'static str, value: &str| condition.text(field).is_some_and(|text| text == value);
+    says("type", "DisruptionTarget")
+        .then(|| says("status", "True") && says("reason", "PreemptionByScheduler"))
 }
 
 fn extended_resource_claim_status(fields: &Fields<'_, '_>) -> ExtendedResourceClaimStatus {

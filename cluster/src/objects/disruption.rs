@@ -1,6 +1,6 @@
 //! Disruption budgets and the label selectors they have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drayage_allocator::objects::NodeSelectorRequirement;
 
@@ -30,6 +30,8 @@ pub struct DisruptionBudget {
     pub max_unavailable: Option<PodNumber>,
     /// `status.disruptionsAllowed`; `None` where the object has no status, as manifests have none.
     pub disruptions_allowed: Option<i64>,
+    /// Names in `status.disruptedPods`: pods whose eviction is under way and counted already.
+    pub disrupted_pods: BTreeSet<String>,
 }
 
 /// A number of pods, or a share of those there should be.
@@ -56,6 +58,16 @@ impl DisruptionBudget {
     pub fn covers(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
         self.metadata.namespace == namespace
             && self.selector.as_ref().is_some_and(|selector| selector.matches(labels))
+    }
+
+    /// Whether the scheduler takes a pod for one of its pods: unlike for the eviction API, a selector without anything
+    /// in it selects no pod, nor is a pod without labels selected.
+    pub fn covers_for_preemption(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+        let is_empty = self
+            .selector
+            .as_ref()
+            .is_none_or(|selector| selector.match_labels.is_empty() && selector.match_expressions.is_empty());
+        !is_empty && !labels.is_empty() && self.covers(namespace, labels)
     }
 
     /// How many of its pods may be evicted now: what the status says, else what the disruption controller would work

@@ -88,6 +88,10 @@ pub struct PodStatus {
     pub phase: String,
     /// `nominatedNodeName`
     pub nominated_node_name: Option<String>,
+    /// `startTime`: when the kubelet took note of it.
+    pub start_time: Option<String>,
+    /// Whether the condition `DisruptionTarget` says that the scheduler preempts it.
+    pub preempted_by_scheduler: bool,
     /// `resourceClaimStatuses`
     pub resource_claim_statuses: Vec<PodResourceClaimStatus>,
     /// `extendedResourceClaimStatus`

@@ -57,6 +57,9 @@ type decision struct {
 	Claims  map[string][]string `json:"claims,omitempty"`
 	Volumes map[string]string   `json:"volumes,omitempty"`
 	Message string              `json:"message,omitempty"`
+	// Nominated is the node on which room was made, for which Victims had to go.
+	Nominated string   `json:"nominated,omitempty"`
+	Victims   []string `json:"victims,omitempty"`
 }
 
 func must(err error) {
@@ -144,6 +147,12 @@ func read(raw []json.RawMessage) objects {
 		}
 		read.there = append(read.there, object)
 	}
+	resolvePriorities(read.there, read.waiting)
+	for _, object := range read.there {
+		if pod, ok := object.(*v1.Pod); ok {
+			resolvePriorities(read.there, []*v1.Pod{pod})
+		}
+	}
 	sort.SliceStable(read.waiting, func(left, right int) bool {
 		first, second := read.waiting[left], read.waiting[right]
 		if a, b := priority(first), priority(second); a != b {
@@ -170,10 +179,13 @@ func decide(c cluster, options []scheduler.Option) ([]decision, bool) {
 	client := fake.NewClientset(objects.there...)
 	var version atomic.Int64
 	version.Store(int64(len(c.Objects)) + 1)
+	next := func() string { return strconv.FormatInt(version.Add(1), 10) }
+	var preempted victims
+	preempted.watch(client, next)
 	for _, verb := range []string{"create", "update"} {
 		client.PrependReactor(verb, "resourceclaims", func(action clienttesting.Action) (bool, runtime.Object, error) {
 			if object, err := meta.Accessor(action.(clienttesting.CreateAction).GetObject()); err == nil {
-				number := strconv.FormatInt(version.Add(1), 10)
+				number := next()
 				object.SetResourceVersion(number)
 				if object.GetName() == "" {
 					object.SetName(object.GetGenerateName() + number)
@@ -201,7 +213,7 @@ func decide(c cluster, options []scheduler.Option) ([]decision, bool) {
 	})
 	factory := scheduler.NewInformerFactory(client, 0)
 	recorder := profile.NewRecorderFactory(events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()}))
-	real, err := scheduler.New(ctx, client, factory, nil, recorder, options...)
+	real, err := scheduler.New(ctx, farAway{client, next}, factory, nil, recorder, options...)
 	must(err)
 	factory.Start(ctx.Done())
 	factory.WaitForCacheSync(ctx.Done())
@@ -228,10 +240,21 @@ func decide(c cluster, options []scheduler.Option) ([]decision, bool) {
 			create(ctx, client, pod.DeepCopy(), objects.templates)
 		}
 		for _, pod := range together {
-			decisions = append(decisions, wait(ctx, client, pod))
+			found := wait(ctx, client, pod)
+			if found.Victims = preempted.take(); len(found.Victims) == 0 {
+				// A pod that is about to be bound is nominated too.
+				found.Nominated = ""
+			} else if found.Nominated != found.Node {
+				// The pod was tried again before the scheduler had seen its own promise.
+				return nil, true
+			}
+			decisions = append(decisions, found)
 		}
 	}
 	time.Sleep(300 * time.Millisecond)
+	if len(preempted.take()) > 0 {
+		return nil, true
+	}
 	for number := range decisions {
 		namespace, name, _ := strings.Cut(decisions[number].Pod, "/")
 		pod, err := client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
@@ -292,8 +315,16 @@ func wait(ctx context.Context, client *fake.Clientset, pod *v1.Pod) decision {
 		time.Sleep(20 * time.Millisecond)
 		pod, err := client.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
 		must(err)
+		if promised := pod.Status.NominatedNodeName; promised != "" {
+			found.Nominated = promised
+		}
 		if found.Node = pod.Spec.NodeName; found.Node != "" {
 			return found
+		}
+		// Once the victims are gone it is tried again.
+		never := pod.Spec.PreemptionPolicy != nil && *pod.Spec.PreemptionPolicy == v1.PreemptNever
+		if pod.Status.NominatedNodeName != "" && !never {
+			continue
 		}
 		for _, condition := range pod.Status.Conditions {
 			if condition.Type == v1.PodScheduled && condition.Status == v1.ConditionFalse {

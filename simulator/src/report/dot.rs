@@ -20,6 +20,7 @@ pub fn graph(snapshot: &Snapshot, report: &SimulationReport) -> String {
         let id = format!("pod {}/{}", pod.namespace, pod.name);
         let colour = match pod.outcome {
             PodOutcome::AlreadyRunning => "gray45",
+            PodOutcome::Preempted => "firebrick",
             PodOutcome::Scheduled => "darkgreen",
             _ => "red",
         };

@@ -11,6 +11,7 @@ mod from_explanation;
 pub mod html;
 mod lint;
 mod pod;
+mod preemption;
 mod replay;
 mod sarif;
 mod scenario;
@@ -34,6 +35,7 @@ pub use pod::{
     Allocated, ClaimReport, DeviceFailure, DeviceReport, ErrorReport, Nearest, NodeExplanation, PodOutcome,
     PodReport, Reason, RefusalCount,
 };
+pub use preemption::{HeldDevices, PreemptedBy, PreemptionReport, VictimReport};
 pub use replay::{Moment, PodTimes, ReplayReport, WaitSummary};
 pub use what_if::{
     AdmittedPod, CapacityItem, CapacityReport, ClaimMove, Copies, DefragMove, DefragReport, DefragVerdict,
@@ -92,6 +94,11 @@ pub struct Assumptions {
     pub warnings: Vec<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
 /// Counts over a whole simulation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -104,6 +111,12 @@ pub struct Summary {
     pub scheduled: usize,
     /// Pods that were not placed, for whatever reason.
     pub pending: usize,
+    /// Pods that made room for others; they count neither as running nor as pending.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub preempted: usize,
+    /// Those of them that preemption took although a PodDisruptionBudget forbids it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub preempted_against_budget: usize,
     /// The pending pods by the plugin that refused most nodes, or `SchedulingGates`, `Error`, `Undecided`.
     pub pending_by_cause: BTreeMap<String, usize>,
     /// Pods that are finished and therefore count for nothing.

@@ -7,7 +7,7 @@ use drayage_allocator::objects::{AllocationResult, DeviceRequestAllocationResult
 use drayage_cluster::write::allocation_result_json;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::ExplanationReport;
+use super::{ExplanationReport, PreemptedBy, PreemptionReport};
 
 /// What became of one pod.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -41,6 +41,12 @@ pub struct PodReport {
     /// An earlier pod with the same demands whose explanations hold for this one too, as `namespace/name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explained_like: Option<String>,
+    /// Who was preempted for the pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preemption: Option<PreemptionReport>,
+    /// For whom it was preempted, for [`PodOutcome::Preempted`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preempted_by: Option<PreemptedBy>,
     /// The error that ended the pod's scheduling cycle, for [`PodOutcome::Error`] and [`PodOutcome::Undecided`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorReport>,
@@ -66,6 +72,8 @@ pub enum PodOutcome {
     Error,
     /// The search for devices reached its step budget on some node before it knew.
     Undecided,
+    /// It ran and was preempted: it is gone.
+    Preempted,
 }
 
 impl PodOutcome {
@@ -78,10 +86,11 @@ impl PodOutcome {
             Self::Gated => "gated",
             Self::Error => "error",
             Self::Undecided => "undecided",
+            Self::Preempted => "preempted",
         }
     }
 
-    /// Whether the pod has no node.
+    /// Whether the pod has no node, or no longer.
     pub fn is_pending(self) -> bool {
         !matches!(self, Self::AlreadyRunning | Self::Scheduled)
     }

@@ -1,6 +1,6 @@
 //! Writes what a simulation decided into the snapshot, so that the next question starts from there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -62,6 +62,7 @@ fn apply(snapshot: &mut Snapshot, report: &SimulationReport, mut held: BTreeMap<
             claim.reserved_for.clear();
         }
     }
+    remove_preempted(snapshot, report);
     let key = |metadata: &Metadata| (metadata.namespace.clone(), metadata.name.clone());
     for placed in report.pods.iter().filter(|pod| pod.outcome == PodOutcome::Scheduled) {
         let found = snapshot
@@ -82,6 +83,24 @@ fn apply(snapshot: &mut Snapshot, report: &SimulationReport, mut held: BTreeMap<
             snapshot.claims.insert(at, claim);
         }
     }
+}
+
+/// Takes away the pods that were preempted, with the claims that were made for them.
+fn remove_preempted(snapshot: &mut Snapshot, report: &SimulationReport) {
+    let preempted = report.pods.iter().filter(|pod| pod.outcome == PodOutcome::Preempted);
+    let names: BTreeSet<String> = preempted.map(|pod| format!("{}/{}", pod.namespace, pod.name)).collect();
+    if names.is_empty() {
+        return;
+    }
+    let (gone, kept): (Vec<Arc<Pod>>, Vec<Arc<Pod>>) = std::mem::take(&mut snapshot.pods)
+        .into_iter()
+        .partition(|pod| names.contains(&pod.metadata.full_name()));
+    snapshot.pods = kept;
+    let gone: BTreeSet<&str> = gone.iter().map(|pod| pod.metadata.uid.as_str()).collect();
+    snapshot.claims.retain(|claim| {
+        let owner = claim.metadata.controller().filter(|owner| owner.kind == "Pod");
+        owner.is_none_or(|owner| !gone.contains(owner.uid.as_str()))
+    });
 }
 
 /// The consumers with these UIDs: those that were there as they were, new ones behind.

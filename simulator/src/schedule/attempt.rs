@@ -2,6 +2,8 @@
 
 use super::claims::{ClaimId, PodClaim};
 use super::explain::ExplainedInFull;
+use super::held_devices::DevicesInTheWay;
+use super::preemption::Preemption;
 use crate::report::{ErrorReport, PodOutcome, Reason};
 
 /// What an attempt to place a pod came to.
@@ -21,6 +23,10 @@ pub struct Attempt {
     pub reasons: Vec<Reason>,
     /// The error that ended the attempt.
     pub error: Option<ErrorReport>,
+    /// Who was preempted to make room, round after round; the last round comes before the final attempt.
+    pub preemptions: Vec<Preemption>,
+    /// What preemption does not see: pods of lower priority that hold devices in the pod's way.
+    pub devices_in_the_way: Option<DevicesInTheWay>,
     /// Remarks.
     pub notes: Vec<String>,
     pub(crate) explained: ExplainedInFull,
@@ -54,6 +60,8 @@ impl Attempt {
             message: None,
             reasons: Vec::new(),
             error: None,
+            preemptions: Vec::new(),
+            devices_in_the_way: None,
             notes: Vec::new(),
             explained: ExplainedInFull::default(),
         }

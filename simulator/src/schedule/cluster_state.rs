@@ -7,6 +7,7 @@ use drayage_cluster::controllers;
 use drayage_cluster::objects::{Namespace, Pod};
 use rustc_hash::FxHashSet;
 
+use super::budgets::Budgets;
 use super::claims::ClaimBook;
 use super::devices::Devices;
 use super::extended::ResourceClasses;
@@ -14,10 +15,12 @@ use super::gangs::Gangs;
 use super::neighbours::{DefaultSelectors, Namespaces, PodCounts};
 use super::node::{NodeState, PodNeeds};
 use super::nodes::Nodes;
+use super::nominations::Nominations;
 use super::options::Options;
 use super::placement::Placements;
 use super::plan::DevicePlan;
 use super::pods::{PodId, PodPlace, Pods};
+use super::preemption::priority;
 use super::prepare::Prepared;
 use super::queue;
 use super::resources::{ResourceId, ResourceNames};
@@ -26,6 +29,7 @@ use super::standing::Standing;
 use super::tally::Tally;
 use super::ties::Ties;
 use super::volumes::Volumes;
+use crate::random::Random;
 
 /// A cluster under simulation: nodes, pods and claims with what they hold, and all that was found out about them.
 ///
@@ -57,6 +61,11 @@ pub struct ClusterState {
     pub(super) counts: PodCounts,
     pub(super) default_selectors: Arc<DefaultSelectors>,
     pub(super) ties: Ties,
+    pub(super) budgets: Budgets,
+    pub(super) nominations: Nominations,
+    pub(super) may_preempt: bool,
+    /// No pod that was ever placed has a lower priority.
+    pub(super) lowest_priority: i32,
     /// Where in the order of nodes the next attempt begins.
     pub(super) next_start: usize,
     /// How many nodes the current attempt looked at.
@@ -153,6 +162,10 @@ impl ClusterState {
             counts: PodCounts::new(Namespaces(namespaces)),
             default_selectors: Arc::new(DefaultSelectors::new(objects, profiles)),
             ties: Ties::default(),
+            budgets: Budgets::default(),
+            nominations: Nominations::default(),
+            may_preempt: false,
+            lowest_priority: i32::MAX,
             next_start: 0,
             looked_at: 0,
             warnings: Arc::default(),
@@ -162,8 +175,13 @@ impl ClusterState {
             state.place_running(pod, &mut warnings);
         }
         for pod in pending {
-            state.pods.add(Arc::clone(pod), PodPlace::Pending);
+            let id = state.pods.add(Arc::clone(pod), PodPlace::Pending);
+            let promised = pod.status.nominated_node_name.as_deref();
+            if let Some(at) = promised.and_then(|node| state.nodes.find(node)) {
+                state.nominations.set(id, at);
+            }
         }
+        state.budgets = Budgets::new(&objects.disruption_budgets, &state.pods);
         state.warn_of_nodes_without_room(&mut warnings);
         if state.gangs.are_ignored() {
             let text = "feature gates `GenericWorkload` and `GangScheduling` are not both on, so PodGroups have no effect";
@@ -208,6 +226,7 @@ impl ClusterState {
         }
         let Some(entry) = self.pods.get_mut(id) else { return };
         self.volumes.note_pod(&entry.pod, 1);
+        self.lowest_priority = self.lowest_priority.min(priority(&entry.pod));
         let profile = self.options.profile_of(&entry.pod.spec.scheduler_name).unwrap_or_default();
         let kind = self.counts.kind(&entry.pod, profile);
         entry.kind = Some(kind);
@@ -283,6 +302,13 @@ impl ClusterState {
     /// `None` always the first by name.
     pub fn prefer(&mut self, node: Option<usize>) {
         self.ties = node.map_or(Ties::ByName, Ties::Wanted);
+    }
+
+    /// From now on decides by the numbers of a seed what a scheduler leaves to chance: which of several best nodes a pod
+    /// gets, and with which nodes searches begin.
+    pub fn leave_to_chance(&mut self, seed: u64) {
+        self.ties = Ties::Random(Random::new(seed));
+        self.next_start = self.ties.begin(self.nodes.len());
     }
 
     /// Number of pods that have ended.

@@ -1,6 +1,6 @@
 //! The scheduling cycle: one pod after the other, each through the filters and onto the best node that fits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,6 +18,7 @@ use super::node::PodNeeds;
 use super::options::{Observer, SimulateError};
 use super::plan::{DevicePlan, PlanError};
 use super::pods::{PodId, PodPlace};
+use super::preemption::priority;
 use super::profile::FilterPlugin;
 use super::report;
 use super::score::{Candidate, Scoring};
@@ -48,11 +49,15 @@ impl ClusterState {
         let mut reports = Vec::with_capacity(pending.len() + running.len());
         reports.extend(running.into_iter().filter_map(|id| report::running(self, id)));
         let pending = self.in_queue_order(pending);
+        let mut preempted = BTreeMap::new();
         let mut groups: BTreeSet<String> = BTreeSet::new();
         for (done, &id) in pending.iter().enumerate() {
             observer.progress(done, pending.len());
             let Some(group) = self.group_of(id) else {
+                self.may_preempt = true;
                 let attempt = self.attempt(id, cancel)?;
+                self.may_preempt = false;
+                report::note_preempted(self, id, &attempt, &mut preempted);
                 reports.extend(report::attempted(self, id, attempt));
                 continue;
             };
@@ -66,6 +71,7 @@ impl ClusterState {
             }
             groups.insert(group);
         }
+        report::mark_preempted(&mut reports, preempted);
         observer.progress(pending.len(), pending.len());
         Ok(reports)
     }
@@ -121,16 +127,32 @@ impl ClusterState {
         let needs = self.needs(pod);
         self.note_delegated(&needs);
         let mut remarks = Vec::new();
+        let mut preemptions = Vec::new();
         loop {
             let mut attempt = self.attempt_once(search, id, pod, &pod_claims, &needs)?;
-            // After a failure upstream may give up an allocation that no other pod uses and try again.
-            if attempt.outcome == PodOutcome::Unschedulable
-                && let Some(claim) = self.give_up_allocation(pod, &pod_claims)
-            {
-                remarks.push(format!("the unused allocation of claim `{claim}` was given up"));
-                continue;
+            // After a failure upstream may give up an allocation that no other pod uses, and preempt pods that it
+            // chose before that; then the pod is tried again.
+            if attempt.outcome == PodOutcome::Unschedulable {
+                let given_up = self.give_up_allocation(pod, &pod_claims);
+                let preemption = attempt.preemptions.pop();
+                if let Some(preemption) = &preemption {
+                    self.preempt(id, preemption);
+                }
+                let again = given_up.is_some() || preemption.is_some();
+                preemptions.extend(preemption);
+                remarks.extend(
+                    given_up.map(|claim| format!("the unused allocation of claim `{claim}` was given up")),
+                );
+                if again {
+                    continue;
+                }
             }
             attempt.notes.append(&mut remarks);
+            attempt.preemptions = preemptions;
+            if attempt.outcome == PodOutcome::Unschedulable && self.options.explain && self.could_preempt(pod)
+            {
+                attempt.devices_in_the_way = self.devices_in_the_way(id, search.cancel)?;
+            }
             if attempt.outcome != PodOutcome::Scheduled {
                 attempt.claims = pod_claims.iter().map(AttemptClaim::before).collect();
             }
@@ -187,12 +209,19 @@ impl ClusterState {
         #[cfg(test)]
         let demands = demands.filter(|_| !self.devices.forgetful);
         let all = self.nodes.all_len();
+        // Promised nodes are not the same for all pods that are alike.
+        let demands = demands.filter(|_| self.nominations.is_empty());
         let likeness = demands.map(|demands| self.standing.likeness(verdicts.wish, needs, demands, all));
         let moment = start.map(|start| self.moment(start));
+        let could_preempt = self.could_preempt(pod).then(|| priority(pod));
         if let (Some(likeness), Some(moment)) = (likeness, moment)
             && let Some(failure) = self.standing.failure(likeness, kind, moment)
+            && (could_preempt.is_none() || could_preempt == failure.preempts_nobody)
         {
             self.tally.clear();
+            if could_preempt.is_some() {
+                self.tally = failure.tally.clone();
+            }
             self.looked_at = failure.looked_at;
             return Ok(self.refused(nodes.len(), pod, &mut plan, &failure));
         }
@@ -210,6 +239,7 @@ impl ClusterState {
         let room = self.room(needs, profile);
         let asked = Asked {
             nodes,
+            all_nodes: nodes,
             pod,
             needs,
             room: &room,
@@ -219,20 +249,37 @@ impl ClusterState {
             neighbours: &neighbours,
             likeness,
         };
-        let mut candidates = match self.candidates(&asked, &mut plan, cancel)? {
-            Ok(candidates) => candidates,
-            Err(attempt) => return Ok(*attempt),
-        };
+        self.tally.gather_resolvable(could_preempt.is_some());
+        let mut candidates = Vec::new();
+        // The node that was promised to the pod comes first, and is taken whatever the others are worth.
+        if let Some(promised) = self.nominations.node_of(id).filter(|at| nodes.contains(at)) {
+            let only = Asked { nodes: &[promised], ..asked };
+            candidates = self.candidates(&only, &mut plan, cancel)?.unwrap_or_default();
+            self.looked_at = 0;
+        }
         if candidates.is_empty() {
+            candidates = match self.candidates(&asked, &mut plan, cancel)? {
+                Ok(candidates) => candidates,
+                Err(attempt) => return Ok(*attempt),
+            };
+        }
+        if candidates.is_empty() {
+            if self.may_preempt
+                && let Some(preemption) = self.find_preemption(id, &asked, &plan)
+            {
+                let preemptions = vec![preemption];
+                return Ok(Attempt { preemptions, ..Attempt::new(PodOutcome::Unschedulable) });
+            }
             let tally = self.tally.clone();
             let failure = match (likeness, moment) {
                 (Some(likeness), Some(moment)) => {
-                    self.standing.failed(likeness, kind, moment, tally, self.looked_at)
+                    self.standing.failed(likeness, kind, moment, tally, self.looked_at, could_preempt)
                 }
                 _ => Arc::new(Failure::once(tally)),
             };
             return Ok(self.refused(nodes.len(), pod, &mut plan, &failure));
         }
+        self.nominations.forget(id);
         let best = self.best(&asked, &candidates);
         let chosen = self.ties.choose(&best, &self.nodes);
         let at = candidates.iter().position(|candidate| Some(candidate.at) == chosen).unwrap_or_default();

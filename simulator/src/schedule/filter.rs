@@ -55,8 +55,10 @@ impl LookAhead {
 /// What the filters and scores of an attempt look at.
 #[derive(Debug)]
 pub(super) struct Asked<'a> {
-    /// Numbers of all nodes that may be looked at, in their order.
+    /// Numbers of the nodes that are looked at, in their order.
     pub(super) nodes: &'a [usize],
+    /// Those of all nodes, among which the pod has its neighbours.
+    pub(super) all_nodes: &'a [usize],
     pub(super) pod: &'a Pod,
     pub(super) needs: &'a PodNeeds,
     /// What the filter of plugin NodeResourcesFit looks at of the needs.
@@ -128,6 +130,9 @@ impl ClusterState {
             }
             if !is_content && let Some(refusal) = neighbours.refusal(&self.counts, at) {
                 self.tally.add(refusal);
+                if refusal.is_resolvable() {
+                    self.tally.add_resolvable(at);
+                }
                 continue;
             }
             match of_node {
@@ -210,9 +215,13 @@ impl ClusterState {
             self.tally.add(Refusal::Placement(refusal));
             return false;
         }
+        if !self.nominations.is_empty() && self.is_promised_away(at, asked) {
+            return false;
+        }
         let Some(state) = self.nodes.get(at) else { return false };
         if profile.filters_by(FilterPlugin::NodePorts) && !state.has_free(&asked.needs.ports) {
             self.tally.add(Refusal::Ports);
+            self.tally.add_resolvable(at);
             return false;
         }
         let (tally, delegated) = (&mut self.tally, &self.delegated);
@@ -227,6 +236,12 @@ impl ClusterState {
                     true
                 },
             );
+        }
+        if !fits
+            && tally.gathers_resolvable()
+            && state.resources.offers(asked.room, |id| delegated.contains(&id))
+        {
+            tally.add_resolvable(at);
         }
         if fits && !asked.volumes.is_empty() {
             self.volumes.each_refusal(
@@ -275,7 +290,7 @@ impl ClusterState {
     }
 
     /// Whether ports and resources leave room on a node.
-    fn has_room(&self, at: usize, asked: &Asked<'_>) -> bool {
+    pub(super) fn has_room(&self, at: usize, asked: &Asked<'_>) -> bool {
         let (_, profile) = asked.profile;
         self.nodes.get(at).is_some_and(|state| {
             (!profile.filters_by(FilterPlugin::NodePorts) || state.has_free(&asked.needs.ports))

@@ -77,6 +77,7 @@ impl ClusterState {
             was_tried = true;
             let asked = Asked {
                 nodes: &[at],
+                all_nodes: cluster,
                 pod,
                 needs: &needs,
                 room: &room,

@@ -57,11 +57,8 @@ impl NodeState {
     /// Gives back what [`take`](Self::take) took for the same pod.
     pub(crate) fn release(&mut self, pod: PodId, needs: &PodNeeds) {
         self.resources.release(&needs.amounts, needs.assumed);
-        for port in &needs.ports {
-            if let Some(at) = self.ports.iter().position(|taken| taken == port) {
-                self.ports.remove(at);
-            }
-        }
+        // The scheduler keeps a set: of two pods that have the same port, against the rules, the first to leave frees it.
+        self.ports.retain(|taken| !needs.ports.contains(taken));
         self.pods.retain(|&other| other != pod);
     }
 }

@@ -17,7 +17,7 @@ use super::tally::Refusal;
 use crate::report::{DeviceFailure, ExplanationReport, NodeExplanation};
 
 /// A pod's need for devices.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct DevicePlan {
     claims: Vec<PodClaim>,
     /// Claims that have no devices yet, in order.
@@ -35,7 +35,7 @@ pub(crate) struct DevicePlan {
 }
 
 /// A pod's extended resources.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct ExtendedPlan {
     /// All extended resources that the pod requests, with the class behind each.
     resources: Vec<(ResourceId, Option<String>)>,
@@ -43,7 +43,7 @@ struct ExtendedPlan {
     variants: Vec<Variant>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Variant {
     resources: Vec<ResourceId>,
     claim: ResourceClaim,

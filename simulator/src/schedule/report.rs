@@ -10,7 +10,11 @@ use super::attempt::Attempt;
 use super::claims::ClaimEntry;
 use super::cluster_state::ClusterState;
 use super::pods::{PodId, PodPlace};
-use crate::report::{Allocated, ClaimReport, DeviceReport, PodOutcome, PodReport, Summary};
+use super::preemption::priority;
+use crate::report::{
+    Allocated, ClaimReport, DeviceReport, HeldDevices, PodOutcome, PodReport, PreemptedBy, PreemptionReport,
+    Summary, VictimReport,
+};
 
 /// Report on a pod that ran before.
 pub(crate) fn running(simulation: &ClusterState, id: PodId) -> Option<PodReport> {
@@ -50,14 +54,18 @@ pub(crate) fn running(simulation: &ClusterState, id: PodId) -> Option<PodReport>
         reasons: Vec::new(),
         explanations: Vec::new(),
         explained_like: None,
+        preemption: None,
+        preempted_by: None,
         error: None,
         notes,
     })
 }
 
 /// Report on an attempt.
-pub(crate) fn attempted(simulation: &ClusterState, id: PodId, attempt: Attempt) -> Option<PodReport> {
+pub(crate) fn attempted(simulation: &ClusterState, id: PodId, mut attempt: Attempt) -> Option<PodReport> {
     let pod = simulation.pods.get(id)?.pod.as_ref();
+    let preemption = preemption(simulation, &attempt);
+    attempt.notes.extend(preemption.as_ref().and_then(note));
     let claims = attempt
         .claims
         .into_iter()
@@ -78,9 +86,89 @@ pub(crate) fn attempted(simulation: &ClusterState, id: PodId, attempt: Attempt) 
         reasons: attempt.reasons,
         explanations: attempt.explained.explanations,
         explained_like: attempt.explained.like,
+        preemption,
+        preempted_by: None,
         error: attempt.error,
         notes: attempt.notes,
     })
+}
+
+/// Who was preempted for a pod, and who could have been but was not.
+fn preemption(simulation: &ClusterState, attempt: &Attempt) -> Option<PreemptionReport> {
+    let node = |at: usize| simulation.nodes.get(at).map(|state| state.name().to_owned());
+    let name = |id: PodId| simulation.pods.get(id).map(|entry| entry.pod.metadata.full_name());
+    let victims =
+        attempt.preemptions.iter().flat_map(|preemption| &preemption.victims).filter_map(|victim| {
+            Some(VictimReport {
+                pod: name(victim.pod)?,
+                priority: simulation.pods.get(victim.pod).map_or(0, |entry| priority(&entry.pod)),
+                violates_budget: victim.violates_budget,
+            })
+        });
+    let devices_not_freed = attempt.devices_in_the_way.as_ref().and_then(|held| {
+        let pods = held.pods.iter().filter_map(|&id| name(id)).collect();
+        Some(HeldDevices { node: node(held.node)?, pods })
+    });
+    let report = PreemptionReport {
+        node: attempt.preemptions.last().and_then(|preemption| node(preemption.node)),
+        victims: victims.collect(),
+        devices_not_freed,
+    };
+    (report != PreemptionReport::default()).then_some(report)
+}
+
+/// What preemption came to, in words.
+fn note(report: &PreemptionReport) -> Option<String> {
+    let list = |names: &mut dyn Iterator<Item = &String>| {
+        names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    };
+    if let Some(held) = &report.devices_not_freed {
+        return Some(format!(
+            "without {}, of lower priority, and what they hold it would fit on node `{}`; the scheduler does not preempt \
+             for devices",
+            list(&mut held.pods.iter()),
+            held.node
+        ));
+    }
+    let node = report.node.as_ref()?;
+    let victims = list(&mut report.victims.iter().map(|victim| &victim.pod));
+    Some(format!("preempted {victims} on node `{node}`"))
+}
+
+/// Remembers who was preempted by a pod.
+pub(crate) fn note_preempted(
+    simulation: &ClusterState,
+    by: PodId,
+    attempt: &Attempt,
+    preempted: &mut BTreeMap<String, PreemptedBy>,
+) {
+    let name = |id: PodId| simulation.pods.get(id).map(|entry| entry.pod.metadata.full_name());
+    for preemption in &attempt.preemptions {
+        let node = simulation.nodes.get(preemption.node).map(|state| state.name().to_owned());
+        for victim in &preemption.victims {
+            let (Some(victim_name), Some(pod), Some(node)) = (name(victim.pod), name(by), node.clone())
+            else {
+                continue;
+            };
+            let by = PreemptedBy { pod, node, violates_budget: victim.violates_budget };
+            preempted.insert(victim_name, by);
+        }
+    }
+}
+
+/// Corrects the reports on pods that were preempted after they were made.
+pub(crate) fn mark_preempted(reports: &mut [PodReport], mut preempted: BTreeMap<String, PreemptedBy>) {
+    if preempted.is_empty() {
+        return;
+    }
+    for pod in reports {
+        let Some(by) = preempted.remove(&format!("{}/{}", pod.namespace, pod.name)) else { continue };
+        let against = if by.violates_budget { ", against a disruption budget" } else { "" };
+        pod.message = Some(format!("preempted on node `{}` by pod `{}`{against}", by.node, by.pod));
+        (pod.outcome, pod.node) = (PodOutcome::Preempted, None);
+        pod.claims.iter_mut().for_each(|claim| (claim.allocation, claim.devices) = (None, Vec::new()));
+        pod.preempted_by = Some(by);
+    }
 }
 
 fn claim(entry: &ClaimEntry, pod_claim: Option<String>, allocated_before: bool) -> ClaimReport {
@@ -146,6 +234,11 @@ pub(crate) fn summary(simulation: &ClusterState, pods: &[PodReport]) -> Summary 
         match pod.outcome {
             PodOutcome::AlreadyRunning => summary.already_running += 1,
             PodOutcome::Scheduled => summary.scheduled += 1,
+            PodOutcome::Preempted => {
+                summary.preempted += 1;
+                let by = pod.preempted_by.as_ref();
+                summary.preempted_against_budget += usize::from(by.is_some_and(|by| by.violates_budget));
+            }
             _ => {
                 summary.pending += 1;
                 *summary.pending_by_cause.entry(cause(pod)).or_default() += 1;

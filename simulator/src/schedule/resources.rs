@@ -217,6 +217,12 @@ impl NodeResources {
         fits
     }
 
+    /// Whether the node has enough for the pod once all others have left it.
+    pub(crate) fn offers(&self, needed: &Amounts, delegated: impl Fn(ResourceId) -> bool) -> bool {
+        let empty = Self::new(self.allocatable.clone(), i64::MAX);
+        empty.fits(needed, delegated)
+    }
+
     /// Calls `found` for each shortage, in a fixed order, until it returns false.
     pub(crate) fn each_shortage(
         &self,

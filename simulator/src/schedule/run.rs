@@ -50,8 +50,8 @@ pub(crate) fn report_of(
 /// Where every simulation of this version differs from a scheduler.
 const APPROXIMATIONS: [&str; 10] = [
     "every pending pod is tried once; a scheduler tries again when something changes",
-    "filters and scores of this version: those of the default profile, in its order whatever a configuration says; there \
-     is no preemption",
+    "filters and scores of this version: those of the default profile, in its order whatever a configuration says; only \
+     simulations preempt: a victim is gone at once, nothing takes its place, gangs have none, and devices are no reason",
     "gangs are placed pod by pod, as the scheduler does, but not kept in one part of a topology; what-ifs place their pods \
      one by one",
     "volumes: controllers bind no claims, so those of an immediate class wait; of equal volumes the first by name is \

@@ -84,6 +84,8 @@ pub(crate) struct Failure {
     moment: Moment,
     pub(crate) tally: Tally,
     pub(crate) looked_at: usize,
+    /// The priority with which such a pod found nobody to preempt, if it looked for anybody.
+    pub(crate) preempts_nobody: Option<i32>,
     /// What stands in the way of devices, once somebody asked.
     pub(crate) merged: OnceLock<Merged>,
 }
@@ -91,7 +93,13 @@ pub(crate) struct Failure {
 impl Failure {
     /// One that nobody asks for again.
     pub(crate) fn once(tally: Tally) -> Self {
-        Self { moment: Moment::default(), tally, looked_at: 0, merged: OnceLock::new() }
+        Self {
+            moment: Moment::default(),
+            tally,
+            looked_at: 0,
+            preempts_nobody: None,
+            merged: OnceLock::new(),
+        }
     }
 }
 
@@ -157,11 +165,13 @@ impl Standing {
         moment: Moment,
         tally: Tally,
         looked_at: usize,
+        preempts_nobody: Option<i32>,
     ) -> Arc<Failure> {
         if self.failures.len() >= MOST_FAILURES {
             self.failures = Map::default();
         }
-        let failure = Arc::new(Failure { moment, tally, looked_at, merged: OnceLock::new() });
+        let failure =
+            Arc::new(Failure { moment, tally, looked_at, preempts_nobody, merged: OnceLock::new() });
         self.failures.insert((likeness, kind), Arc::clone(&failure));
         failure
     }

@@ -44,6 +44,20 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// Whether the pod may fit once others have left the node: `Unschedulable` rather than
+    /// `UnschedulableAndUnresolvable` upstream. Of resources that holds where the empty node has enough.
+    pub(crate) fn is_resolvable(self) -> bool {
+        matches!(
+            self,
+            Self::Ports
+                | Self::Pods
+                | Self::Resource(_)
+                | Self::Spread
+                | Self::PodAntiAffinity
+                | Self::ExistingAntiAffinity
+        )
+    }
+
     /// The plugin that refuses.
     pub(crate) fn plugin(self) -> &'static str {
         match self {
@@ -137,6 +151,8 @@ pub(crate) struct Tally {
     counts: FxHashMap<Refusal, Count>,
     claims_elsewhere: Vec<usize>,
     without_devices: Vec<usize>,
+    /// Nodes on which the pod might fit if others left; `None` where nobody wants to know.
+    resolvable: Option<Vec<usize>>,
 }
 
 impl Tally {
@@ -145,6 +161,27 @@ impl Tally {
         self.counts.clear();
         self.claims_elsewhere.clear();
         self.without_devices.clear();
+        self.resolvable.iter_mut().for_each(Vec::clear);
+    }
+
+    /// Says whether nodes are to be gathered on which the pod might fit if others left.
+    pub(crate) fn gather_resolvable(&mut self, wanted: bool) {
+        self.resolvable = wanted.then(Vec::new);
+    }
+
+    /// Whether such nodes are gathered.
+    pub(crate) fn gathers_resolvable(&self) -> bool {
+        self.resolvable.is_some()
+    }
+
+    /// Adds a node on which the pod might fit if others left.
+    pub(crate) fn add_resolvable(&mut self, node: usize) {
+        self.resolvable.iter_mut().for_each(|nodes| nodes.push(node));
+    }
+
+    /// The nodes on which the pod might fit if others left, in the order they were looked at.
+    pub(crate) fn resolvable(&self) -> &[usize] {
+        self.resolvable.as_deref().unwrap_or_default()
     }
 
     /// Counts a node that DynamicResources refuses.

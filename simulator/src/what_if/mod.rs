@@ -9,9 +9,10 @@ mod ground;
 
 pub mod node_groups;
 pub mod plan;
-pub mod random;
 pub mod scale_down;
 pub mod scale_up;
 pub mod utilisation;
 
 pub use ground::Ground;
+
+pub use crate::random;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{configurations, extended, scheduler, volumes};
+use super::{configurations, extended, preempting, scheduler, volumes};
 
 /// What the scheduler is given.
 pub(crate) struct Case {
@@ -11,9 +11,10 @@ pub(crate) struct Case {
 }
 
 /// Names of the families and of their records.
-pub(crate) const FAMILIES: [(&str, &str); 5] = [
+pub(crate) const FAMILIES: [(&str, &str); 6] = [
     ("default", "scheduler-1.36.3.jsonl"),
     ("extended", "scheduler-extended-1.36.3.jsonl"),
+    ("preempting", "scheduler-preempting-1.36.3.jsonl"),
     ("configured", "scheduler-configured-1.36.3.jsonl"),
     ("volumes", "scheduler-volumes-1.36.3.jsonl"),
     ("configured-extended", "scheduler-configured-extended-1.36.3.jsonl"),
@@ -24,6 +25,7 @@ pub(crate) fn case(family: &str, seed: u64) -> Case {
     let configuration = family.starts_with("configured").then(|| configurations::configuration(seed));
     let mut objects = match family {
         "extended" | "configured-extended" => extended::cluster(seed),
+        "preempting" => preempting::cluster(seed),
         "volumes" => volumes::cluster(seed),
         _ => scheduler::cluster(seed),
     };

@@ -122,7 +122,7 @@ fn slice(numbers: &mut Numbers, node: u64) -> Value {
     })
 }
 
-fn pod(numbers: &mut Numbers, name: &str, number: u64, waits: bool) -> Value {
+pub(crate) fn pod(numbers: &mut Numbers, name: &str, number: u64, waits: bool) -> Value {
     let app = APPS[at(numbers, 3)];
     let mut requests = json!({});
     if numbers.chance(75) {

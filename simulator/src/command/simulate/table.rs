@@ -110,7 +110,8 @@ fn device_text(device: &DeviceReport, detail: Detail) -> String {
 /// a thousand.
 fn explanations(report: &SimulationReport, text: &mut String) {
     let mut groups: IndexMap<(PodOutcome, String), Vec<&PodReport>> = IndexMap::new();
-    for pod in report.pods.iter().filter(|pod| pod.outcome.is_pending()) {
+    let untold = |pod: &&PodReport| pod.outcome.is_pending() && pod.outcome != PodOutcome::Preempted;
+    for pod in report.pods.iter().filter(untold) {
         groups.entry((pod.outcome, reasons::tree(pod))).or_default().push(pod);
     }
     for ((outcome, reasons), pods) in groups {
@@ -139,14 +140,16 @@ fn explanations(report: &SimulationReport, text: &mut String) {
 }
 
 fn summary(report: &SimulationReport, text: &mut String) {
-    let Summary { pods, already_running, scheduled, pending, pending_by_cause, finished, .. } =
+    let Summary { pods, already_running, scheduled, pending, pending_by_cause, preempted, finished, .. } =
         &report.summary;
     let number_width = pods.max(&report.summary.nodes).to_string().len();
     let _ = write!(text, "PODS   {pods:>number_width$}  scheduled {scheduled}  pending {pending}");
     if !pending_by_cause.is_empty() {
         let _ = write!(text, " ({})", causes(pending_by_cause));
     }
-    for (label, number) in [("already running", already_running), ("finished", finished)] {
+    for (label, number) in
+        [("preempted", preempted), ("already running", already_running), ("finished", finished)]
+    {
         if *number > 0 {
             let _ = write!(text, "  {label} {number}");
         }

@@ -23,6 +23,8 @@ fn pod(name: &str, outcome: PodOutcome) -> PodReport {
         explanations: Vec::new(),
         explained_like: None,
         reasons: Vec::new(),
+        preemption: None,
+        preempted_by: None,
         error: None,
         notes: Vec::new(),
     }

@@ -19,13 +19,14 @@ use crate::report::{
 
 /// Outcomes in the order of their numbers. The last two are for claims that hold devices and that no pod uses, and for
 /// pods of replays.
-const OUTCOMES: [Outcome; 8] = [
+const OUTCOMES: [Outcome; 9] = [
     Outcome { name: "already running", tone: "" },
     Outcome { name: "scheduled", tone: "good" },
     Outcome { name: "unschedulable", tone: "bad" },
     Outcome { name: "gated", tone: "warn" },
     Outcome { name: "error", tone: "bad" },
     Outcome { name: "undecided", tone: "warn" },
+    Outcome { name: "preempted", tone: "bad" },
     Outcome { name: "claim without a pod", tone: "" },
     Outcome { name: "never placed", tone: "bad" },
 ];
@@ -43,7 +44,7 @@ pub(super) fn simulation(scene: Scene<'_>) -> PageData {
     let mut collector = Collector::new(&[scene.snapshot]);
     let mut step = 0;
     for pod in &scene.report.pods {
-        let waited = pod.outcome != PodOutcome::AlreadyRunning;
+        let waited = !matches!(pod.outcome, PodOutcome::AlreadyRunning | PodOutcome::Preempted);
         step += i64::from(waited);
         let at = if waited { step } else { 0 };
         collector.pod(scene.snapshot, pod, at, None);
@@ -144,6 +145,9 @@ fn describe(data: &mut PageData, report: &SimulationReport) {
         card(summary.devices, "devices", ""),
         card(summary.devices_in_use, "devices in use", ""),
     ];
+    if summary.preempted > 0 {
+        data.cards.insert(3, card(summary.preempted, "preempted", "bad"));
+    }
     rest_on(data, &report.assumptions);
 }
 
@@ -429,6 +433,7 @@ fn outcome(outcome: PodOutcome) -> usize {
         PodOutcome::Gated => 3,
         PodOutcome::Error => 4,
         PodOutcome::Undecided => 5,
+        PodOutcome::Preempted => 6,
     }
 }
 

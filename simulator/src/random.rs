@@ -1,4 +1,4 @@
-//! Numbers from a seed: the same everywhere, for samples and for the expander `random`.
+//! Numbers from a seed: the same everywhere, for samples, possible worlds and the expander `random`.
 
 /// SplitMix64.
 #[derive(Clone, Debug)]

@@ -1,0 +1,64 @@
+//! Disruption budgets as preemption looks at them.
+
+use std::sync::Arc;
+
+use drayage_cluster::objects::{DisruptionBudget, Pod};
+
+use super::pods::{PodId, PodPlace, Pods};
+
+/// The disruption budgets of a cluster, with what they allow now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Budgets {
+    budgets: Arc<Vec<DisruptionBudget>>,
+    /// How many pods of each may still go.
+    allowed: Vec<i64>,
+}
+
+impl Budgets {
+    /// What the status of each says. Where there is none, the disruption controller is played: pods with a node are
+    /// healthy, and the pods that are there are those that should be.
+    pub(crate) fn new(budgets: &[DisruptionBudget], pods: &Pods) -> Self {
+        let allowed = budgets.iter().map(|budget| {
+            let (mut expected, mut healthy) = (0, 0);
+            let covered = |pod: &Pod| budget.covers(&pod.metadata.namespace, &pod.metadata.labels);
+            if budget.disruptions_allowed.is_none() {
+                for (_, entry) in pods.iter().filter(|(_, entry)| covered(&entry.pod)) {
+                    expected += 1;
+                    healthy += i64::from(entry.place != PodPlace::Pending);
+                }
+            }
+            budget.allowed(expected, healthy)
+        });
+        Self { allowed: allowed.collect(), budgets: Arc::new(budgets.to_vec()) }
+    }
+
+    /// For each pod, whether a budget would be violated if they all went, one after the other.
+    pub(crate) fn violated_by(&self, going: impl Iterator<Item = PodId>, pods: &Pods) -> Vec<bool> {
+        let mut left = self.allowed.clone();
+        let violates = |id: PodId| {
+            let Some(pod) = pods.get(id).map(|entry| &entry.pod) else { return false };
+            let mut violates = false;
+            for (budget, left) in self.budgets.iter().zip(&mut left) {
+                if budget.covers_for_preemption(&pod.metadata.namespace, &pod.metadata.labels)
+                    && !budget.disrupted_pods.contains(&pod.metadata.name)
+                {
+                    *left -= 1;
+                    violates |= *left < 0;
+                }
+            }
+            violates
+        };
+        going.map(violates).collect()
+    }
+
+    /// A pod is gone: its budgets allow one less.
+    pub(crate) fn pod_leaves(&mut self, pod: &Pod) {
+        for (budget, allowed) in self.budgets.iter().zip(&mut self.allowed) {
+            if budget.covers(&pod.metadata.namespace, &pod.metadata.labels)
+                && !budget.disrupted_pods.contains(&pod.metadata.name)
+            {
+                *allowed = (*allowed - 1).max(0);
+            }
+        }
+    }
+}
