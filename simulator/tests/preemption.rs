@@ -11,8 +11,8 @@ use std::sync::atomic::AtomicBool;
 
 use drayage_cel::Release;
 use drayage_cluster::{Input, LoadOptions, load};
-use drayage_simulator::report::PodOutcome;
-use drayage_simulator::schedule::{Attempt, ClusterState, Options, PodId, PodPlace, Prepared};
+use drayage_simulator::report::{PodOutcome, WorldFate};
+use drayage_simulator::schedule::{self, Attempt, ClusterState, Options, PodId, PodPlace, Prepared};
 use serde_json::{Value, json};
 
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -115,4 +115,30 @@ fn an_attempt_without_a_way_out_leaves_the_state_as_it_was() {
         }
     }
     assert!(failures > 30, "only {failures}");
+}
+
+#[test]
+fn worlds_are_the_same_for_equal_seeds_and_hold_the_fixed_rule() {
+    for seed in 0..6 {
+        let objects =
+            json!({"apiVersion": "v1", "kind": "List", "items": preempting::cluster(seed)}).to_string();
+        let input = Input::Bytes { name: "objects.json".to_owned(), bytes: objects.into_bytes() };
+        let prepared = Prepared::new(load(&[input], LoadOptions::default()).unwrap());
+        let options = Options { explain: false, ..Options::for_release(Release::V1_36) };
+        let run = |count, seed| schedule::worlds(&prepared, &options, count, seed, &mut (), &NEVER).unwrap();
+        let report = run(40, 3);
+        assert_eq!(report, run(40, 3));
+        for pod in &report.pods {
+            assert_eq!(pod.outcomes.values().sum::<usize>(), 40);
+            assert_eq!(pod.nodes.values().sum::<usize>(), pod.placed);
+            assert_eq!(pod.fate == WorldFate::Always, pod.placed == 40);
+            assert_eq!(pod.fate == WorldFate::Never, pod.placed == 0);
+        }
+        // One world more changes no other.
+        let more = run(41, 3);
+        for pod in &report.pods {
+            let other = more.pods.iter().find(|other| other.name == pod.name).unwrap();
+            assert!(other.placed == pod.placed || other.placed == pod.placed + 1);
+        }
+    }
 }

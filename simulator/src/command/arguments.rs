@@ -158,6 +158,12 @@ pub(crate) struct Simulate {
     /// Threads that look at nodes, as many as cores by default; the answer is the same for any number
     #[arg(long, value_name = "COUNT")]
     pub(crate) threads: Option<NonZeroUsize>,
+    /// Run so many worlds in which ties are broken at random, and say which pods always, sometimes or never get a node
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["explain", "html", "dot", "threads"])]
+    pub(crate) worlds: Option<NonZeroUsize>,
+    /// With `--worlds`: the seed of the random numbers
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "worlds")]
+    pub(crate) seed: u64,
 }
 
 /// How `dray simulate` prints.

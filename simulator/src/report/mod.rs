@@ -16,6 +16,7 @@ mod replay;
 mod sarif;
 mod scenario;
 mod what_if;
+mod worlds;
 
 use std::collections::BTreeMap;
 
@@ -35,7 +36,7 @@ pub use pod::{
     Allocated, ClaimReport, DeviceFailure, DeviceReport, ErrorReport, Nearest, NodeExplanation, PodOutcome,
     PodReport, Reason, RefusalCount,
 };
-pub use preemption::{HeldDevices, PreemptedBy, PreemptionReport, VictimReport};
+pub use preemption::{EvictionReport, HeldDevices, PreemptedBy, PreemptionReport, VictimReport};
 pub use replay::{Moment, PodTimes, ReplayReport, WaitSummary};
 pub use what_if::{
     AdmittedPod, CapacityItem, CapacityReport, ClaimMove, Copies, DefragMove, DefragReport, DefragVerdict,
@@ -50,6 +51,7 @@ pub use scenario::{
     ExpectationReport, ExpectationSummary, PodChangeReport, ScenarioReport, ScenarioResults, StateSummary,
     StepReport, Verdict,
 };
+pub use worlds::{WorldFate, WorldPod, WorldsReport, WorldsSummary};
 
 /// `apiVersion` of every report.
 pub const API_VERSION: &str = "drayage.dev/report/v1alpha1";
@@ -117,6 +119,9 @@ pub struct Summary {
     /// Those of them that preemption took although a PodDisruptionBudget forbids it.
     #[serde(skip_serializing_if = "is_zero")]
     pub preempted_against_budget: usize,
+    /// Pods that ran and that a taint evicted; they count as scheduled or pending.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub evicted: usize,
     /// The pending pods by the plugin that refused most nodes, or `SchedulingGates`, `Error`, `Undecided`.
     pub pending_by_cause: BTreeMap<String, usize>,
     /// Pods that are finished and therefore count for nothing.

@@ -7,7 +7,7 @@ use drayage_allocator::objects::{AllocationResult, DeviceRequestAllocationResult
 use drayage_cluster::write::allocation_result_json;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{ExplanationReport, PreemptedBy, PreemptionReport};
+use super::{EvictionReport, ExplanationReport, PreemptedBy, PreemptionReport};
 
 /// What became of one pod.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,6 +44,9 @@ pub struct PodReport {
     /// Who was preempted for the pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preemption: Option<PreemptionReport>,
+    /// The taint that evicted the pod before the simulation, or will.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eviction: Option<EvictionReport>,
     /// For whom it was preempted, for [`PodOutcome::Preempted`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preempted_by: Option<PreemptedBy>,

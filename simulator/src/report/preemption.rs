@@ -41,6 +41,20 @@ pub struct HeldDevices {
     pub pods: Vec<String>,
 }
 
+/// A taint with the effect `NoExecute` that a running pod does not bear, or only for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EvictionReport {
+    /// The node on which the pod ran.
+    pub node: String,
+    /// The taint, and of what.
+    pub reason: String,
+    /// When the pod will be evicted, in seconds from the moment the taint was added; absent where it was evicted at
+    /// once, and waits for another node like the copy that its controller makes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_seconds: Option<i64>,
+}
+
 /// Who took a pod's place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -63,6 +63,7 @@ fn apply(snapshot: &mut Snapshot, report: &SimulationReport, mut held: BTreeMap<
         }
     }
     remove_preempted(snapshot, report);
+    leave_nodes(snapshot, report);
     let key = |metadata: &Metadata| (metadata.namespace.clone(), metadata.name.clone());
     for placed in report.pods.iter().filter(|pod| pod.outcome == PodOutcome::Scheduled) {
         let found = snapshot
@@ -82,6 +83,18 @@ fn apply(snapshot: &mut Snapshot, report: &SimulationReport, mut held: BTreeMap<
             let at = snapshot.claims.partition_point(|other| key(&other.metadata) < key(&claim.metadata));
             snapshot.claims.insert(at, claim);
         }
+    }
+}
+
+/// Takes evicted pods that found no other node from theirs.
+fn leave_nodes(snapshot: &mut Snapshot, report: &SimulationReport) {
+    let left = report.pods.iter().filter(|pod| pod.outcome.is_pending() && pod.eviction.is_some());
+    let names: BTreeSet<String> = left.map(|pod| format!("{}/{}", pod.namespace, pod.name)).collect();
+    if names.is_empty() {
+        return;
+    }
+    for pod in snapshot.pods.iter_mut().filter(|pod| names.contains(&pod.metadata.full_name())) {
+        Arc::make_mut(pod).spec.node_name = None;
     }
 }
 

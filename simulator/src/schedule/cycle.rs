@@ -44,6 +44,7 @@ impl ClusterState {
         observer: &mut dyn Observer,
         cancel: &AtomicBool,
     ) -> Result<Vec<PodReport>, SimulateError> {
+        let evictions = self.evict_by_taints();
         let (pending, running): (Vec<PodId>, Vec<PodId>) =
             self.pods.iter().map(|(id, _)| id).partition(|&id| self.is_pending(id));
         let mut reports = Vec::with_capacity(pending.len() + running.len());
@@ -72,6 +73,7 @@ impl ClusterState {
             groups.insert(group);
         }
         report::mark_preempted(&mut reports, preempted);
+        report::mark_evicted(self, &mut reports, &evictions);
         observer.progress(pending.len(), pending.len());
         Ok(reports)
     }

@@ -9,11 +9,12 @@ use rustc_hash::FxHashMap;
 use super::attempt::Attempt;
 use super::claims::ClaimEntry;
 use super::cluster_state::ClusterState;
+use super::eviction::Eviction;
 use super::pods::{PodId, PodPlace};
 use super::preemption::priority;
 use crate::report::{
-    Allocated, ClaimReport, DeviceReport, HeldDevices, PodOutcome, PodReport, PreemptedBy, PreemptionReport,
-    Summary, VictimReport,
+    Allocated, ClaimReport, DeviceReport, EvictionReport, HeldDevices, PodOutcome, PodReport, PreemptedBy,
+    PreemptionReport, Summary, VictimReport,
 };
 
 /// Report on a pod that ran before.
@@ -56,6 +57,7 @@ pub(crate) fn running(simulation: &ClusterState, id: PodId) -> Option<PodReport>
         explained_like: None,
         preemption: None,
         preempted_by: None,
+        eviction: None,
         error: None,
         notes,
     })
@@ -88,6 +90,7 @@ pub(crate) fn attempted(simulation: &ClusterState, id: PodId, mut attempt: Attem
         explained_like: attempt.explained.like,
         preemption,
         preempted_by: None,
+        eviction: None,
         error: attempt.error,
         notes: attempt.notes,
     })
@@ -153,6 +156,30 @@ pub(crate) fn note_preempted(
             let by = PreemptedBy { pod, node, violates_budget: victim.violates_budget };
             preempted.insert(victim_name, by);
         }
+    }
+}
+
+/// Adds to the reports on pods what taints do to them.
+pub(crate) fn mark_evicted(simulation: &ClusterState, reports: &mut [PodReport], evictions: &[Eviction]) {
+    let mut of_pod: BTreeMap<String, EvictionReport> = BTreeMap::new();
+    for eviction in evictions {
+        let name = simulation.pods.get(eviction.pod).map(|entry| entry.pod.metadata.full_name());
+        let node = simulation.nodes.get(eviction.node).map(|state| state.name().to_owned());
+        if let (Some(name), Some(node)) = (name, node) {
+            let report = EvictionReport { node, reason: eviction.why.clone(), after_seconds: eviction.after };
+            of_pod.insert(name, report);
+        }
+    }
+    if of_pod.is_empty() {
+        return;
+    }
+    for pod in reports {
+        let Some(eviction) = of_pod.remove(&format!("{}/{}", pod.namespace, pod.name)) else { continue };
+        pod.notes.push(match eviction.after_seconds {
+            None => format!("evicted from node `{}`: {}", eviction.node, eviction.reason),
+            Some(seconds) => format!("will be evicted {seconds} s after the taint: {}", eviction.reason),
+        });
+        pod.eviction = Some(eviction);
     }
 }
 
@@ -231,6 +258,8 @@ pub(crate) fn summary(simulation: &ClusterState, pods: &[PodReport]) -> Summary 
         ..Summary::default()
     };
     for pod in pods {
+        let evicted = pod.eviction.as_ref().is_some_and(|eviction| eviction.after_seconds.is_none());
+        summary.evicted += usize::from(evicted);
         match pod.outcome {
             PodOutcome::AlreadyRunning => summary.already_running += 1,
             PodOutcome::Scheduled => summary.scheduled += 1,

@@ -4,6 +4,7 @@ pub(crate) mod reasons;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
+mod worlds;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
@@ -46,6 +47,21 @@ pub(crate) fn run(typed: &Simulate, terminal: &Terminal) -> Result<Exit, Failure
     let activity = Activity::start("scheduling");
     // Ctrl-C ends the process by itself, so nobody sets this.
     let cancel = AtomicBool::new(false);
+    if let Some(count) = typed.worlds {
+        let mut watcher = Watcher(&activity);
+        let report = schedule::worlds(&prepared, &options, count.get(), typed.seed, &mut watcher, &cancel)
+            .map_err(|error| refused(&error))?;
+        let text = match typed.output {
+            SimulateOutput::Table | SimulateOutput::Wide => worlds::render(&report),
+            SimulateOutput::Json => output::json(&report)?,
+            SimulateOutput::Yaml => output::yaml(&report)?,
+        };
+        drop(activity);
+        objects::tell_warnings(&report.assumptions, terminal);
+        objects::tell_approximations(&report.assumptions, terminal);
+        terminal.write(text.as_bytes())?;
+        return Ok(worlds::verdict(&report));
+    }
     let report = schedule::simulate(&prepared, &options, &mut Watcher(&activity), &cancel)
         .map_err(|error| refused(&error))?;
     let text = match typed.output {

@@ -140,16 +140,28 @@ fn explanations(report: &SimulationReport, text: &mut String) {
 }
 
 fn summary(report: &SimulationReport, text: &mut String) {
-    let Summary { pods, already_running, scheduled, pending, pending_by_cause, preempted, finished, .. } =
-        &report.summary;
+    let Summary {
+        pods,
+        already_running,
+        scheduled,
+        pending,
+        pending_by_cause,
+        preempted,
+        evicted,
+        finished,
+        ..
+    } = &report.summary;
     let number_width = pods.max(&report.summary.nodes).to_string().len();
     let _ = write!(text, "PODS   {pods:>number_width$}  scheduled {scheduled}  pending {pending}");
     if !pending_by_cause.is_empty() {
         let _ = write!(text, " ({})", causes(pending_by_cause));
     }
-    for (label, number) in
-        [("preempted", preempted), ("already running", already_running), ("finished", finished)]
-    {
+    for (label, number) in [
+        ("preempted", preempted),
+        ("evicted", evicted),
+        ("already running", already_running),
+        ("finished", finished),
+    ] {
         if *number > 0 {
             let _ = write!(text, "  {label} {number}");
         }

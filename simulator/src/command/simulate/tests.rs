@@ -25,6 +25,7 @@ fn pod(name: &str, outcome: PodOutcome) -> PodReport {
         reasons: Vec::new(),
         preemption: None,
         preempted_by: None,
+        eviction: None,
         error: None,
         notes: Vec::new(),
     }

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drayage_allocator::objects::{AllocationResult, DeviceId, DeviceTaint, DeviceToleration, ResourceSlice};
-use drayage_allocator::taints::tolerates;
 use rustc_hash::FxHashMap;
 
 use super::units::Unit;
 use crate::report::{EvictedPod, Fate, FatePlace, PodOutcome, UnitReport};
-use crate::schedule::{ClusterState, PodId, PodPlace, SimulateError};
+use crate::schedule::{Borne, ClusterState, PodId, PodPlace, SimulateError, bears_device_taint};
 use crate::what_if::drain::{is_daemon_set_pod, is_mirror_pod};
 use crate::what_if::ground::{Ground, reported};
 
@@ -49,30 +48,11 @@ impl Users {
         taint: &'u DeviceTaint,
     ) -> impl Iterator<Item = (PodId, Option<i64>)> + 'u {
         let users = self.of_device.get(device).map_or(&[][..], Vec::as_slice);
-        users.iter().filter_map(|(pod, tolerations)| match tolerated(tolerations, taint) {
-            Tolerated::No => Some((*pod, None)),
-            Tolerated::For(seconds) => Some((*pod, Some(seconds))),
-            Tolerated::Always => None,
+        users.iter().filter_map(|(pod, tolerations)| match bears_device_taint(tolerations, taint) {
+            Borne::No => Some((*pod, None)),
+            Borne::For(seconds) => Some((*pod, Some(seconds))),
+            Borne::Always => None,
         })
-    }
-}
-
-enum Tolerated {
-    No,
-    For(i64),
-    Always,
-}
-
-/// A taint is borne for the shortest time that a toleration of it names; for good if none names one.
-fn tolerated(tolerations: &[DeviceToleration], taint: &DeviceTaint) -> Tolerated {
-    let matching: Vec<&DeviceToleration> =
-        tolerations.iter().filter(|toleration| tolerates(toleration, taint)).collect();
-    if matching.is_empty() {
-        return Tolerated::No;
-    }
-    match matching.iter().filter_map(|toleration| toleration.toleration_seconds).min() {
-        Some(seconds) => Tolerated::For(seconds.max(0)),
-        None => Tolerated::Always,
     }
 }
 
