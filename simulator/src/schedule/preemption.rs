@@ -248,11 +248,11 @@ impl ClusterState {
     }
 
     fn fits_now(&mut self, at: usize, asked: &Asked<'_>, plan: &mut DevicePlan) -> bool {
-        if !self.has_room(at, asked) {
+        if !self.has_room(at, asked) || self.volumes_refuse(at, asked) {
             return false;
         }
-        if self.neighbours_of(asked).is_some_and(|neighbours| neighbours.refusal(&self.counts, at).is_some())
-        {
+        let neighbours = self.neighbours_of(asked);
+        if neighbours.is_some_and(|neighbours| neighbours.refusal(&self.counts, at).is_some()) {
             return false;
         }
         if plan.is_empty() {
