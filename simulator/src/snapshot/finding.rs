@@ -7,7 +7,7 @@ use drayage_cluster::{Input, LoadErrors, LoadOptions, Snapshot, lint, load};
 use serde_json::{Value, json};
 
 use crate::report::PodOutcome;
-use crate::schedule::{ClusterState, Options, PodId, PodPlace, Prepared, SimulateError};
+use crate::schedule::{Options, Prepared, SimulateError, simulate};
 
 /// Something about objects that can be seen again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,36 +123,25 @@ impl Kept {
     }
 }
 
-/// What becomes of a pod, and why.
+/// What becomes of a pod, and why, as `dray simulate` says it: with evictions before, and preemption in between.
 fn pending(
     name: &str,
     snapshot: &Snapshot,
     options: &Options,
 ) -> Result<(Option<PodOutcome>, Reasons), FindingError> {
     let prepared = Prepared::new(snapshot.clone());
-    let mut state = ClusterState::new(&prepared, options);
-    let Some(target) = state.find_pod(name) else { return Ok((None, BTreeSet::new())) };
-    if !state.is_pending(target) {
-        return Ok((Some(PodOutcome::AlreadyRunning), BTreeSet::new()));
+    let report = simulate(&prepared, options, &mut (), &AtomicBool::new(false))?;
+    let found = report.pods.iter().find(|pod| {
+        name.split_once('/').is_some_and(|(namespace, name)| pod.namespace == namespace && pod.name == name)
+    });
+    let Some(pod) = found else { return Ok((None, BTreeSet::new())) };
+    let mut reasons: Reasons =
+        pod.reasons.iter().map(|reason| (reason.plugin.clone(), reason.reason.clone())).collect();
+    if reasons.is_empty() {
+        // Gates and errors have a line of their own.
+        reasons.insert((pod.outcome.as_str().to_owned(), pod.message.clone().unwrap_or_default()));
     }
-    let waiting: Vec<PodId> =
-        state.pods().filter(|(_, _, place)| *place == PodPlace::Pending).map(|(id, _, _)| id).collect();
-    let never = AtomicBool::new(false);
-    for id in state.in_queue_order(waiting) {
-        let attempt = state.attempt(id, &never)?;
-        if id != target {
-            continue;
-        }
-        let mut reasons: Reasons =
-            attempt.reasons.iter().map(|reason| (reason.plugin.clone(), reason.reason.clone())).collect();
-        if reasons.is_empty() {
-            // Gates and errors have a line of their own.
-            let words = attempt.message.clone().unwrap_or_default();
-            reasons.insert((attempt.outcome.as_str().to_owned(), words));
-        }
-        return Ok((Some(attempt.outcome), reasons));
-    }
-    Ok((Some(PodOutcome::Gated), BTreeSet::new()))
+    Ok((Some(pod.outcome), reasons))
 }
 
 /// The objects about which a rule has something to say, in order.
