@@ -1,4 +1,4 @@
-//! `crds/generated` holds what the types say. `DRAYAGE_UPDATE_SCHEMAS=1` writes it anew.
+//! `crds/generated` holds what the types say, and so does the chart. `DRAYAGE_UPDATE_SCHEMAS=1` writes it anew.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -27,6 +27,7 @@ fn schemas_and_definitions_are_current() {
         let definition = schema::custom_resource_definition(kind, plural, &schema);
         let yaml = serde_saphyr::to_string(&definition).unwrap();
         assert_current(&format!("drayage.dev_{plural}.yaml"), &yaml);
+        assert_current(&format!("../../helm/drayage/crds/drayage.dev_{plural}.yaml"), &yaml);
     }
 }
 
