@@ -205,6 +205,26 @@ fn an_import_writes_whole_files_or_the_same_to_stdout() {
     assert_eq!(documents(&to_stdout.stdout), files);
 }
 
+#[test]
+fn scenarios_and_differences_have_a_page_of_before_and_after() {
+    let example = |path: &str| format!("{}/../examples/{path}", env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page.html");
+    let html = page.to_str().unwrap();
+    let scenario = example("scenario/rack-fails.yaml");
+    let ended = run(dray(&["scenario", "run", &scenario, "--html", html]));
+    let without = run(dray(&["scenario", "run", &scenario]));
+    assert_eq!((ended.code, ended.stdout), (without.code, without.stdout));
+    let text = std::fs::read_to_string(&page).unwrap();
+    assert!(text.contains(r#"["before","after: "#), "{}", text.len());
+    std::fs::remove_file(&page).unwrap();
+    let two = run(dray(&["scenario", "run", &scenario, &scenario, "--html", html]));
+    assert_eq!((two.code, page.exists()), (Some(2), false));
+    let (before, after) = (example("one-gpu"), example("why-pending"));
+    assert!(matches!(run(dray(&["diff", &before, &after, "--html", html])).code, Some(0 | 1)));
+    assert!(std::fs::read_to_string(&page).unwrap().contains(r#"["before","after: "#));
+}
+
 /// As the pods of an indexed Job run it, which count from 0.
 #[test]
 fn parts_of_an_indexed_job_merge_to_the_whole_sweep() {

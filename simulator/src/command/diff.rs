@@ -8,6 +8,7 @@ use clap::Args;
 use drayage_cel::{Compiler, ExpressionStage};
 use drayage_simulator::compare::{self, ObjectChange, ObjectChangeKind, PodChange};
 use drayage_simulator::gates::FeatureGates;
+use drayage_simulator::report::html::{Page, Scene};
 use drayage_simulator::report::{API_VERSION, Assumptions, PodOutcome, SimulationReport, Summary};
 use drayage_simulator::schedule::{self, DEFAULT_STEP_BUDGET, Options, Prepared};
 use serde::Serialize;
@@ -48,6 +49,9 @@ pub(crate) struct Diff {
     /// How the answer is printed
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: CelOutput,
+    /// Also write a page for a browser with both, one before and one after
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// Search steps for the claims of one pod on one node before the answer is undecided
     #[arg(long, value_name = "STEPS")]
     pub(crate) step_budget: Option<u64>,
@@ -89,6 +93,12 @@ pub(crate) fn run(typed: &Diff, terminal: &Terminal) -> Result<Exit, Failure> {
         after: second.summary.clone(),
         assumptions: second.assumptions.clone(),
     };
+    if let Some(path) = &typed.html {
+        let title = format!("{} in place of {}", typed.after.display(), typed.before.display());
+        let scenes = [(&before, &first), (&after, &second)]
+            .map(|(prepared, report)| Scene { snapshot: &prepared.snapshot, report });
+        output::write_file(path, Page::of_change(&title, scenes[0], scenes[1]).render().as_bytes())?;
+    }
     objects::tell_warnings(&report.assumptions, terminal);
     objects::tell_approximations(&report.assumptions, terminal);
     let text = match typed.output {

@@ -17,7 +17,7 @@ use drayage_crds::{NodeGroup, Scenario};
 pub use check::{check, release_of};
 
 use crate::gates::FeatureGates;
-use crate::report::{ExpectationSummary, ScenarioReport};
+use crate::report::{ExpectationSummary, ScenarioReport, SimulationReport};
 use crate::schedule::{Observer, Options, Prepared, SimulateError};
 use stage::Stage;
 
@@ -79,6 +79,15 @@ const APPROXIMATIONS: [&str; 3] = [
     "an applied workload with fewer replicas than before loses no pods",
 ];
 
+/// A cluster at one moment of a scenario, and what a scheduler would make of it then.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// The objects.
+    pub snapshot: Snapshot,
+    /// Where pods are, and what becomes of those that wait.
+    pub report: SimulationReport,
+}
+
 /// Runs a scenario. `options` have the release and the gates to begin with.
 pub fn run(
     scenario: &Scenario,
@@ -87,11 +96,42 @@ pub fn run(
     observer: &mut dyn Observer,
     cancel: &AtomicBool,
 ) -> Result<ScenarioReport, ScenarioError> {
+    run_watched(scenario, beginning, options, observer, cancel, &mut |_| Ok(()))
+}
+
+/// As [`run`], with the moments before the first step and after the last one.
+pub fn run_between(
+    scenario: &Scenario,
+    beginning: Beginning,
+    options: &Options,
+    observer: &mut dyn Observer,
+    cancel: &AtomicBool,
+) -> Result<(ScenarioReport, [Moment; 2]), ScenarioError> {
+    let mut moments = Vec::new();
+    let mut watch = |stage: &Stage<'_>| {
+        moments.push(stage.moment()?);
+        Ok(())
+    };
+    let report = run_watched(scenario, beginning, options, observer, cancel, &mut watch)?;
+    let moments = <[Moment; 2]>::try_from(moments).expect("a start and an end");
+    Ok((report, moments))
+}
+
+/// Runs, and shows the stage before the first step and after the last one.
+fn run_watched(
+    scenario: &Scenario,
+    beginning: Beginning,
+    options: &Options,
+    observer: &mut dyn Observer,
+    cancel: &AtomicBool,
+    watch: &mut dyn FnMut(&Stage<'_>) -> Result<(), ScenarioError>,
+) -> Result<ScenarioReport, ScenarioError> {
     let mut stage = Stage::new(beginning, options, cancel)?;
     if scenario.spec.input.schedule_first.unwrap_or(true) {
         stage.schedule(observer)?;
     }
     let start = stage.summary();
+    watch(&stage)?;
     let mut steps = Vec::new();
     for (index, step) in scenario.spec.steps.iter().enumerate() {
         observer.progress(index, scenario.spec.steps.len());
@@ -100,6 +140,7 @@ pub fn run(
         report.expectations = expect::judge(&stage, &step.expect, Some(&report))?;
         steps.push(report);
     }
+    watch(&stage)?;
     let last = steps.last().cloned();
     let expectations = expect::judge(&stage, &scenario.spec.expect, last.as_ref())?;
     let of_steps = steps.iter().flat_map(|step| &step.expectations);

@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicBool;
 use drayage_cluster::FieldPath;
 use drayage_crds::Step;
 
-use super::{Beginning, ScenarioError, StepFiles};
+use super::{Beginning, Moment, ScenarioError, StepFiles};
 use crate::report::{Assumptions, DeviceReport, PodChangeReport, PodOutcome, StateSummary, StepReport};
-use crate::schedule::{ClusterState, Observer, Options, PodId, PodPlace, Prepared, assumptions};
+use crate::schedule::{ClusterState, Observer, Options, PodId, PodPlace, Prepared, assumptions, simulate};
 use crate::what_if::node_groups::Group;
 
 /// Where a scenario is.
@@ -139,6 +139,14 @@ impl<'c> Stage<'c> {
             summary.free_devices += pool.devices - pool.held;
         }
         summary
+    }
+
+    /// The cluster as it is, and what becomes of those that wait.
+    pub(super) fn moment(&self) -> Result<Moment, ScenarioError> {
+        let prepared = Prepared::new(self.state.to_snapshot(&self.prepared.snapshot));
+        let options = Options { explain: true, ..self.options.clone() };
+        let report = simulate(&prepared, &options, &mut (), self.cancel)?;
+        Ok(Moment { snapshot: prepared.snapshot, report })
     }
 
     pub(super) fn assumptions(&self, more: &[&str]) -> Assumptions {

@@ -31,6 +31,9 @@ pub(crate) struct Run {
     /// How the answer is printed
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: ScenarioOutput,
+    /// Also write a page for a browser with the cluster before the first step and after the last; for one scenario
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// Search steps for the claims of one pod on one node before the answer is undecided
     #[arg(long, value_name = "STEPS")]
     pub(crate) step_budget: Option<u64>,

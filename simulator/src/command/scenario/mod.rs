@@ -8,6 +8,7 @@ mod text;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
 
+use drayage_simulator::report::html::{Page, Scene};
 use drayage_simulator::report::{API_VERSION, ExpectationSummary, ScenarioReport, ScenarioResults};
 use drayage_simulator::scenario;
 use drayage_simulator::schedule::{DEFAULT_STEP_BUDGET, Options};
@@ -16,7 +17,7 @@ pub(crate) use arguments::Scenario;
 
 use super::activity::Activity;
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Complaint, Failure};
 use super::simulate::Watcher;
 use super::terminal::Terminal;
 use super::{objects, output};
@@ -43,6 +44,11 @@ fn check(typed: &Check, terminal: &Terminal) -> Result<Exit, Failure> {
 
 fn run_all(typed: &Run, terminal: &Terminal) -> Result<Exit, Failure> {
     let written = files::read(&typed.common)?;
+    if typed.html.is_some() && written.len() != 1 {
+        let complaint =
+            Complaint::new(format!("`--html` takes one scenario, and there are {}", written.len()));
+        return Err(Failure::input(complaint.with_hint("run them one by one, each with a page of its own")));
+    }
     let mut beginnings = Vec::new();
     for one in &written {
         beginnings.push(one.beginning(&typed.common, terminal)?);
@@ -60,9 +66,20 @@ fn run_all(typed: &Run, terminal: &Terminal) -> Result<Exit, Failure> {
         let activity = Activity::start("running scenarios");
         // Ctrl-C ends the process by itself, so nobody sets this.
         let cancel = AtomicBool::new(false);
-        let report = scenario::run(&one.scenario, beginning, &options, &mut Watcher(&activity), &cancel);
+        let mut watcher = Watcher(&activity);
+        let ran = match &typed.html {
+            None => scenario::run(&one.scenario, beginning, &options, &mut watcher, &cancel)
+                .map(|report| (report, None)),
+            Some(path) => scenario::run_between(&one.scenario, beginning, &options, &mut watcher, &cancel)
+                .map(|(report, moments)| (report, Some((path, moments)))),
+        };
         drop(activity);
-        let mut report = report.map_err(|error| one.complain(vec![error]))?;
+        let (mut report, page) = ran.map_err(|error| one.complain(vec![error]))?;
+        if let Some((path, [start, end])) = page {
+            let [start, end] =
+                [&start, &end].map(|moment| Scene { snapshot: &moment.snapshot, report: &moment.report });
+            output::write_file(path, Page::of_change(&report.name, start, end).render().as_bytes())?;
+        }
         one.add_places(&mut report);
         objects::tell_warnings(&report.assumptions, terminal);
         scenarios.push(report);
