@@ -79,11 +79,12 @@ impl Connection {
         let writer: Writer = Arc::new(Mutex::new(Box::new(writer)));
         let streams = Streams::default();
         let lost = Arc::new(AtomicBool::new(false));
-        tokio::spawn(read(reader, Arc::clone(&writer), Arc::clone(&streams), Arc::clone(&lost)));
         let mut start = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         start.extend(frame(4, 0, 0, &[]));
         // A refused connection shows at the first call.
         let _ = writer.lock().await.write_all(&start).await;
+        // Not before: an acknowledgement of the server's settings may not come before the preface.
+        tokio::spawn(read(reader, Arc::clone(&writer), Arc::clone(&streams), Arc::clone(&lost)));
         let encoder = Mutex::new((fluke_hpack::Encoder::new(), 1));
         Self { writer, encoder, streams, authority: authority.of(path), lost }
     }
