@@ -70,6 +70,8 @@ pub(super) fn change(title: &str, before: Scene<'_>, after: Scene<'_>) -> PageDa
         collector.pod(after.snapshot, pod, from, None);
     }
     collector.claims_without_pods(after.snapshot, 0, None);
+    collector.absent(before.snapshot, (0, Some(1)));
+    collector.absent(after.snapshot, (1, None));
     let mut data = collector.finish(1, Some(vec!["before".to_owned(), format!("after: {title}")]));
     describe(&mut data, after.report);
     data.cards.insert(0, (before.report.summary.pending.to_string(), "pending before".to_owned(), ""));
@@ -178,6 +180,7 @@ struct Collector {
     pods: Pods,
     uses: Vec<i64>,
     spans: BTreeMap<PoolId, Vec<Span>>,
+    absent: Vec<i64>,
     claims_of_pods: FxHashSet<String>,
     why: IndexSet<Why>,
 }
@@ -304,6 +307,19 @@ impl Collector {
         }
     }
 
+    /// Devices that a snapshot does not have are not there for some steps.
+    fn absent(&mut self, snapshot: &Snapshot, (from, end): (i64, Option<i64>)) {
+        let slices = snapshot.allocator_slices(true);
+        let devices = slices.iter().flat_map(|slice| {
+            slice.devices.iter().map(|device| DeviceId { pool: slice.pool_id(), device: device.name.clone() })
+        });
+        let there: FxHashSet<DeviceId> = devices.collect();
+        let gone = self.device_numbers.iter().filter(|(device, _)| !there.contains(*device));
+        let mut gone: Vec<i64> = gone.map(|(_, number)| number_of(*number)).collect();
+        gone.sort_unstable();
+        self.absent.extend(gone.into_iter().flat_map(|device| [device, from, end.unwrap_or(-1)]));
+    }
+
     /// A row of the table of pods.
     fn row(
         &mut self,
@@ -411,6 +427,7 @@ impl Collector {
             pods: self.pods,
             uses: self.uses,
             blocked,
+            absent: self.absent,
             outcomes: OUTCOMES.to_vec(),
             why: self.why.into_iter().collect(),
             last_step,

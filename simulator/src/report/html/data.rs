@@ -45,6 +45,8 @@ pub(super) struct PageData {
     pub(super) uses: Vec<i64>,
     /// Three numbers for each time that a device is blocked by counters: device, first step, step of its end or -1.
     pub(super) blocked: Vec<i64>,
+    /// Three numbers for each time that a device is not there: device, first step, step of its end or -1.
+    pub(super) absent: Vec<i64>,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) why: Vec<Why>,
     pub(super) last_step: i64,

@@ -4,9 +4,9 @@ const began = performance.now();
 const D = JSON.parse(document.getElementById("data").textContent);
 const $ = id => document.getElementById(id);
 const S = D.strings;
-const FREE = 0, USED = 1, SHARE = 2, ADMIN = 3, TAINTED = 4, BLOCKED = 5;
-const STATES = ["free", "in use", "shared", "admin access only", "tainted", "blocked by counters"];
-const COLOURS = ["--free", "--used", "--share", "--admin", "--taint", "--blocked"];
+const FREE = 0, USED = 1, SHARE = 2, ADMIN = 3, TAINTED = 4, BLOCKED = 5, ABSENT = 6;
+const STATES = ["free", "in use", "shared", "admin access only", "tainted", "blocked by counters", "not there"];
+const COLOURS = ["--free", "--used", "--share", "--admin", "--taint", "--blocked", "--absent"];
 const NEVER = 1 << 30;
 const PAGE = 100;
 const nodeCount = D.nodes.name.length, deviceCount = D.devices.name.length, podCount = D.pods.name.length;
@@ -60,6 +60,8 @@ function statesAt(step) {
   const B = D.blocked;
   for (let b = 0; b < B.length; b += 3) if (active(B[b + 1], B[b + 2], step) && state[B[b]] === FREE) state[B[b]] = BLOCKED;
   for (const d of D.tainted) if (state[d] === FREE) state[d] = TAINTED;
+  const A = D.absent;
+  for (let a = 0; a < A.length; a += 3) if (active(A[a + 1], A[a + 2], step)) state[A[a]] = ABSENT;
   return {state, share};
 }
 const usersAt = (d, step) => (usesOf[d] || []).filter(u => active(U[6 * u + 2], U[6 * u + 3], step)).map(u => U[6 * u + 1]).join();

@@ -78,6 +78,7 @@ fn a_page_has_every_node_device_pod_and_use() {
     let page = Page::of_simulation(Scene { snapshot: &prepared.snapshot, report: &report }).render();
     let data = data_of(&page);
     assert_eq!(data["nodes"]["name"], json!(["a", "b"]));
+    assert_eq!(data["absent"], json!([]));
     assert_eq!(data["nodes"]["first"], json!([0, 2, 4]));
     assert_eq!(data["groups"], json!([{"name": "2 × H100", "nodes": [0, 1]}]));
     assert_eq!(data["pods"]["name"], json!(["one", "three", "two"]));
@@ -121,6 +122,8 @@ fn a_change_shows_what_comes_and_goes() {
     assert_eq!(data["title"], "node `a` is gone");
     assert_eq!(data["steps"], json!(["before", "after: node `a` is gone"]));
     assert_eq!(data["nodes"]["name"], json!(["a", "b"]));
+    // The devices of `a` are not there afterwards, and are not free then.
+    assert_eq!(data["absent"], json!([0, 1, -1, 1, 1, -1]));
     // `one` moves from `a` to `b`, and so `two` has no place any more; `three` never had one.
     let rows: Vec<(&Value, &Value, &Value)> = (0..5)
         .map(|row| (&data["pods"]["name"][row], &data["pods"]["from"][row], &data["pods"]["end"][row]))
