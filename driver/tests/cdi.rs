@@ -71,6 +71,16 @@ fn node(host_path: Option<&str>) -> ContainerEdits {
     ContainerEdits { device_nodes: vec![device], ..ContainerEdits::default() }
 }
 
+#[test]
+fn an_empty_host_path_needs_no_newer_version() {
+    let spec =
+        Spec::new("k8s.gpu.example.com/claim", vec![device("a", node(Some("")))]).expect("a specification");
+    assert_eq!(
+        runtime::load(spec.to_json().as_bytes(), true),
+        Ok(vec!["k8s.gpu.example.com/claim=a".to_owned()])
+    );
+}
+
 /// Finding 7: a hard-coded 0.3.0 fails for ten of sixteen claims.
 #[test]
 fn a_name_that_begins_with_a_digit_raises_the_version() {

@@ -170,11 +170,13 @@ impl ContainerEdits {
 
     /// The first version that knows everything used here.
     fn version(&self) -> Version {
+        // To the runtime an empty text is one that is absent.
+        let is_given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
         if !self.additional_gids.is_empty() {
             Version(0, 7)
-        } else if self.device_nodes.iter().any(|node| node.host_path.is_some()) {
+        } else if self.device_nodes.iter().any(|node| is_given(&node.host_path)) {
             Version(0, 5)
-        } else if self.mounts.iter().any(|mount| mount.kind.is_some()) {
+        } else if self.mounts.iter().any(|mount| is_given(&mount.kind)) {
             Version(0, 4)
         } else {
             Version(0, 3)
