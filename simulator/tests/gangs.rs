@@ -54,7 +54,8 @@ fn grouped(seed: u64) -> (Vec<Value>, [u64; 2]) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// Of every gang enough pods have a node in the end, or none that had none in the beginning.
+    /// Of every gang enough pods have a node when the last one gets its, or none that had none in the beginning. Later a
+    /// pod without a group may preempt one of them, as it may in 1.36.
     #[test]
     fn gangs_start_together_or_not_at_all(seed in any::<u64>()) {
         let (objects, least) = grouped(seed);
@@ -70,7 +71,8 @@ proptest! {
                 report.pods.iter().filter(|pod| pod.outcome == outcome && is_member(&pod.name)).count() as u64
             };
             let (placed, running) = (count(PodOutcome::Scheduled), count(PodOutcome::AlreadyRunning));
-            prop_assert!(placed == 0 || placed + running >= least, "{group}: {placed} of {least}");
+            let had = placed + running + count(PodOutcome::Preempted);
+            prop_assert!(placed == 0 || had >= least, "{group}: {placed} of {least}");
         }
     }
 
