@@ -70,6 +70,7 @@ pub use quantity::{Quantity, QuantityError, QuantityErrorReason, QuantityFormat}
 pub use registry::Signature;
 pub use release::{Release, ReleaseError};
 pub use semantic_version::{SemanticVersion, SemanticVersionError};
+pub use standard::duration::parse as parse_duration;
 pub use timestamp::{OutOfRange, Timestamp};
 pub use types::Type;
 pub use value::{Key, KeyRef, List, Map, Object, Value};

@@ -1,7 +1,8 @@
 //! Durations as Go reads and writes them.
 
-/// Reads a duration such as `1h30m`, `-1.5s` or `300ms`, as Go's `time.ParseDuration` does.
-pub(crate) fn parse(text: &str) -> Option<i64> {
+/// Reads a duration such as `1h30m`, `-1.5s` or `300ms`, as Go's `time.ParseDuration` does: its nanoseconds, or
+/// nothing where that is an error.
+pub fn parse(text: &str) -> Option<i64> {
     let (negative, rest) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::fault::{Fault, LoadErrors};
-use crate::objects::{
-    Claim, ClaimTemplate, Metadata, ObjectReference, Origin, OwnerReference, Pod, PodResourceClaimStatus,
-};
+use crate::objects::{Claim, ClaimTemplate, Metadata, ObjectReference, Origin, Pod, PodResourceClaimStatus};
 use crate::path::FieldPath;
 use crate::snapshot::Snapshot;
 
@@ -120,14 +118,7 @@ fn claim_from_template(pod: &Pod, entry: &str, template: &ClaimTemplate, names: 
             namespace: namespace.clone(),
             labels: template.claim_labels.clone(),
             annotations,
-            owner_references: vec![OwnerReference {
-                api_version: "v1".to_owned(),
-                kind: "Pod".to_owned(),
-                name: pod.metadata.name.clone(),
-                uid: pod.metadata.uid.clone(),
-                controller: true,
-                block_owner_deletion: true,
-            }],
+            owner_references: vec![pod.as_controller()],
             creation_timestamp: pod.metadata.creation_timestamp.clone(),
             ..Metadata::default()
         },

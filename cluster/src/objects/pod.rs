@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use drayage_allocator::objects::{NodeSelector, NodeSelectorTerm, Quantity};
 
-use super::{Metadata, Origin, PodAffinity, PodVolume, TopologySpreadConstraint};
+use super::{Metadata, Origin, OwnerReference, PodAffinity, PodVolume, TopologySpreadConstraint};
 
 /// `core/v1` `Pod`, as far as scheduling looks at it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,19 @@ impl Pod {
     /// Whether the phase is `Succeeded` or `Failed`; such a pod holds no resources of its node.
     pub fn has_ended(&self) -> bool {
         matches!(self.status.phase.as_str(), "Succeeded" | "Failed")
+    }
+
+    /// The reference to this pod in what a controller makes for it, such as claims: `controller` and
+    /// `blockOwnerDeletion` are set.
+    pub fn as_controller(&self) -> OwnerReference {
+        OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            name: self.metadata.name.clone(),
+            uid: self.metadata.uid.clone(),
+            controller: true,
+            block_owner_deletion: true,
+        }
     }
 }
 

@@ -283,53 +283,12 @@ fn preemption(fields: &Fields<'_, '_>) -> (u32, u32) {
 }
 
 /// Checks a duration such as `10s` against a least number of nanoseconds.
-fn duration(fields: &Fields<'_, '_>, key: &'static str, least: i128) {
+fn duration(fields: &Fields<'_, '_>, key: &'static str, least: i64) {
     let Some(text) = fields.text(key) else { return };
-    match nanoseconds(&text) {
+    match drayage_cel::parse_duration(&text) {
         None => wrong(fields, key, &format!("`{text}` is no duration such as `10s` or `1m30s`")),
         Some(found) if found < least && least == 0 => wrong(fields, key, "must be zero or positive"),
         Some(found) if found < least => wrong(fields, key, "must be at least 1 second"),
         Some(_) => {}
     }
-}
-
-/// A duration in Go's form.
-fn nanoseconds(text: &str) -> Option<i128> {
-    let (sign, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    let mut total: i128 = 0;
-    while !rest.is_empty() || total == 0 {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
-        let (number, unit_and_rest) = rest.split_at(digits);
-        let (whole, part) = number.split_once('.').unwrap_or((number, ""));
-        let letters =
-            unit_and_rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(unit_and_rest.len());
-        let (unit, after) = unit_and_rest.split_at(letters);
-        let unit: i128 = match unit {
-            "ns" => 1,
-            "us" | "µs" | "μs" => 1_000,
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            "m" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            _ => return None,
-        };
-        let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-        let tenths: i128 = if part.is_empty() { 0 } else { part.get(..part.len().min(9))?.parse().ok()? };
-        let scale = 10_i128.checked_pow(u32::try_from(part.len().min(9)).ok()?)?;
-        if number.is_empty() || (whole == 0 && part.is_empty() && number == ".") {
-            return None;
-        }
-        total = total.checked_add(whole.checked_mul(unit)?)?.checked_add(tenths * unit / scale)?;
-        rest = after;
-        if rest.is_empty() {
-            break;
-        }
-    }
-    Some(sign * total)
 }

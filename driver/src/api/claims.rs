@@ -2,9 +2,9 @@
 
 use kube::Client;
 use serde_json::Value;
-use tokio::{runtime::Handle, time::timeout};
+use tokio::runtime::Handle;
 
-use super::{ApiServer, GROUP, PATIENCE, failure, get};
+use super::{ApiServer, GROUP, answer, failure, get};
 use crate::{
     kubelet::ClaimReference,
     node::{ClaimReader, ReadError},
@@ -52,10 +52,7 @@ enum Found {
 }
 
 async fn ask(client: &Client, path: &str) -> Result<Found, ApiError> {
-    let asked = timeout(PATIENCE, client.request::<Value>(get(path)?)).await;
-    let late =
-        || ApiError::Unavailable(format!("the API server did not answer within {} s", PATIENCE.as_secs()));
-    match asked.map_err(|_| late())? {
+    match answer::<Value>(client, get(path)?).await? {
         Ok(object) => Ok(Found::Object(object)),
         // A path that is unknown gives 404 too, in plain text or without the name of an object. Taking that for an
         // answer about a claim would unprepare what is in use.

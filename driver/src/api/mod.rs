@@ -164,12 +164,18 @@ impl ApiServer {
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: Request<Vec<u8>>) -> Result<T, ApiError> {
-        let asked = timeout(PATIENCE, self.client.request(request)).await;
-        let late = || {
-            ApiError::Unavailable(format!("the API server did not answer within {} s", PATIENCE.as_secs()))
-        };
-        asked.map_err(|_| late())?.map_err(|error| failure(&error))
+        answer(&self.client, request).await?.map_err(|error| failure(&error))
     }
+}
+
+/// What the server says to a request, or that it says nothing in time.
+async fn answer<T: DeserializeOwned>(
+    client: &Client,
+    request: Request<Vec<u8>>,
+) -> Result<Result<T, kube::Error>, ApiError> {
+    timeout(PATIENCE, client.request(request)).await.map_err(|_| {
+        ApiError::Unavailable(format!("the API server did not answer within {} s", PATIENCE.as_secs()))
+    })
 }
 
 /// What an error of the client means.

@@ -199,12 +199,6 @@ impl ClaimBook {
         numbered.filter(|(_, entry)| !entry.removed).map(|(number, entry)| (ClaimId(number), entry))
     }
 
-    /// All claims that hold devices, with the UIDs of their consumers.
-    pub(crate) fn allocated(&self) -> impl Iterator<Item = (&ClaimEntry, &BTreeSet<String>)> {
-        let holding = self.entries.iter().filter(|entry| entry.allocation.is_some());
-        holding.map(|entry| (entry, entry.consumers.as_ref()))
-    }
-
     /// A claim by `namespace/name`.
     pub(crate) fn find(&self, full_name: &str) -> Option<ClaimId> {
         self.by_name.get(full_name).copied()

@@ -119,14 +119,7 @@ fn consumers(
 
 /// What a claim made for the extended resources of a pod is called.
 fn made_metadata(namespace: &str, name: &str, owner: Option<&Pod>) -> Metadata {
-    let owner = owner.map(|pod| OwnerReference {
-        api_version: "v1".to_owned(),
-        kind: "Pod".to_owned(),
-        name: pod.metadata.name.clone(),
-        uid: pod.metadata.uid.clone(),
-        controller: true,
-        block_owner_deletion: false,
-    });
+    let owner = owner.map(|pod| OwnerReference { block_owner_deletion: false, ..pod.as_controller() });
     Metadata {
         uid: format!("ResourceClaim:{namespace}/{name}"),
         name: name.to_owned(),

@@ -14,8 +14,8 @@ use drayage_allocator::objects::{NodeSelector, NodeSelectorRequirement, NodeSele
 use drayage_allocator::persistent::Map;
 use drayage_cluster::Snapshot;
 use drayage_cluster::objects::{
-    CsiNode, OwnerReference, PersistentVolume, PersistentVolumeClaim, Pod, PodVolume, PodVolumeClaim,
-    StorageCapacity, StorageClass,
+    CsiNode, PersistentVolume, PersistentVolumeClaim, Pod, PodVolume, PodVolumeClaim, StorageCapacity,
+    StorageClass,
 };
 
 pub(crate) use plan::{VolumePlan, VolumeRefusal};
@@ -125,14 +125,7 @@ impl Volumes {
         claim.metadata.namespace.clone_from(&pod.metadata.namespace);
         claim.metadata.uid = format!("PersistentVolumeClaim:{}/{name}", pod.metadata.namespace);
         claim.metadata.name = name;
-        claim.metadata.owner_references = vec![OwnerReference {
-            api_version: "v1".to_owned(),
-            kind: "Pod".to_owned(),
-            name: pod.metadata.name.clone(),
-            uid: pod.metadata.uid.clone(),
-            controller: true,
-            block_owner_deletion: true,
-        }];
+        claim.metadata.owner_references = vec![pod.as_controller()];
         self.storage.complete(&mut claim);
         Some(Arc::new(claim))
     }
