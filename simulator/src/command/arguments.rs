@@ -78,9 +78,9 @@ pub(crate) enum Sub {
 }
 
 /// The release that is meant where nobody says one.
-pub(crate) const DEFAULT_RELEASE: &str = "1.36";
+pub(crate) const DEFAULT_RELEASE: &str = "1.37";
 /// Its newest patch.
-pub(crate) const DEFAULT_PROFILE: ProfileName = ProfileName::V1_36_6;
+pub(crate) const DEFAULT_PROFILE: ProfileName = ProfileName::V1_37_2;
 
 /// Which Kubernetes is meant.
 #[derive(Debug, Args)]
