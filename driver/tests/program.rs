@@ -217,6 +217,32 @@ async fn a_driver_registers_publishes_prepares_reports_and_stops() {
     assert_eq!(driver.devices().len(), 2, "slices stay for a successor");
 }
 
+#[tokio::test]
+async fn taints_and_recovery_are_as_the_options_say() {
+    let driver = Driver::with(|command, folder| {
+        folders_for_an_api_server(command, folder);
+        command.args([
+            "--unhealthy-taint=NoExecute",
+            "--taint-key=example.com/broken",
+            "--recovery-seconds=1",
+        ]);
+    });
+    let registration =
+        driver.dial("kubelet/plugins_registry/gpu.example.com-reg.sock", Authority::EncodedPath).await;
+    notify(&registration, None).await.expect("an answer");
+    let taints = |driver: &Driver| -> Vec<Value> {
+        driver.devices().iter().filter_map(|device| device.get("taints").cloned()).collect()
+    };
+    driver.until("published", |driver| driver.devices().len() == 2).await;
+    assert_eq!(taints(&driver), [] as [Value; 0]);
+    let fault = "{apiVersion: drayage.dev/v1alpha1, kind: DeviceFault, metadata: {name: a}, spec: {fault: Unhealthy, devices: '*/gpu-1'}}";
+    fs::write(driver.at("faults/a.yaml"), fault).expect("a file");
+    let expected = json!([{"key": "example.com/broken", "value": "unhealthy", "effect": "NoExecute"}]);
+    driver.until("tainted", |driver| taints(driver) == [expected.clone()]).await;
+    fs::remove_file(driver.at("faults/a.yaml")).expect("a file");
+    driver.until("healthy", |driver| driver.devices().len() == 2 && taints(driver).is_empty()).await;
+}
+
 /// The monitor looks once in a minute here, so it has to be woken.
 #[tokio::test]
 async fn a_fault_over_the_socket_is_seen_at_once() {

@@ -19,7 +19,7 @@ use drayage_driver::{
         ConfiguredDevices, DeviceSource, FakeDevices, FaultyDevices, SourceError, SysfsDevices, SysfsFilter,
         read_fault,
     },
-    health::{HealthRules, TaintRules},
+    health::{Effect, HealthRules, TaintRules},
     node::ClaimFiles,
     publish::SliceFiles,
     runtime::{Cluster, FaultMessage, Level, Log, Settings, run, tell_faults},
@@ -73,6 +73,33 @@ enum LogFormat {
     Text,
     /// One JSON object each
     Json,
+}
+
+/// What a taint does to pods, in the words of the API.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TaintEffect {
+    /// No taint
+    Off,
+    /// People see it
+    #[value(name = "None")]
+    Mark,
+    /// Pods that do not tolerate it do not get the device
+    #[value(name = "NoSchedule")]
+    NoSchedule,
+    /// And pods that have the device are evicted
+    #[value(name = "NoExecute")]
+    NoExecute,
+}
+
+impl TaintEffect {
+    fn effect(self) -> Option<Effect> {
+        match self {
+            Self::Off => None,
+            Self::Mark => Some(Effect::Mark),
+            Self::NoSchedule => Some(Effect::NoSchedule),
+            Self::NoExecute => Some(Effect::NoExecute),
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -131,6 +158,18 @@ struct Options {
     /// Seconds between two looks at the devices
     #[arg(long, env = "INTERVAL_SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
     interval_seconds: u64,
+    /// Seconds that a device has to work without a fault until it is healthy again
+    #[arg(long, env = "RECOVERY_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    recovery_seconds: u64,
+    /// Taint of a device that is unhealthy or has vanished
+    #[arg(long, env = "UNHEALTHY_TAINT", value_enum, default_value = "NoSchedule")]
+    unhealthy_taint: TaintEffect,
+    /// Taint of a device of which nobody knows
+    #[arg(long, env = "UNKNOWN_TAINT", value_enum, default_value = "off")]
+    unknown_taint: TaintEffect,
+    /// Key of these taints; by default the name of the driver and `/health`
+    #[arg(long, env = "TAINT_KEY", value_name = "KEY")]
+    taint_key: Option<String>,
     /// Seconds between two looks for claims that vanished; one that is gone twice is unprepared
     #[arg(long, env = "COLLECTION_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     collection_seconds: u64,
@@ -155,8 +194,20 @@ impl Options {
             interval: Duration::from_secs(self.interval_seconds),
             collection: Duration::from_secs(self.collection_seconds),
             patience: Duration::from_secs(self.stop_seconds),
-            health: HealthRules::default(),
-            taints: TaintRules::new(&self.driver_name),
+            health: HealthRules {
+                recovery: Duration::from_secs(self.recovery_seconds),
+                ..HealthRules::default()
+            },
+            taints: self.taints(),
+        }
+    }
+
+    fn taints(&self) -> TaintRules {
+        let usual = TaintRules::new(&self.driver_name);
+        TaintRules {
+            key: self.taint_key.clone().filter(|key| !key.is_empty()).unwrap_or(usual.key),
+            unhealthy: self.unhealthy_taint.effect(),
+            unknown: self.unknown_taint.effect(),
         }
     }
 
