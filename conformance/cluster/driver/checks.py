@@ -14,7 +14,7 @@ import time
 
 import world
 from world import (
-    DRIVER, NAMESPACE, NODE, RESOURCE, Api, Failed, Refused, allocated, api, claim_uid, container, driver_ready, drivers,
+    DRIVER, NAMESPACE, NODE, RESOURCE, Api, Failed, Refused, api, claim_uid, container, driver_ready, drivers,
     events, expect, faults, gone, health, helm, make_pod, node, pod_path, ready, remove, runs, running, sees_its_device,
     slices, wait,
 )
@@ -82,6 +82,18 @@ def install():
 def helm_test():
     helm("test", "dray", "--timeout", "90s")
     return "passes"
+
+
+@check("`dray-driver doctor` in the driver's pod: sockets, folders, devices, API server and role")
+def doctor():
+    item = one_instance()
+    container_id = item["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+    arguments = item["spec"]["containers"][0]["args"][1:]
+    said = node("enter", node.setting("cache") + "/ctr", "-n", "k8s.io", "task", "exec", "--exec-id",
+                f"doctor-{time.monotonic_ns()}", container_id, "/bin/dray-driver", "doctor", *arguments)
+    lines = said.splitlines()
+    expect(len(lines) >= 6 and all(line.startswith("ok ") for line in lines), f"the doctor says {said}")
+    return f"{len(lines)} findings, all well: {lines[-1].split(None, 3)[-1]}"
 
 
 @check("Pod runs with the device of its claim: CDI device node and environment, seen in the container")
@@ -161,30 +173,34 @@ def silent_monitor():
     return f"Unknown after {took:.1f} s (15 s of silence), Healthy {back:.1f} s after it speaks again"
 
 
-@check("NoExecute: the pod that has the device is evicted, one that tolerates it stays")
+@check("NoExecute from health: the pod that has the device is evicted, one that tolerates it stays")
 def no_execute():
+    upgrade(health={"unhealthyTaint": "NoExecute"})
+    wait("the driver is updated", 90, lambda: (found := driver_ready()) and "--unhealthy-taint=NoExecute" in
+         found["spec"]["containers"][0]["args"] and found)
     make_pod("n")
     runs("n")
-    device = sees_its_device("n")
-    key = "conformance.drayage.dev/drain"
     api.create(f"{RESOURCE}/namespaces/default/resourceclaims", {
         "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": {"name": "tolerant"},
         "spec": {"devices": {"requests": [{"name": "gpu", "exactly": {
-            "deviceClassName": DRIVER, "tolerations": [{"key": key, "operator": "Exists", "effect": "NoExecute"}]}}]}}})
+            "deviceClassName": DRIVER, "tolerations": [{"key": TAINT, "operator": "Exists", "effect": "NoExecute"}]}}]}}})
     make_pod("t", resourceClaims=[{"name": "device", "resourceClaimName": "tolerant"}])
     runs("t")
-    edited = json.loads((node.folder / "values.json").read_text())
-    edited["driver"]["inventory"]["pools"][0]["devices"][0]["device"]["taints"] = [{"key": key, "effect": "NoExecute"}]
-    (node.folder / "values.json").write_text(json.dumps(edited))
-    helm("upgrade", "dray", str(world.REPOSITORY / "helm" / "drayage"), "--values", str(node.folder / "values.json"))
-    wait("the slice has the taint", 90, lambda: slices.devices().get(device, {}).get("taints"))
+    device = sees_its_device("n")
+    faults(broken={"fault": "Unhealthy"})
+    wait("the slice has the taint", 20, lambda: slices.devices()[device].get("taints"))
+    taint = slices.devices()[device]["taints"][0]
+    expect(taint["effect"] == "NoExecute", f"the taint is {taint}")
     took = gone("n")
+    time.sleep(2)
     expect(running("t"), "the pod that tolerates the taint does not run any more")
-    upgrade()
-    one_instance()
-    wait("the taint is gone", 60, lambda: not any(found.get("taints") for found in slices.devices().values()))
+    faults()
+    wait("the taints are gone", 60, lambda: not any(found.get("taints") for found in slices.devices().values()))
     remove("t")
     api.delete(f"{RESOURCE}/namespaces/default/resourceclaims/tolerant")
+    upgrade()
+    wait("the driver is updated", 90, lambda: (found := driver_ready()) and "--unhealthy-taint=NoSchedule" in
+         found["spec"]["containers"][0]["args"])
     return f"gone {took:.1f} s after the taint is published, the other one runs on"
 
 
