@@ -73,6 +73,7 @@ fn record(uid: &str, holds: Vec<HeldDevice>) -> ClaimRecord {
         holds,
         answer: Vec::new(),
         cdi: None,
+        metadata: BTreeMap::new(),
         boot_id: String::new(),
         other: Map::new(),
     }

@@ -23,7 +23,57 @@ fn main() -> std::io::Result<()> {
             fs::read(path).map(|bytes| [&[choice], bytes.as_slice()].concat())
         })
         .collect::<Result<_, _>>()?;
-    write(&fuzz.join("corpus/objects"), objects.iter().map(Vec::as_slice))
+    write(&fuzz.join("corpus/objects"), objects.iter().map(Vec::as_slice))?;
+    write(&fuzz.join("corpus/transport"), connections().iter().map(Vec::as_slice))
+}
+
+/// Connections as kubelets begin them, with every way to write an authority. The byte in front is the size of pieces,
+/// the one after it has the preface sent.
+fn connections() -> Vec<Vec<u8>> {
+    let path = b"%2Fvar%2Flib%2Fkubelet%2Fplugins_registry%2Fgpu.example.com-reg.sock";
+    let literal =
+        |first: &[u8], value: &[u8]| [first, &[u8::try_from(value.len()).unwrap_or(0)], value].concat();
+    // `:method: POST`, `:scheme: http`, a literal path; then the authority, and fields after it.
+    let start = [&[0x83, 0x86][..], &literal(&[0x44], b"/pluginregistration.Registration/GetInfo")].concat();
+    let end =
+        [&literal(&[0x5f], b"application/grpc")[..], &literal(&[0x40, 2, b't', b'e'], b"trailers")].concat();
+    let authorities = [
+        literal(&[0x41], path),
+        literal(&[0x01], path),
+        literal(&[0x11], path),
+        literal(&[&[0x40, 10][..], b":authority"].concat(), path),
+        literal(&[0x41], b"localhost"),
+        // `localhost` in Huffman's code, as libraries send it.
+        vec![0x41, 0x86, 0xa0, 0xe4, 0x1d, 0x13, 0x9d, 0x09],
+        // The table is emptied and allowed again before it.
+        [&[0x20, 0x3f, 0xe1, 0x1f][..], &literal(&[0x41], path)].concat(),
+    ];
+    let settings = frame(4, 0, 0, &[]);
+    let mut seeds = Vec::new();
+    for (size, authority) in [255, 9, 1, 64, 17, 128, 200].into_iter().zip(authorities) {
+        let block = [&start[..], &authority, &end].concat();
+        let (first, second) = block.split_at(block.len() / 2);
+        let padded = [&[3], &block[..], &[0, 0, 0]].concat();
+        let priority = [&[0, 0, 0, 0, 15], &block[..]].concat();
+        let call = [
+            frame(1, 4, 1, &block),
+            frame(0, 1, 1, &[0, 0, 0, 0, 0]),
+            // A second call names by index what the first has put into the table.
+            frame(1, 4, 3, &[0x83, 0x86, 0xc1, 0xc0, 0xbf, 0xbe]),
+            [frame(1, 0, 5, first), frame(9, 4, 5, second)].concat(),
+            frame(1, 0x0c, 7, &padded),
+            frame(1, 0x24, 9, &priority),
+        ];
+        seeds.push([&[size, 1][..], &settings, &call.concat()].concat());
+        seeds.extend(call.iter().map(|call| [&[size, 1][..], call].concat()));
+    }
+    seeds
+}
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len()).unwrap_or(0).to_be_bytes();
+    [&[0, length[0], length[1], kind, flags, 0, 0, 0, stream], payload].concat()
 }
 
 /// One string field of every line of a JSON lines file that has it.

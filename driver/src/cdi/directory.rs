@@ -12,6 +12,7 @@ use crate::files::{FileSystem, remove_durably, remove_temporaries, write_atomica
 #[derive(Clone, Debug)]
 pub struct CdiDirectory {
     directory: PathBuf,
+    driver: String,
     prefix: String,
     kind: String,
 }
@@ -23,9 +24,15 @@ impl CdiDirectory {
     pub fn new(directory: &Path, driver: &str) -> Self {
         Self {
             directory: directory.to_owned(),
+            driver: driver.to_owned(),
             prefix: format!("k8s.{driver}-claim_"),
             kind: format!("k8s.{driver}/claim"),
         }
+    }
+
+    /// The driver.
+    pub fn driver(&self) -> &str {
+        &self.driver
     }
 
     /// The kind of every specification.

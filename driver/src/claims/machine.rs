@@ -10,6 +10,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{
+    metadata::{MetadataFiles, base, describe},
     record::{ClaimRecord, HeldDevice, State},
     recovery::RecoverySource,
 };
@@ -29,6 +30,8 @@ const LOCK: &str = "state.lock";
 pub struct AllocatedDevice {
     /// Request as the allocation names it, with the alternative after a slash.
     pub request: String,
+    /// What the pod calls the claim, if it was made for the pod from a template.
+    pub pod_claim: Option<String>,
     /// Pool of the device.
     pub pool: String,
     /// Name of the device.
@@ -53,6 +56,12 @@ pub trait Devices: Send + Sync {
     ///
     /// The device does not exist or cannot be used as the claim wants.
     fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure>;
+
+    /// Attributes of a device, as in its slice, for containers to read (KEP-5304); none where they get no file with them.
+    /// What is returned for the first prepare of a claim is what its containers see.
+    fn attributes(&self, _: &AllocatedDevice) -> Option<Map<String, Value>> {
+        None
+    }
 
     /// Configures the devices for the claim.
     ///
@@ -80,6 +89,8 @@ pub struct Plan {
     pub answer: Vec<PreparedDevice>,
     /// Content of its CDI file, empty if it needs none.
     pub cdi: String,
+    /// Content of its metadata files by request.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// Where the records and CDI files are.
@@ -135,6 +146,7 @@ pub struct Claims<F, D> {
     files: F,
     devices: D,
     configuration: Configuration,
+    metadata: MetadataFiles,
     table: Mutex<Table>,
     guard: Option<Arc<dyn ClaimGuard>>,
     /// Held until this is dropped: of two instances of a driver one has the records.
@@ -199,11 +211,16 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
             let claim = ClaimReference { namespace: String::new(), name: String::new(), uid: uid.to_owned() };
             table.unknown.insert(uid.to_owned(), claim);
         }
-        let claims =
-            Self { files, devices, configuration, table: Mutex::new(table), guard: None, _lock: lock };
+        let metadata = MetadataFiles::beside(&directory);
+        let table = Mutex::new(table);
+        let claims = Self { files, devices, configuration, metadata, table, guard: None, _lock: lock };
         claims.recover(sources, &mut problems);
         claims.write_cdi_files(&mut problems);
         claims.sweep_cdi_files(&mut problems);
+        claims.metadata.sweep(&claims.files, |uid| {
+            let table = claims.lock();
+            table.records.contains_key(uid) || table.unknown.contains_key(uid)
+        });
         Ok((claims, problems))
     }
 
@@ -234,6 +251,7 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
                 holds,
                 answer: found.answer.unwrap_or_default(),
                 cdi: None,
+                metadata: BTreeMap::new(),
                 boot_id: String::new(),
                 other: Map::new(),
             };
@@ -256,7 +274,7 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
     fn write_cdi_files(&self, problems: &mut Vec<Problem>) {
         let records: Vec<ClaimRecord> = self.lock().records.values().cloned().collect();
         for record in records.iter().filter(|record| record.state == State::Prepared) {
-            if let Err(error) = self.write_cdi(&record.claim.uid, record.cdi.as_deref().unwrap_or_default()) {
+            if let Err(error) = self.write_cdi(record) {
                 let message = format!("its CDI file cannot be written: {error}");
                 problems.push(Problem { uid: record.claim.uid.clone(), message });
             }
@@ -313,14 +331,14 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
             holds: plan.holds,
             answer: Vec::new(),
             cdi: Some(plan.cdi),
+            metadata: plan.metadata,
             boot_id: self.configuration.boot_id.clone(),
             other: Map::new(),
         };
         self.reserve(&record)?;
         self.write(&record).map_err(|error| transient("record of the claim", &error))?;
         self.devices.start(claim, &record.holds)?;
-        self.write_cdi(&claim.uid, record.cdi.as_deref().unwrap_or_default())
-            .map_err(|error| transient("CDI file of the claim", &error))?;
+        self.write_cdi(&record).map_err(|error| transient("CDI file of the claim", &error))?;
         record.state = State::Prepared;
         record.answer = plan.answer;
         self.write(&record).map_err(|error| transient("record of the claim", &error))?;
@@ -340,6 +358,7 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
             // Rebuilt from the kubelet's checkpoint, which has the names but not what they mean.
             let plan = self.plan(&record.claim, &allocation()?)?;
             record.cdi = Some(plan.cdi);
+            record.metadata = plan.metadata;
             // Nor does it tell admin access.
             record.holds = plan.holds;
             changed = true;
@@ -349,8 +368,7 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
             record.boot_id.clone_from(&self.configuration.boot_id);
             changed = true;
         }
-        self.write_cdi(&record.claim.uid, record.cdi.as_deref().unwrap_or_default())
-            .map_err(|error| transient("CDI file of the claim", &error))?;
+        self.write_cdi(&record).map_err(|error| transient("CDI file of the claim", &error))?;
         if changed {
             self.write(&record).map_err(|error| transient("record of the claim", &error))?;
             self.lock().records.insert(record.claim.uid.clone(), record.clone());
@@ -393,6 +411,10 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
             .cdi
             .remove(&self.files, uid)
             .map_err(|error| transient("CDI file of the claim", &error))?;
+        // After the file that mounts them.
+        self.metadata
+            .remove(&self.files, uid)
+            .map_err(|error| transient("metadata file of the claim", &error))?;
         remove_durably(&self.files, &self.configuration.directory, &format!("{uid}{ENDING}"))
             .map_err(|error| transient("record of the claim", &error))?;
         let mut table = self.lock();
@@ -478,18 +500,25 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
             )));
         }
         let kind = self.configuration.cdi.kind();
-        let mut plan = Plan { holds: Vec::new(), answer: Vec::new(), cdi: String::new() };
+        let mut plan =
+            Plan { holds: Vec::new(), answer: Vec::new(), cdi: String::new(), metadata: BTreeMap::new() };
+        let driver = self.configuration.cdi.driver();
         let mut cdi_devices = Vec::new();
         for (number, device) in allocation.iter().enumerate() {
-            let edits = self.devices.edits(claim, device)?;
+            let mut edits = self.devices.edits(claim, device)?;
+            let request = base(&device.request);
+            let attributes = |device: &AllocatedDevice| self.devices.attributes(device);
+            if let Some(content) = describe(driver, claim, allocation, request, attributes)?
+                && plan.metadata.insert(request.to_owned(), content).is_none()
+            {
+                edits.mounts.push(self.metadata.mount(driver, claim, device));
+            }
             let mut cdi_device_ids = Vec::new();
             if !edits.is_empty() {
                 let name = claim_device_name(&claim.uid, number, &device.device);
                 cdi_device_ids.push(format!("{kind}={name}"));
                 cdi_devices.push(cdi::Device { name, container_edits: edits });
             }
-            // The kubelet knows requests only, not their alternatives.
-            let request = device.request.split_once('/').map_or(&*device.request, |(request, _)| request);
             plan.answer.push(PreparedDevice {
                 request_names: vec![request.to_owned()],
                 pool_name: device.pool.clone(),
@@ -520,11 +549,13 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
         write_atomically(&self.files, &self.configuration.directory, &name, &record.encode())
     }
 
-    fn write_cdi(&self, uid: &str, content: &str) -> io::Result<()> {
-        if content.is_empty() {
-            return Ok(());
+    /// Writes what a container runtime reads of a claim, the files that are mounted first.
+    fn write_cdi(&self, record: &ClaimRecord) -> io::Result<()> {
+        self.metadata.ensure(&self.files, &record.claim.uid, &record.metadata)?;
+        match record.cdi.as_deref() {
+            None | Some("") => Ok(()),
+            Some(content) => self.configuration.cdi.ensure(&self.files, &record.claim.uid, content).map(drop),
         }
-        self.configuration.cdi.ensure(&self.files, uid, content).map(drop)
     }
 
     /// Every change of the table is one call, so that a panic elsewhere does not spoil it.

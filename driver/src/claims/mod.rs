@@ -7,11 +7,13 @@
 //!   holds, no device is given to others until it is unprepared.
 
 mod machine;
+mod metadata;
 mod record;
 mod recovery;
 
 pub use machine::{
     AllocatedDevice, Claims, Configuration, Devices, OpenError, Plan, Problem, claim_device_name,
 };
+pub(crate) use metadata::is_label;
 pub use record::{ClaimRecord, HeldDevice, RecordError, State};
 pub use recovery::{CdiFiles, KubeletCheckpoint, RecoveredClaim, RecoverySource};

@@ -89,6 +89,9 @@ pub struct ClaimRecord {
     pub answer: Vec<PreparedDevice>,
     /// Content of its CDI file; empty if none is needed, none if it is not known and has to be computed.
     pub cdi: Option<String>,
+    /// Content of its metadata files by request (KEP-5304): a container sees the same for its whole life.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
     /// Boot of the machine during which its devices were configured.
     pub boot_id: String,
     /// Fields of a later version.
@@ -170,6 +173,7 @@ mod tests {
             holds: vec![held("node-1", "gpu-0")],
             answer: Vec::new(),
             cdi: Some(String::new()),
+            metadata: BTreeMap::new(),
             boot_id: "boot".to_owned(),
             other: Map::new(),
         }

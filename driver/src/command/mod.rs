@@ -17,7 +17,7 @@ use drayage_driver::{
     api::ApiServer,
     devices::{
         ConfiguredDevices, DeviceSource, FakeDevices, FaultyDevices, SourceError, SysfsDevices, SysfsFilter,
-        read_fault,
+        Undescribed, read_fault,
     },
     health::{Effect, HealthRules, TaintRules},
     node::ClaimFiles,
@@ -137,6 +137,17 @@ struct Options {
     /// PCI vendors to take, such as 10de
     #[arg(long, env = "PCI_VENDORS", value_delimiter = ',', requires = "sysfs")]
     pci_vendor: Vec<String>,
+    /// Whether containers get a file with the attributes of their devices (KEP-5304)
+    #[arg(
+        long,
+        env = "DEVICE_METADATA",
+        value_name = "BOOL",
+        default_value_t = true,
+        num_args = 0..=1,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    device_metadata: bool,
     /// Folder with DeviceFaults: faults on purpose
     #[arg(long, env = "FAULTS", value_name = "FOLDER")]
     faults: Option<PathBuf>,
@@ -221,6 +232,8 @@ impl Options {
                 Box::new(SysfsDevices::new(&root, &self.node_name, filter))
             }
         };
+        let source: Box<dyn DeviceSource> =
+            if self.device_metadata { source } else { Box::new(Undescribed(source)) };
         Ok(FaultyDevices::new(Box::new(ConfiguredDevices(source)), self.faults.clone()))
     }
 }

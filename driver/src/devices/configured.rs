@@ -2,7 +2,7 @@
 
 use drayage_crds::{DeviceConfig, Sharing};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{DeviceSource, Observation, Pool, SourceError};
 use crate::{
@@ -51,6 +51,10 @@ impl<S: Devices> Devices for ConfiguredDevices<S> {
         let mut edits = self.0.edits(claim, device)?;
         edits.env.extend(env.into_iter().map(|(name, value)| format!("{name}={value}")));
         Ok(edits)
+    }
+
+    fn attributes(&self, device: &AllocatedDevice) -> Option<Map<String, Value>> {
+        self.0.attributes(device)
     }
 
     fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {

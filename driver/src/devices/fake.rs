@@ -158,6 +158,13 @@ impl Devices for FakeDevices {
         self.current().edits.get(&key).cloned().ok_or_else(|| missing(&device.pool, &device.device))
     }
 
+    fn attributes(&self, device: &AllocatedDevice) -> Option<Map<String, Value>> {
+        let current = self.current();
+        let pool = current.pools.iter().find(|pool| pool.name == device.pool)?;
+        let found = pool.devices.iter().find(|found| found.name == device.device)?;
+        Some(found.fields.get("attributes").and_then(Value::as_object).cloned().unwrap_or_default())
+    }
+
     fn start(&self, _: &ClaimReference, _: &[HeldDevice]) -> Result<(), Failure> {
         Ok(())
     }

@@ -12,6 +12,7 @@ use std::{
 
 use drayage_crds::{API_VERSION, DeviceFault, DeviceFaultSpec, Fault};
 
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use super::{Condition, DeviceSource, Observation, Pool, SourceError, fake::matches};
@@ -167,6 +168,10 @@ impl<S: Devices> Devices for FaultyDevices<S> {
             return Err(super::missing(&device.pool, &device.device));
         }
         self.source.edits(claim, device)
+    }
+
+    fn attributes(&self, device: &AllocatedDevice) -> Option<Map<String, Value>> {
+        self.source.attributes(device)
     }
 
     fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {

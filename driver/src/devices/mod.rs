@@ -3,6 +3,7 @@
 //! - [`FakeDevices`]: an inventory in a file ([`drayage_crds::DeviceInventory`]), for nodes without hardware.
 //! - [`SysfsDevices`]: PCI functions as the kernel shows them.
 //! - [`ConfiguredDevices`]: any of them, with opaque configuration ([`drayage_crds::DeviceConfig`]).
+//! - [`Undescribed`]: any of them, without metadata files for containers.
 //! - [`FaultyDevices`]: any of them, with faults on purpose ([`drayage_crds::DeviceFault`]).
 
 mod configured;
@@ -10,14 +11,18 @@ mod fake;
 mod faulty;
 mod pool;
 mod sysfs;
+mod undescribed;
 
 pub use configured::{ConfiguredDevices, configuration};
 pub use fake::FakeDevices;
 pub use faulty::{FaultyDevices, read_fault};
 pub use pool::{Pool, PoolDevice};
 pub use sysfs::{SysfsDevices, SysfsFilter};
+pub use undescribed::Undescribed;
 
 use std::{io, path::PathBuf, sync::Arc};
+
+use serde_json::{Map, Value};
 
 use crate::{
     cdi::ContainerEdits,
@@ -90,6 +95,10 @@ impl<S: Devices + ?Sized> Devices for Box<S> {
         (**self).edits(claim, device)
     }
 
+    fn attributes(&self, device: &AllocatedDevice) -> Option<Map<String, Value>> {
+        (**self).attributes(device)
+    }
+
     fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {
         (**self).start(claim, devices)
     }
@@ -112,6 +121,10 @@ impl<S: DeviceSource + ?Sized> DeviceSource for Box<S> {
 impl<S: Devices + ?Sized> Devices for Arc<S> {
     fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure> {
         (**self).edits(claim, device)
+    }
+
+    fn attributes(&self, device: &AllocatedDevice) -> Option<Map<String, Value>> {
+        (**self).attributes(device)
     }
 
     fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {

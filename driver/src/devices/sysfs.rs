@@ -206,6 +206,10 @@ impl Devices for SysfsDevices {
         })
     }
 
+    fn attributes(&self, device: &AllocatedDevice) -> Option<Map<String, Value>> {
+        self.function(device).map(|function| function.attributes())
+    }
+
     fn start(&self, _: &ClaimReference, _: &[HeldDevice]) -> Result<(), Failure> {
         Ok(())
     }

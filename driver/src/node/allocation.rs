@@ -1,10 +1,12 @@
 //! What a claim object says that this driver has to prepare.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    claims::AllocatedDevice,
+    claims::{AllocatedDevice, is_label},
     kubelet::{ClaimReference, Failure},
 };
 
@@ -19,7 +21,12 @@ struct Claim {
 #[derive(Deserialize)]
 struct Metadata {
     uid: String,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
+
+/// What the pod calls a claim that was made for it from a template.
+const POD_CLAIM: &str = "resource.kubernetes.io/pod-claim-name";
 
 #[derive(Deserialize)]
 struct Status {
@@ -50,7 +57,7 @@ struct Allocated {
     share_id: Option<String>,
     admin_access: Option<bool>,
     #[serde(default)]
-    consumed_capacity: std::collections::BTreeMap<String, String>,
+    consumed_capacity: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +95,7 @@ pub fn allocated_devices(
             read.metadata.uid, claim.uid
         )));
     }
+    let pod_claim = read.metadata.annotations.get(POD_CLAIM).filter(|name| is_label(name)).cloned();
     let allocation = read.status.and_then(|status| status.allocation);
     let allocation = allocation.ok_or_else(|| Failure::Transient(format!("{name} is not allocated")))?;
     let Devices { results, mut config } =
@@ -105,6 +113,7 @@ pub fn allocated_devices(
             opaque.filter(|opaque| opaque.driver == driver).map(|opaque| opaque.parameters.clone());
         AllocatedDevice {
             configuration: configuration.collect(),
+            pod_claim: pod_claim.clone(),
             request: result.request,
             pool: result.pool,
             device: result.device,
@@ -135,7 +144,8 @@ mod tests {
     #[test]
     fn devices_of_this_driver_with_their_configuration() {
         let object = json!({
-            "metadata": {"name": "a", "uid": "0a", "fieldOfTheFuture": 1},
+            "metadata": {"name": "a", "uid": "0a", "fieldOfTheFuture": 1,
+                         "annotations": {"resource.kubernetes.io/pod-claim-name": "accelerators"}},
             "status": {"reservedFor": [{"resource": "podgroups"}], "allocation": {"devices": {
                 "results": [
                     {"request": "gpu/large", "driver": "gpu.example.com", "pool": "p", "device": "gpu-0",
@@ -156,6 +166,7 @@ mod tests {
         let devices = allocated_devices(&object, &claim(), "gpu.example.com").expect("devices");
         let [gpu, watch] = &devices[..] else { panic!("{devices:?}") };
         assert_eq!((gpu.request.as_str(), gpu.share_id.as_deref()), ("gpu/large", Some("s")));
+        assert_eq!(gpu.pod_claim.as_deref(), Some("accelerators"));
         assert_eq!(gpu.consumed_capacity["memory"], "1Gi");
         let values: Vec<u64> =
             gpu.configuration.iter().filter_map(|parameters| parameters["value"].as_u64()).collect();

@@ -17,7 +17,11 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex as Turn, watch},
+    time::{Duration, sleep},
+};
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -38,6 +42,8 @@ pub(crate) struct State {
     pub(crate) requests: Vec<String>,
     /// The most objects in a page.
     pub(crate) page: usize,
+    /// Time between two answers: requests wait for their turn. Watches do not.
+    pub(crate) pace: Duration,
     version: u64,
     changes: Vec<(u64, Value)>,
 }
@@ -48,6 +54,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     state: Arc<Mutex<State>>,
     changed: watch::Sender<u64>,
+    turn: Arc<Turn<()>>,
 }
 
 impl Server {
@@ -61,11 +68,13 @@ impl Server {
             outage: false,
             requests: Vec::new(),
             page: 1000,
+            pace: Duration::ZERO,
             version: 100,
             changes: Vec::new(),
         };
         let address = listener.local_addr().unwrap();
-        let server = Self { address, state: Arc::new(Mutex::new(state)), changed: watch::channel(100).0 };
+        let state = Arc::new(Mutex::new(state));
+        let server = Self { address, state, changed: watch::channel(100).0, turn: Arc::default() };
         let shared = server.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -113,6 +122,13 @@ impl Server {
         if query.contains("watch=true") {
             self.state().requests.push(format!("WATCH {path}"));
             return self.watch(&query);
+        }
+        let pace = self.state().pace;
+        if !pace.is_zero() {
+            // The first to come is the first to be answered.
+            let turn = self.turn.lock().await;
+            sleep(pace).await;
+            drop(turn);
         }
         let mut state = self.state();
         state.requests.push(format!("{} {path}", head.method));
