@@ -3,11 +3,6 @@
 //! `cargo bench -p drayage-driver --bench node` prints one line for each number with its target, and fails if one is
 //! missed. It takes about two minutes, most of them waiting for an API server at 5 requests a second.
 
-#[path = "../tests/fake_kubelet/mod.rs"]
-mod fake_kubelet;
-#[path = "../tests/http_api/mod.rs"]
-mod http_api;
-
 use std::{
     fs,
     io::{self, BufRead as _, BufReader, Write as _},
@@ -21,12 +16,13 @@ use drayage_driver::{
     devices::read_fault,
     runtime::{FaultMessage, tell_faults},
 };
-use fake_kubelet::{
-    Claim, Health, PrepareResponse, Request, get_info, notify,
+use drayage_fake_kubelet::{
+    api_server::Server,
+    calls::{self, get_info, notify, watch_health},
+    messages::{Claim, DeviceHealth},
+    release::{DraService, HEALTH_V1},
     wire::{Authority, Connection},
 };
-use http_api::Server;
-use prost::Message as _;
 use serde_json::json;
 use tokio::{
     net::UnixStream,
@@ -36,7 +32,6 @@ use tokio::{
 const DRIVER: &str = "gpu.example.com";
 /// An API server that answers 5 requests a second.
 const SLOW: Duration = Duration::from_millis(200);
-const METHODS: &str = "/k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin/";
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A device as vendors publish it: an identity, a place, a model, a capacity.
@@ -84,7 +79,7 @@ impl Drop for Driver {
 impl Driver {
     /// A driver that a kubelet has registered and whose slices are published.
     async fn start(devices: usize) -> Self {
-        let server = Server::start(&["v1"]).await;
+        let server = Server::start(&["v1"]).await.expect("a server");
         let folder = tempfile::tempdir().expect("a folder");
         let at = |path: &str| folder.path().join(path);
         fs::create_dir(at("kubelet")).expect("a folder");
@@ -166,7 +161,7 @@ impl Driver {
 
     /// How long it takes until slices that a kubelet has wiped are back.
     async fn wipe(&self) -> Duration {
-        self.server.wipe();
+        self.server.wipe("node-1", None);
         let start = Instant::now();
         self.published().await;
         start.elapsed()
@@ -181,8 +176,8 @@ impl Driver {
 
     /// Longest time from a fault until the stream tells of it, over a few devices.
     async fn health(&self, data: &Connection) -> Duration {
-        let mut stream = data.watch("/v1.DRAResourceHealth/NodeWatchResources").await;
-        stream.recv().await.expect("a first report");
+        let mut stream = watch_health(data, HEALTH_V1).await;
+        stream.next().await.expect("a first report");
         let mut longest = Duration::ZERO;
         for number in 0..8 {
             let device = format!("gpu-{number}");
@@ -194,10 +189,10 @@ impl Driver {
             let start = Instant::now();
             tell_faults(&self.at("faults.sock"), &[begin]).await.expect("told");
             loop {
-                let report = stream.recv().await.expect("a report");
-                let report = Health::decode(&report[..]).expect("a report");
-                let is_it = |found: &fake_kubelet::DeviceHealth| {
-                    found.health == 2 && found.device.as_ref().is_some_and(|found| found.device == device)
+                let report = stream.next().await.expect("no error").expect("a report");
+                let is_it = |found: &DeviceHealth| {
+                    found.health == 2
+                        && found.device.as_ref().is_some_and(|found| found.device_name == device)
                 };
                 if report.devices.iter().any(is_it) {
                     break;
@@ -225,12 +220,9 @@ impl Driver {
 
 /// Prepares one claim; how long that took.
 async fn prepare(data: &Connection, claim: Claim) -> Duration {
-    let request = Request { claims: vec![claim] }.encode_to_vec();
     let start = Instant::now();
-    let method = format!("{METHODS}NodePrepareResources");
-    let answer = data.call(&method, &request, fake_kubelet::CALL_DEADLINE).await.expect("an answer");
+    let answer = calls::prepare(data, DraService::V1, &[claim]).await.expect("an answer");
     let took = start.elapsed();
-    let answer = PrepareResponse::decode(&answer[..]).expect("a response");
     assert!(
         answer.claims.values().all(|claim| claim.error.is_empty() && claim.devices.len() == 1),
         "{answer:?}"
@@ -289,7 +281,7 @@ async fn small(numbers: &mut Numbers) {
     sleep(Duration::from_secs(6)).await;
     numbers.memory("8 devices: resident memory, idle", driver.memory(), Some(15.0));
     numbers.time("8 devices: wiped slices are back", driver.wipe().await, Some(1000.0));
-    driver.server.state().pace = SLOW;
+    driver.server.state().faults.pace = SLOW;
     numbers.time("8 devices: the same at 5 requests a second", driver.wipe().await, Some(1000.0));
     numbers.time(
         "8 devices: a fault reaches the stream, longest of 8",
@@ -308,7 +300,7 @@ async fn large(numbers: &mut Numbers) {
     let claims: Vec<Claim> = (0..1000).map(|number| driver.claim(number)).collect();
     let first = prepare_all(&data, &claims, 10).await;
     numbers.time("10,000 devices: 1,000 new claims, 10 at once, p99", p99(&first), None);
-    driver.server.state().pace = SLOW;
+    driver.server.state().faults.pace = SLOW;
     let again = prepare_all(&data, &claims, 10).await;
     let what = "the same claims again at 5 requests a second, 10 at once, p99";
     numbers.time(what, p99(&again), Some(50.0));
@@ -320,7 +312,7 @@ async fn large(numbers: &mut Numbers) {
     }
     alone.sort();
     numbers.time("50 more claims one by one, without the API server's 200 ms, p99", p99(&alone), Some(50.0));
-    driver.server.state().pace = Duration::ZERO;
+    driver.server.state().faults.pace = Duration::ZERO;
     sleep(Duration::from_secs(6)).await;
     numbers.memory("10,000 devices, 1,050 claims: resident memory, idle", driver.memory(), Some(60.0));
     numbers.time(

@@ -1,7 +1,5 @@
 //! The client against an API server over HTTP.
 
-mod http_api;
-
 use std::time::Duration;
 
 use drayage_driver::{
@@ -11,7 +9,7 @@ use drayage_driver::{
     publish::{ApiError, ApiVersion, Served, Slice, SliceApi as _, Watch, WatchEvent},
     runtime::Announcement,
 };
-use http_api::Server;
+use drayage_fake_kubelet::api_server::Server;
 use serde_json::{Map, Value, json};
 use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 
@@ -42,7 +40,7 @@ fn claim(name: &str) -> ClaimReference {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slices_are_made_changed_watched_and_removed() {
-    let server = Server::start(&["v1beta1", "v1", "v1beta2"]).await;
+    let server = Server::start(&["v1beta1", "v1", "v1beta2"]).await.unwrap();
     let client = client(&server).await;
     assert_eq!(client.discover().await, Ok(Served { version: ApiVersion::V1, minor: 36 }));
     let (none, mut watch) = client.list_and_watch().await.unwrap();
@@ -77,7 +75,7 @@ async fn slices_are_made_changed_watched_and_removed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_of_1_32_gets_devices_in_a_block() {
-    let server = Server::start(&["v1alpha3", "v1beta1"]).await;
+    let server = Server::start(&["v1alpha3", "v1beta1"]).await.unwrap();
     let client = client(&server).await;
     let made = client.create("slice-", spec("gpu-0")).await.unwrap();
     assert_eq!(made.spec, spec("gpu-0"));
@@ -88,7 +86,7 @@ async fn a_server_of_1_32_gets_devices_in_a_block() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_list_comes_in_pages() {
-    let server = Server::start(&["v1"]).await;
+    let server = Server::start(&["v1"]).await.unwrap();
     let client = client(&server).await;
     for number in 0..5 {
         client.create("slice-", spec(&format!("gpu-{number}"))).await.unwrap();
@@ -106,11 +104,11 @@ async fn a_long_list_comes_in_pages() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_ends_with_the_server_and_a_new_list_goes_on() {
-    let server = Server::start(&["v1"]).await;
+    let server = Server::start(&["v1"]).await.unwrap();
     let client = client(&server).await;
     let (_, mut watch) = client.list_and_watch().await.unwrap();
     server.state().outage = true;
-    server.wipe();
+    server.wipe("node-1", None);
     assert_eq!(next(&mut watch).await, None);
     let failed = client.list_and_watch().await.map(|(slices, _)| slices);
     assert!(matches!(&failed, Err(ApiError::Unavailable(text)) if text.contains("503")), "{failed:?}");
@@ -120,7 +118,7 @@ async fn a_watch_ends_with_the_server_and_a_new_list_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_is_gone_only_if_the_server_says_so_of_the_claim() {
-    let server = Server::start(&["v1"]).await;
+    let server = Server::start(&["v1"]).await.unwrap();
     let client = client(&server).await;
     let object = json!({ "metadata": { "name": "here", "uid": "uid-1" } });
     server.state().claims.insert("ml/here".to_owned(), object.clone());
@@ -141,7 +139,7 @@ async fn a_claim_is_gone_only_if_the_server_says_so_of_the_claim() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trouble_becomes_events_on_the_claim_and_its_pods() {
-    let server = Server::start(&["v1"]).await;
+    let server = Server::start(&["v1"]).await.unwrap();
     let client = client(&server).await;
     let consumers = json!([
         { "resource": "pods", "name": "trainer", "uid": "uid-2" },
@@ -174,7 +172,7 @@ async fn trouble_becomes_events_on_the_claim_and_its_pods() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_name_what_is_wrong() {
-    let server = Server::start(&["v1alpha3"]).await;
+    let server = Server::start(&["v1alpha3"]).await.unwrap();
     let client = client(&server).await;
     let old = client.discover().await.unwrap_err().to_string();
     assert!(old.contains("no version of `resource.k8s.io`"), "{old}");

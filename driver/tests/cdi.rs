@@ -6,6 +6,7 @@ use drayage_driver::{
     cdi::{CdiDirectory, CdiError, ContainerEdits, Device, DeviceNode, Hook, Mount, Spec},
     files::HostFileSystem,
 };
+use drayage_fake_kubelet::cdi::{load, load_minimal};
 use proptest::prelude::*;
 use support::runtime;
 
@@ -53,7 +54,7 @@ proptest! {
         let mut names: Vec<String> = devices.iter().map(|device| format!("{kind}={}", device.name)).collect();
         names.sort();
         if let Ok(spec) = Spec::new(&kind, devices) {
-            prop_assert_eq!(runtime::load(spec.to_json().as_bytes(), true), Ok(names));
+            prop_assert_eq!(load_minimal(spec.to_json().as_bytes()), Ok(names));
         }
     }
 }
@@ -75,10 +76,7 @@ fn node(host_path: Option<&str>) -> ContainerEdits {
 fn an_empty_host_path_needs_no_newer_version() {
     let spec =
         Spec::new("k8s.gpu.example.com/claim", vec![device("a", node(Some("")))]).expect("a specification");
-    assert_eq!(
-        runtime::load(spec.to_json().as_bytes(), true),
-        Ok(vec!["k8s.gpu.example.com/claim=a".to_owned()])
-    );
+    assert_eq!(load_minimal(spec.to_json().as_bytes()), Ok(vec!["k8s.gpu.example.com/claim=a".to_owned()]));
 }
 
 /// Finding 7: a hard-coded 0.3.0 fails for ten of sixteen claims.
@@ -89,7 +87,7 @@ fn a_name_that_begins_with_a_digit_raises_the_version() {
     assert!(spec("a-0").contains(r#""cdiVersion": "0.3.0""#));
     assert!(spec("0-a").contains(r#""cdiVersion": "0.5.0""#));
     let low = spec("0-a").replace("0.5.0", "0.3.0");
-    assert!(runtime::load(low.as_bytes(), false).expect_err("too low").contains("must be at least v0.5.0"));
+    assert!(load(low.as_bytes()).expect_err("too low").contains("must be at least v0.5.0"));
 }
 
 #[test]

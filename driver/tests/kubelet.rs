@@ -1,151 +1,40 @@
 //! The plugin's sockets against a kubelet that dials, waits and retries as real ones do. Time is virtual where a
 //! deadline matters: connections are then pipes in memory, and hours pass in milliseconds.
 
-mod fake_kubelet;
+mod support;
 
 use std::{
-    collections::BTreeMap,
-    io,
     path::Path,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 
 use drayage_driver::kubelet::{
-    ClaimReference, Failure, Identity, NodePlugin, NodeServer, PreparedDevice, Registrar, RegistrationState,
-    Stop,
-    health::{DeviceHealth, HealthReport, HealthState},
+    Identity, NodeServer, Registrar, RegistrationState,
+    health::{DeviceHealth, HealthState},
     sockets::Socket,
     transport::AuthorityStream,
 };
-use fake_kubelet::{
-    CALL_DEADLINE, Claim, Health, Kubelet, PREPARE_RETRY, PodError, PrepareResponse, Release, Request,
-    UNPREPARE_RETRY, get_info, notify,
-    wire::{Authority, CallError, Connection},
-    with_retries,
+use drayage_fake_kubelet::{
+    calls::{get_info, notify, prepare, watch_health},
+    claims::PodError,
+    messages::{Claim, HealthReport},
+    release::{CALL_DEADLINE, DraService, HEALTH_V1, HEALTH_V1ALPHA1, Release},
+    session::{PREPARE_RETRY, Session, UNPREPARE_RETRY, with_retries},
+    wire::{Authority, CallError, Connection, Messages},
 };
-use prost::Message;
+use support::plugin::{DATA_PATH, Node, PATIENCE, TestPlugin, claim, identity};
 use tokio::{
-    io::DuplexStream,
     net::UnixStream,
-    sync::{mpsc, watch},
-    task::JoinHandle,
+    sync::watch,
     time::{Instant, sleep, timeout},
 };
-use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 
-const PATIENCE: Duration = Duration::from_secs(5);
-const DATA_PATH: &str = "/var/lib/kubelet/plugins/gpu.example.com/dra.sock";
 const VERSIONS: [&str; 4] =
     ["v1.DRAPlugin", "v1beta1.DRAPlugin", "v1.DRAResourceHealth", "v1alpha1.DRAResourceHealth"];
 
-/// A plugin with one device for each claim, and faults on demand.
-#[derive(Default)]
-struct TestPlugin {
-    calls: Mutex<Vec<String>>,
-    finished: AtomicUsize,
-    at_once: Mutex<BTreeMap<String, usize>>,
-    delay: Mutex<Duration>,
-    /// Calls fail until then.
-    heals: Mutex<Option<Instant>>,
-    refuse: Mutex<Option<String>>,
-    panic: Mutex<bool>,
-    share: Mutex<bool>,
-}
-
-impl TestPlugin {
-    fn calls(&self) -> Vec<String> {
-        self.calls.lock().expect("no panic").clone()
-    }
-
-    async fn work(&self, what: &str, claim: &ClaimReference) -> Result<(), Failure> {
-        self.calls.lock().expect("no panic").push(format!("{what} {}", claim.name));
-        {
-            let mut at_once = self.at_once.lock().expect("no panic");
-            let count = at_once.entry(claim.uid.clone()).or_default();
-            *count += 1;
-            assert_eq!(*count, 1, "two operations on one claim at a time");
-        }
-        let delay = *self.delay.lock().expect("no panic");
-        sleep(delay).await;
-        self.at_once.lock().expect("no panic").insert(claim.uid.clone(), 0);
-        self.finished.fetch_add(1, Ordering::SeqCst);
-        assert!(!std::mem::take(&mut *self.panic.lock().expect("no panic")), "asked to panic");
-        if let Some(message) = self.refuse.lock().expect("no panic").clone() {
-            return Err(Failure::Permanent(message));
-        }
-        match *self.heals.lock().expect("no panic") {
-            Some(heals) if Instant::now() < heals => Err(Failure::Transient("not ready yet".to_owned())),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl NodePlugin for TestPlugin {
-    async fn prepare(&self, claim: &ClaimReference) -> Result<Vec<PreparedDevice>, Failure> {
-        self.work("prepare", claim).await?;
-        Ok(vec![PreparedDevice {
-            request_names: vec!["gpu".to_owned()],
-            pool_name: "node-1".to_owned(),
-            device_name: format!("device-of-{}", claim.name),
-            cdi_device_ids: vec![format!("k8s.gpu.example.com/claim={}-0", claim.uid)],
-            share_id: self.share.lock().expect("no panic").then(|| "share".to_owned()),
-            other: serde_json::Map::new(),
-        }])
-    }
-
-    async fn unprepare(&self, claim: &ClaimReference) -> Result<(), Failure> {
-        self.work("unprepare", claim).await
-    }
-}
-
-/// A node with one server of the data socket, reached over pipes.
-struct Node {
-    plugin: Arc<TestPlugin>,
-    reports: watch::Sender<HealthReport>,
-    connect: mpsc::Sender<io::Result<AuthorityPipe>>,
-    stop: Stop,
-    serving: JoinHandle<io::Result<usize>>,
-    state: watch::Receiver<RegistrationState>,
-}
-
-/// The pipe with what tonic wants of a connection.
-type AuthorityPipe = AuthorityStream<DuplexStream>;
-
-fn identity() -> Identity {
-    Identity { driver: "gpu.example.com".to_owned(), endpoint: DATA_PATH.to_owned(), health: true }
-}
-
-impl Node {
-    fn start() -> Self {
-        let plugin = Arc::new(TestPlugin::default());
-        let (reports, receiver) = watch::channel(Vec::new());
-        let (connect, connections) = mpsc::channel(8);
-        let (sender, state) = watch::channel(RegistrationState::default());
-        let server = NodeServer::new(Arc::clone(&plugin), receiver).with_registration(identity(), sender);
-        let stop = server.stop_handle();
-        let serving = tokio::spawn(async move {
-            server.serve_connections(ReceiverStream::new(connections), PATIENCE).await
-        });
-        Self { plugin, reports, connect, stop, serving, state }
-    }
-
-    async fn dial(&self, authority: Authority) -> Connection {
-        let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        assert!(self.connect.send(Ok(AuthorityStream::new(theirs))).await.is_ok());
-        Connection::open(ours, DATA_PATH, authority).await
-    }
-}
-
 fn versions() -> Vec<String> {
     VERSIONS.iter().map(ToString::to_string).collect()
-}
-
-fn claim(name: &str) -> Claim {
-    Claim::new(name, &format!("{name}-uid"))
 }
 
 fn health(state: HealthState, timeout: u64) -> DeviceHealth {
@@ -159,9 +48,13 @@ fn health(state: HealthState, timeout: u64) -> DeviceHealth {
     }
 }
 
-async fn next_health(stream: &mut mpsc::UnboundedReceiver<Vec<u8>>) -> Option<Health> {
-    let message = timeout(Duration::from_mins(10), stream.recv()).await.expect("a report or the end")?;
-    Some(Health::decode(&message[..]).expect("a report"))
+async fn next_health(stream: &mut Messages<HealthReport>) -> Option<HealthReport> {
+    let next = timeout(Duration::from_mins(10), stream.next()).await.expect("a report or the end");
+    next.expect("no error")
+}
+
+fn session(release: Release, versions: &[String]) -> Session {
+    Session::new(release, versions).expect("a version that this release knows")
 }
 
 // Trap 1: the authority.
@@ -208,10 +101,10 @@ async fn without_the_shim_a_path_as_authority_is_a_protocol_error() {
 async fn every_release_registers_prepares_and_unprepares() {
     for release in Release::ALL {
         let node = Node::start();
-        let registration = node.dial(Release::REGISTRATION_AUTHORITY).await;
+        let registration = node.dial(release.registration_authority()).await;
         let info = get_info(&registration).await.expect("an answer");
-        let mut kubelet = Kubelet::new(release, &info.supported_versions);
-        assert_eq!(kubelet.service.contains("v1beta1"), release <= Release::V1_33, "{release:?}");
+        let mut kubelet = session(release, &info.supported_versions);
+        assert_eq!(kubelet.service == DraService::V1BETA1, release <= Release::V1_33, "{release:?}");
         notify(&registration, None).await.expect("an answer");
         assert_eq!(*node.state.borrow(), RegistrationState::Registered);
         let data = node.dial(release.data_authority()).await;
@@ -238,7 +131,7 @@ async fn a_refused_registration_is_shown_with_its_reason() {
 async fn work_outlives_the_deadline_and_the_next_call_joins_it() {
     let node = Node::start();
     let data = node.dial(Authority::Localhost).await;
-    let mut kubelet = Kubelet::new(Release::V1_36, &versions());
+    let mut kubelet = session(Release::V1_36, &versions());
     *node.plugin.delay.lock().expect("no panic") = Duration::from_secs(100);
     let start = Instant::now();
     let error = kubelet.prepare_pod(&data, &[claim("a")]).await.expect_err("too slow");
@@ -255,7 +148,7 @@ async fn work_goes_on_when_the_connection_is_lost() {
     let node = Node::start();
     *node.plugin.delay.lock().expect("no panic") = Duration::from_secs(20);
     let data = node.dial(Authority::Localhost).await;
-    let mut kubelet = Kubelet::new(Release::V1_36, &versions());
+    let mut kubelet = session(Release::V1_36, &versions());
     let lost = timeout(Duration::from_secs(1), kubelet.prepare_pod(&data, &[claim("a")])).await;
     assert!(lost.is_err());
     drop(data);
@@ -268,7 +161,7 @@ async fn two_calls_at_once_share_one_task() {
     let node = Node::start();
     *node.plugin.delay.lock().expect("no panic") = Duration::from_secs(5);
     let (one, other) = (node.dial(Authority::Localhost).await, node.dial(Authority::EncodedPath).await);
-    let mut kubelets = [Kubelet::new(Release::V1_36, &versions()), Kubelet::new(Release::V1_36, &versions())];
+    let mut kubelets = [session(Release::V1_36, &versions()), session(Release::V1_36, &versions())];
     let claims = [claim("a")];
     let [first, second] = &mut kubelets;
     let (first, second) = tokio::join!(first.prepare_pod(&one, &claims), second.prepare_pod(&other, &claims));
@@ -285,7 +178,7 @@ async fn what_heals_within_forty_seconds_costs_no_retry() {
         let data = node.dial(Authority::Localhost).await;
         let start = Instant::now();
         *node.plugin.heals.lock().expect("no panic") = Some(start + Duration::from_secs(heals));
-        let kubelet = tokio::sync::Mutex::new(Kubelet::new(Release::V1_36, &versions()));
+        let kubelet = tokio::sync::Mutex::new(session(Release::V1_36, &versions()));
         let failed = with_retries(PREPARE_RETRY, 3, || async {
             kubelet.lock().await.prepare_pod(&data, &[claim("a")]).await
         })
@@ -302,7 +195,7 @@ async fn what_does_not_heal_is_told_with_its_own_words_before_the_deadline() {
     let data = node.dial(Authority::Localhost).await;
     let start = Instant::now();
     *node.plugin.heals.lock().expect("no panic") = Some(start + Duration::from_secs(100));
-    let kubelet = tokio::sync::Mutex::new(Kubelet::new(Release::V1_36, &versions()));
+    let kubelet = tokio::sync::Mutex::new(session(Release::V1_36, &versions()));
     let error = kubelet.lock().await.prepare_pod(&data, &[claim("a")]).await;
     assert_eq!(error, Err(PodError::Claim("not ready yet".to_owned())));
     let elapsed = start.elapsed();
@@ -319,7 +212,7 @@ async fn a_permanent_failure_is_told_at_once() {
     let node = Node::start();
     let data = node.dial(Authority::Localhost).await;
     *node.plugin.refuse.lock().expect("no panic") = Some("no such device".to_owned());
-    let mut kubelet = Kubelet::new(Release::V1_36, &versions());
+    let mut kubelet = session(Release::V1_36, &versions());
     let start = Instant::now();
     let error = kubelet.prepare_pod(&data, &[claim("a")]).await;
     assert_eq!(error, Err(PodError::Claim("no such device".to_owned())));
@@ -331,7 +224,7 @@ async fn a_panic_of_the_plugin_is_an_error_and_the_next_call_starts_anew() {
     let node = Node::start();
     let data = node.dial(Authority::Localhost).await;
     *node.plugin.panic.lock().expect("no panic") = true;
-    let mut kubelet = Kubelet::new(Release::V1_36, &versions());
+    let mut kubelet = session(Release::V1_36, &versions());
     let error = kubelet.prepare_pod(&data, &[claim("a"), claim("b")]).await.expect_err("a panic");
     assert!(matches!(&error, PodError::Claim(text) if text.contains("stopped unexpectedly")), "{error:?}");
     kubelet.prepare_pod(&data, &[claim("a"), claim("b")]).await.expect("prepared");
@@ -341,8 +234,8 @@ async fn a_panic_of_the_plugin_is_an_error_and_the_next_call_starts_anew() {
 async fn unprepare_waits_for_a_prepare_that_runs_and_ends_one_that_only_waits() {
     let node = Node::start();
     let (one, other) = (node.dial(Authority::Localhost).await, node.dial(Authority::Localhost).await);
-    let mut preparing = Kubelet::new(Release::V1_36, &versions());
-    let mut deleting = Kubelet::new(Release::V1_36, &versions());
+    let mut preparing = session(Release::V1_36, &versions());
+    let mut deleting = session(Release::V1_36, &versions());
     let claims = [claim("a")];
     *node.plugin.heals.lock().expect("no panic") = Some(Instant::now() + Duration::from_secs(39));
     let start = Instant::now();
@@ -364,7 +257,7 @@ async fn a_failing_unprepare_is_retried_until_the_pod_is_gone() {
     let node = Node::start();
     let data = node.dial(Authority::Localhost).await;
     *node.plugin.heals.lock().expect("no panic") = Some(Instant::now() + Duration::from_mins(1));
-    let kubelet = tokio::sync::Mutex::new(Kubelet::new(Release::V1_36, &versions()));
+    let kubelet = tokio::sync::Mutex::new(session(Release::V1_36, &versions()));
     let failed = with_retries(UNPREPARE_RETRY, 5, || async {
         kubelet.lock().await.unprepare_pod(&data, &[claim("a")]).await
     })
@@ -380,10 +273,7 @@ async fn the_answer_has_every_uid_asked_for_and_no_other() {
     let data = node.dial(Authority::Localhost).await;
     *node.plugin.panic.lock().expect("no panic") = true;
     let claims = vec![claim("a"), claim("b"), Claim::new("evil", "../../etc/passwd"), Claim::new("none", "")];
-    let request = Request { claims: claims.clone() }.encode_to_vec();
-    let method = "/k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin/NodePrepareResources";
-    let answer = data.call(method, &request, CALL_DEADLINE).await.expect("an answer");
-    let answer = PrepareResponse::decode(&answer[..]).expect("a response");
+    let answer = prepare(&data, DraService::V1, &claims).await.expect("an answer");
     assert_eq!(answer.claims.len(), claims.len());
     for wanted in &claims {
         assert!(answer.claims.contains_key(&wanted.uid), "{wanted:?}");
@@ -397,12 +287,9 @@ async fn share_ids_are_told_to_v1_only() {
     let node = Node::start();
     *node.plugin.share.lock().expect("no panic") = true;
     let data = node.dial(Authority::Localhost).await;
-    for (version, expected) in [("v1", Some("share".to_owned())), ("v1beta1", None)] {
-        let method = format!("/k8s.io.kubelet.pkg.apis.dra.{version}.DRAPlugin/NodePrepareResources");
-        let request = Request { claims: vec![claim("a")] }.encode_to_vec();
-        let answer = data.call(&method, &request, CALL_DEADLINE).await.expect("an answer");
-        let answer = PrepareResponse::decode(&answer[..]).expect("a response");
-        assert_eq!(answer.claims["a-uid"].devices[0].share, expected, "{version}");
+    for (service, expected) in [(DraService::V1, Some("share".to_owned())), (DraService::V1BETA1, None)] {
+        let answer = prepare(&data, service, &[claim("a")]).await.expect("an answer");
+        assert_eq!(answer.claims["a-uid"].devices[0].share_id, expected, "{service:?}");
     }
 }
 
@@ -424,10 +311,10 @@ async fn both_health_services_report_at_once_on_change_and_again_in_time() {
     let data = node.dial(Authority::EncodedPath).await;
     for release in [Release::V1_34, Release::V1_36, Release::V1_37] {
         node.reports.send_replace(vec![health(HealthState::Healthy, 9)]);
-        let mut stream = data.watch(release.choose_health(&versions()).expect("a service")).await;
+        let mut stream = watch_health(&data, release.choose_health(&versions()).expect("a service")).await;
         let first = next_health(&mut stream).await.expect("a report");
         let device = &first.devices[0];
-        assert_eq!((device.health, device.timeout, device.last_updated), (1, 9, 7));
+        assert_eq!((device.health, device.health_check_timeout_seconds, device.last_updated_time), (1, 9, 7));
         let start = Instant::now();
         assert_eq!(next_health(&mut stream).await.expect("a report"), first);
         assert_eq!(start.elapsed(), Duration::from_secs(3), "a third of the timeout");
@@ -442,8 +329,8 @@ async fn both_health_services_report_at_once_on_change_and_again_in_time() {
 async fn a_driver_with_nothing_to_report_keeps_the_stream_open() {
     let node = Node::start();
     let data = node.dial(Authority::Localhost).await;
-    let mut stream = data.watch("/v1alpha1.DRAResourceHealth/NodeWatchResources").await;
-    assert!(timeout(Duration::from_hours(1), stream.recv()).await.is_err(), "open and silent");
+    let mut stream = watch_health(&data, HEALTH_V1ALPHA1).await;
+    assert!(timeout(Duration::from_hours(1), stream.next()).await.is_err(), "open and silent");
 }
 
 #[tokio::test(start_paused = true)]
@@ -454,7 +341,7 @@ async fn a_monitor_that_ends_turns_every_device_unknown() {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     assert!(connect.send(Ok(AuthorityStream::new(theirs))).await.is_ok());
     let data = Connection::open(ours, DATA_PATH, Authority::Localhost).await;
-    let mut stream = data.watch("/v1.DRAResourceHealth/NodeWatchResources").await;
+    let mut stream = watch_health(&data, HEALTH_V1).await;
     assert_eq!(next_health(&mut stream).await.expect("a report").devices[0].health, 1);
     drop(reports);
     let report = next_health(&mut stream).await.expect("a report");
@@ -471,7 +358,7 @@ async fn a_long_message_is_cut_between_characters() {
     device.message = "é".repeat(2_000);
     node.reports.send_replace(vec![device]);
     let data = node.dial(Authority::Localhost).await;
-    let mut stream = data.watch("/v1.DRAResourceHealth/NodeWatchResources").await;
+    let mut stream = watch_health(&data, HEALTH_V1).await;
     let report = next_health(&mut stream).await.expect("a report");
     assert_eq!(report.devices[0].message, "é".repeat(1_024));
 }
@@ -483,7 +370,7 @@ async fn stopping_says_unknown_ends_the_stream_and_is_bounded() {
     let node = Node::start();
     node.reports.send_replace(vec![health(HealthState::Healthy, 30)]);
     let data = node.dial(Authority::Localhost).await;
-    let mut stream = data.watch("/v1.DRAResourceHealth/NodeWatchResources").await;
+    let mut stream = watch_health(&data, HEALTH_V1).await;
     assert_eq!(next_health(&mut stream).await.expect("a report").devices[0].health, 1);
     let start = Instant::now();
     node.stop.stop();
@@ -500,7 +387,7 @@ async fn stopping_waits_for_a_call_and_not_for_ever() {
         let node = Node::start();
         *node.plugin.delay.lock().expect("no panic") = Duration::from_secs(delay);
         let data = node.dial(Authority::Localhost).await;
-        let mut kubelet = Kubelet::new(Release::V1_36, &versions());
+        let mut kubelet = session(Release::V1_36, &versions());
         let pod = tokio::spawn(async move { kubelet.prepare_pod(&data, &[claim("a")]).await });
         sleep(Duration::from_secs(1)).await;
         let start = Instant::now();
@@ -560,7 +447,7 @@ async fn one_socket_serves_registration_and_claims() {
     let connection = dial(&path, Authority::EncodedPath).await;
     let info = get_info(&connection).await.expect("an answer");
     assert_eq!(info.endpoint, "");
-    let mut kubelet = Kubelet::new(Release::V1_33, &info.supported_versions);
+    let mut kubelet = session(Release::V1_33, &info.supported_versions);
     kubelet.prepare_pod(&connection, &[claim("a")]).await.expect("a prepared pod");
     drop(connection);
     stop.stop();
@@ -573,7 +460,7 @@ async fn one_socket_serves_registration_and_claims() {
 async fn two_connections_at_once_are_both_served() {
     let node = Node::start();
     let (old, new) = (node.dial(Authority::Localhost).await, node.dial(Authority::Localhost).await);
-    let mut kubelet = Kubelet::new(Release::V1_36, &versions());
+    let mut kubelet = session(Release::V1_36, &versions());
     kubelet.prepare_pod(&old, &[claim("a")]).await.expect("prepared");
     kubelet.restart();
     kubelet.prepare_pod(&new, &[claim("a")]).await.expect("prepared again");

@@ -10,8 +10,9 @@ use drayage_driver::{
     files::FileSystem as _,
     kubelet::{ClaimReference, Failure},
 };
+use drayage_fake_kubelet::cdi::load_minimal;
 use serde_json::{Map, Value, json};
-use support::{disk::Disk, runtime};
+use support::disk::Disk;
 
 const DRIVER: &str = "gpu.example.com";
 const STATE: &str = "/var/lib/kubelet/plugins/gpu.example.com/claims";
@@ -73,7 +74,7 @@ fn documents(disk: &Disk, file: &str) -> Vec<Value> {
 
 fn mounts(disk: &Disk, uid: &str) -> Vec<(String, String)> {
     let content = CdiDirectory::new(Path::new(CDI), DRIVER).read(&disk, uid).expect("a CDI file");
-    runtime::load(&content, true).expect("a CDI file that runtimes take");
+    load_minimal(&content).expect("a CDI file that runtimes take");
     let spec: Value = serde_json::from_slice(&content).expect("JSON");
     let devices = spec["devices"].as_array().expect("devices").iter();
     let mounts =

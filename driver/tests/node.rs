@@ -1,7 +1,6 @@
 //! One node's whole way, over real sockets and files: a kubelet registers the plugin, asks for a claim, and the
 //! container runtime finds the CDI device.
 
-mod fake_kubelet;
 mod support;
 
 use std::{
@@ -19,8 +18,12 @@ use drayage_driver::{
     kubelet::{Identity, NodeServer, RegistrationState, Stop, health::HealthReport, sockets::Socket},
     node::{ClaimFiles, ClaimReader, Node},
 };
-use fake_kubelet::{
-    Claim, Kubelet, PodError, Release, get_info,
+use drayage_fake_kubelet::{
+    calls::get_info,
+    claims::PodError,
+    messages::Claim,
+    release::Release,
+    session::Session,
     wire::{Authority, Connection},
 };
 use serde_json::json;
@@ -119,13 +122,13 @@ impl Instance {
         Self { node, path, stop, serving, _reports: reports }
     }
 
-    async fn dial(&self) -> (Connection, Kubelet) {
+    async fn dial(&self) -> (Connection, Session) {
         let stream = UnixStream::connect(&self.path).await.expect("a connection");
         let path = self.path.display().to_string();
         let connection = Connection::open(stream, &path, Authority::EncodedPath).await;
         let info = get_info(&connection).await.expect("an answer");
         assert_eq!(info.name, DRIVER);
-        (connection, Kubelet::new(Release::V1_36, &info.supported_versions))
+        (connection, Session::new(Release::V1_36, &info.supported_versions).expect("a known version"))
     }
 
     async fn end(self) {

@@ -1,7 +1,5 @@
 //! The command itself, as a process: from registration to a clean end.
 
-mod fake_kubelet;
-mod http_api;
 mod support;
 
 use std::{
@@ -14,12 +12,15 @@ use std::{
 };
 
 use drayage_driver::files::HostFileSystem;
-use fake_kubelet::{
-    Claim, Health, Kubelet, Release, get_info, notify,
+use drayage_fake_kubelet::{
+    api_server::{Server, State},
+    calls::{get_info, notify, watch_health},
+    messages::Claim,
+    release::{HEALTH_V1, Release},
+    session::Session,
     wire::{Authority, Connection},
 };
-use http_api::Server;
-use prost::Message;
+
 use serde_json::{Value, json};
 use support::runtime;
 use tokio::{
@@ -161,7 +162,7 @@ async fn a_driver_registers_publishes_prepares_reports_and_stops() {
     assert!(driver.get("/readyz").starts_with("HTTP/1.1 200"));
 
     let data = driver.dial("kubelet/plugins/gpu.example.com/dra.sock", Authority::Localhost).await;
-    let mut kubelet = Kubelet::new(Release::V1_36, &info.supported_versions);
+    let mut kubelet = Session::new(Release::V1_36, &info.supported_versions).expect("a known version");
     let object = json!({
         "metadata": {"uid": "0a"},
         "status": {"allocation": {"devices": {"results": [
@@ -175,13 +176,12 @@ async fn a_driver_registers_publishes_prepares_reports_and_stops() {
     assert_eq!(resolvable.into_iter().collect::<Vec<_>>(), kubelet.cdi_devices("0a"));
 
     // A fault on purpose shows in the stream and as a taint, and goes again.
-    let mut stream = data.watch("/v1.DRAResourceHealth/NodeWatchResources").await;
+    let mut stream = watch_health(&data, HEALTH_V1).await;
     let fault = "{apiVersion: drayage.dev/v1alpha1, kind: DeviceFault, metadata: {name: a}, spec: {fault: Unhealthy, devices: '*/gpu-1'}}";
     fs::write(driver.at("faults/a.yaml"), fault).expect("a file");
     let unhealthy = async {
         loop {
-            let report = stream.recv().await.expect("a report");
-            let report = Health::decode(&report[..]).expect("a report");
+            let report = stream.next().await.expect("no error").expect("a report");
             if report.devices.iter().any(|device| device.health == 2) {
                 return;
             }
@@ -206,8 +206,8 @@ async fn a_driver_registers_publishes_prepares_reports_and_stops() {
     assert!(signalled.expect("kill").success());
     // The last word of the stream is that nobody knows.
     let mut last = None;
-    while let Ok(Some(report)) = timeout(Duration::from_mins(1), stream.recv()).await {
-        last = Some(Health::decode(&report[..]).expect("a report"));
+    while let Ok(Ok(Some(report))) = timeout(Duration::from_mins(1), stream.next()).await {
+        last = Some(report);
     }
     assert!(last.expect("a report").devices.iter().all(|device| device.health == 0));
     let status = driver.process.wait().expect("an end");
@@ -251,7 +251,7 @@ async fn a_fault_over_the_socket_is_seen_at_once() {
         command.arg("--interval-seconds=60").arg("--fault-socket").arg(folder.join("faults.sock"));
     });
     let data = driver.dial("kubelet/plugins/gpu.example.com/dra.sock", Authority::Localhost).await;
-    let mut stream = data.watch("/v1.DRAResourceHealth/NodeWatchResources").await;
+    let mut stream = watch_health(&data, HEALTH_V1).await;
     let fault = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dray-driver"));
         command.arg("fault").arg("--socket").arg(driver.at("faults.sock")).args(arguments);
@@ -264,8 +264,7 @@ async fn a_fault_over_the_socket_is_seen_at_once() {
     assert_eq!(fault(&[file.to_str().expect("text")]), (Some(0), String::new()));
     let unhealthy = async {
         loop {
-            let report = stream.recv().await.expect("a report");
-            let report = Health::decode(&report[..]).expect("a report");
+            let report = stream.next().await.expect("no error").expect("a report");
             if report.devices.iter().any(|device| device.health == 2) {
                 return;
             }
@@ -282,7 +281,7 @@ async fn a_fault_over_the_socket_is_seen_at_once() {
 }
 
 /// Waits until the server `is_so`.
-async fn wait(server: &Server, what: &str, is_so: impl Fn(&http_api::State) -> bool) {
+async fn wait(server: &Server, what: &str, is_so: impl Fn(&State) -> bool) {
     let waiting = async {
         while !is_so(&server.state()) {
             sleep(Duration::from_millis(20)).await;
@@ -295,23 +294,23 @@ async fn wait(server: &Server, what: &str, is_so: impl Fn(&http_api::State) -> b
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_driver_keeps_slices_and_claims_as_an_api_server_has_them() {
-    let server = Server::start(&["v1beta1", "v1beta2", "v1"]).await;
+    let server = Server::start(&["v1beta1", "v1beta2", "v1"]).await.expect("a server");
     let driver = Driver::with_server(&server);
     let registration =
         driver.dial("kubelet/plugins_registry/gpu.example.com-reg.sock", Authority::EncodedPath).await;
     let info = get_info(&registration).await.expect("an answer");
     notify(&registration, None).await.expect("an answer");
-    let are_published = |state: &http_api::State| {
+    let are_published = |state: &State| {
         let devices =
             state.slices.values().map(|slice| slice["spec"]["devices"].as_array().map_or(0, Vec::len));
         devices.sum::<usize>() == 2
     };
     wait(&server, "the slices are published", are_published).await;
-    server.wipe();
+    server.wipe("node-1", Some("gpu.example.com"));
     wait(&server, "the slices are back after a kubelet removed them", are_published).await;
 
     let data = driver.dial("kubelet/plugins/gpu.example.com/dra.sock", Authority::Localhost).await;
-    let mut kubelet = Kubelet::new(Release::V1_36, &info.supported_versions);
+    let mut kubelet = Session::new(Release::V1_36, &info.supported_versions).expect("a known version");
     let object = |uid: &str, device: &str| {
         json!({
             "metadata": {"uid": uid},

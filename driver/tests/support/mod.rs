@@ -3,4 +3,5 @@
 #![allow(dead_code, reason = "every test file that includes this uses a part of it")]
 
 pub(crate) mod disk;
+pub(crate) mod plugin;
 pub(crate) mod runtime;
