@@ -18,9 +18,9 @@ use drayage_fake_kubelet::{
     messages::Claim,
     release::{HEALTH_V1, Release},
     session::Session,
-    wire::{Authority, Connection},
+    wire::{Authority, CallError, Connection},
 };
-
+use prost::Message;
 use serde_json::{Value, json};
 use support::runtime;
 use tokio::{
@@ -40,10 +40,23 @@ spec:
       container: {env: {GPU: '{index}'}, deviceNodes: [{path: '/dev/gpu{index}'}]}
 ";
 
+#[derive(Clone, PartialEq, Message)]
+struct Probe {
+    #[prost(string, tag = "1")]
+    service: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Probed {
+    #[prost(int32, tag = "1")]
+    status: i32,
+}
+
 struct Driver {
     process: Child,
     folder: tempfile::TempDir,
     http: SocketAddr,
+    grpc: SocketAddr,
 }
 
 impl Drop for Driver {
@@ -90,22 +103,23 @@ impl Driver {
         }
         fs::write(folder.path().join("inventory.yaml"), INVENTORY).expect("a file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_dray-driver"));
-        command.arg("run").arg("--http=127.0.0.1:0").stderr(Stdio::piped());
+        command.args(["run", "--http=127.0.0.1:0", "--grpc-health=127.0.0.1:0"]).stderr(Stdio::piped());
         arguments(&mut command, folder.path());
         more(&mut command, folder.path());
         let mut process = command.spawn().expect("a process");
         let mut messages = BufReader::new(process.stderr.take().expect("its messages"));
         let mut line = String::new();
-        let http = loop {
+        let mut address = |what: &str| loop {
             line.clear();
             assert_ne!(messages.read_line(&mut line).expect("text"), 0, "the driver ended");
-            if let Some(address) = line.split("serving HTTP address=").nth(1) {
+            if let Some(address) = line.split(&format!("serving {what} address=")).nth(1) {
                 break address.trim().trim_matches('"').parse().expect("an address");
             }
         };
+        let (http, grpc) = (address("HTTP"), address("gRPC health"));
         // A pipe that nobody reads would stop the driver.
         std::thread::spawn(move || io::copy(&mut messages, &mut io::sink()));
-        Self { process, folder, http }
+        Self { process, folder, http, grpc }
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -128,6 +142,19 @@ impl Driver {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         answer
+    }
+
+    /// What `grpc.health.v1` says of a service, or the code of its error.
+    async fn probe(&self, service: &str) -> Result<i32, u32> {
+        let stream = tokio::net::TcpStream::connect(self.grpc).await.expect("a connection");
+        let connection = Connection::open(stream, "", Authority::Localhost).await;
+        let request = Probe { service: service.to_owned() };
+        let method = "/grpc.health.v1.Health/Check";
+        match connection.ask::<_, Probed>(method, &request, Duration::from_secs(30)).await {
+            Ok(answer) => Ok(answer.status),
+            Err(CallError::Status(code, _)) => Err(code),
+            Err(error) => panic!("{error:?}"),
+        }
     }
 
     fn devices(&self) -> Vec<Value> {
@@ -156,10 +183,24 @@ async fn a_driver_registers_publishes_prepares_reports_and_stops() {
     assert_eq!(info.endpoint, driver.at("kubelet/plugins/gpu.example.com/dra.sock").display().to_string());
     driver.until("HTTP is served", |driver| TcpStream::connect(driver.http).is_ok()).await;
     assert!(driver.get("/readyz").starts_with("HTTP/1.1 503"), "nobody has registered it");
+    let (serving, not_serving, not_found) = (Ok(1), Ok(2), Err(5));
+    assert_eq!(driver.probe("readiness").await, not_serving);
     assert!(driver.devices().is_empty(), "nothing is published before the kubelet knows the driver");
     notify(&registration, None).await.expect("an answer");
     driver.until("published", |driver| driver.devices().len() == 2).await;
     assert!(driver.get("/readyz").starts_with("HTTP/1.1 200"));
+    assert_eq!(driver.probe("readiness").await, serving);
+    for service in ["", "liveness"] {
+        assert_eq!(driver.probe(service).await, serving);
+    }
+    assert_eq!(driver.probe("liver").await, not_found);
+    assert!(driver.get("/healthz").starts_with("HTTP/1.1 200"));
+    // A socket that nobody can reach any more is a driver that does not live.
+    let moved = driver.at("moved.sock");
+    fs::rename(driver.at("kubelet/plugins/gpu.example.com/dra.sock"), &moved).expect("moved");
+    assert_eq!(driver.probe("liveness").await, not_serving);
+    assert!(driver.get("/healthz").starts_with("HTTP/1.1 503"));
+    fs::rename(&moved, driver.at("kubelet/plugins/gpu.example.com/dra.sock")).expect("moved back");
 
     let data = driver.dial("kubelet/plugins/gpu.example.com/dra.sock", Authority::Localhost).await;
     let mut kubelet = Session::new(Release::V1_36, &info.supported_versions).expect("a known version");

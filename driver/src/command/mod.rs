@@ -166,6 +166,9 @@ struct Options {
     /// Address of /healthz, /readyz and /metrics
     #[arg(long, env = "HTTP_ADDRESS", value_name = "ADDRESS")]
     http: Option<SocketAddr>,
+    /// Address of grpc.health.v1 with the services `liveness` and `readiness`
+    #[arg(long, env = "GRPC_HEALTH_ADDRESS", value_name = "ADDRESS")]
+    grpc_health: Option<SocketAddr>,
     /// Seconds between two looks at the devices
     #[arg(long, env = "INTERVAL_SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
     interval_seconds: u64,
@@ -202,6 +205,7 @@ impl Options {
             cdi: self.cdi_directory.clone(),
             fault_socket: self.fault_socket.clone(),
             http: self.http,
+            probes: self.grpc_health,
             interval: Duration::from_secs(self.interval_seconds),
             collection: Duration::from_secs(self.collection_seconds),
             patience: Duration::from_secs(self.stop_seconds),

@@ -97,7 +97,7 @@ impl<V: Version> Methods for ResourceHealth<V> {
             return None;
         }
         let (reports, stop) = (self.reports.clone(), self.stop.clone());
-        Some(streaming::<messages::WatchRequest, _, _, _>(request, move || {
+        Some(streaming(request, move |_: messages::WatchRequest| {
             let (sender, receiver) = mpsc::channel(1);
             tokio::spawn(send_reports(reports.clone(), stop.clone(), sender));
             ReceiverStream::new(receiver)

@@ -10,6 +10,7 @@ mod connections;
 pub mod health;
 mod messages;
 mod plugin;
+pub(crate) mod probe;
 mod registration;
 mod rpc;
 mod server;

@@ -86,15 +86,15 @@ struct StreamHandler<F>(F);
 
 impl<F, M, R, S> ServerStreamingService<M> for StreamHandler<F>
 where
-    F: FnMut() -> S,
+    F: FnMut(M) -> S,
     S: Stream<Item = Result<R, Status>> + Send + 'static,
 {
     type Response = R;
     type ResponseStream = S;
     type Future = std::future::Ready<Result<Response<S>, Status>>;
 
-    fn call(&mut self, _: Request<M>) -> Self::Future {
-        std::future::ready(Ok(Response::new((self.0)())))
+    fn call(&mut self, request: Request<M>) -> Self::Future {
+        std::future::ready(Ok(Response::new((self.0)(request.into_inner()))))
     }
 }
 
@@ -103,7 +103,7 @@ pub(super) fn streaming<M, R, F, S>(request: HttpRequest, handler: F) -> Answer
 where
     M: Message + Default + Send + 'static,
     R: Message + Default + Send + 'static,
-    F: FnMut() -> S + Send + 'static,
+    F: FnMut(M) -> S + Send + 'static,
     S: Stream<Item = Result<R, Status>> + Send + 'static,
 {
     Box::pin(async move {

@@ -1,6 +1,6 @@
 //! Health and metrics over HTTP: three paths, nothing else.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -13,8 +13,9 @@ const MOST_OCTETS: usize = 8 * 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Serves `/healthz`, `/readyz` and `/metrics`.
-pub(super) async fn serve(
+pub(super) async fn serve<Alive: Future<Output = bool> + Send>(
     listener: TcpListener,
+    alive: impl Fn() -> Alive + Clone + Send + 'static,
     ready: impl Fn() -> bool + Clone + Send + 'static,
     metrics: impl Fn() -> String + Clone + Send + 'static,
 ) {
@@ -24,16 +25,17 @@ pub(super) async fn serve(
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (ready, metrics) = (ready.clone(), metrics.clone());
+        let (alive, ready, metrics) = (alive.clone(), ready.clone(), metrics.clone());
         tokio::spawn(async move {
             // A client that is slow or gone is its own problem.
-            let _ = timeout(PATIENCE, answer(stream, ready, metrics)).await;
+            let _ = timeout(PATIENCE, answer(stream, alive, ready, metrics)).await;
         });
     }
 }
 
-async fn answer(
+async fn answer<Alive: Future<Output = bool>>(
     mut stream: TcpStream,
+    alive: impl Fn() -> Alive,
     ready: impl Fn() -> bool,
     metrics: impl Fn() -> String,
 ) -> std::io::Result<()> {
@@ -49,7 +51,10 @@ async fn answer(
     let line = String::from_utf8_lossy(&request);
     let mut words = line.split_ascii_whitespace();
     let (status, body) = match (words.next(), words.next()) {
-        (Some("GET" | "HEAD"), Some("/healthz")) => ("200 OK", "ok\n".to_owned()),
+        (Some("GET" | "HEAD"), Some("/healthz")) if alive().await => ("200 OK", "ok\n".to_owned()),
+        (Some("GET" | "HEAD"), Some("/healthz")) => {
+            ("503 Service Unavailable", "a socket of the driver does not answer\n".to_owned())
+        }
         (Some("GET" | "HEAD"), Some("/readyz")) if ready() => ("200 OK", "ok\n".to_owned()),
         (Some("GET" | "HEAD"), Some("/readyz")) => {
             ("503 Service Unavailable", "the kubelet has not registered the driver\n".to_owned())

@@ -5,6 +5,7 @@ mod collection;
 mod faults;
 mod http;
 mod monitor;
+mod probes;
 
 use std::{
     fs, io,
@@ -62,6 +63,8 @@ pub struct Settings {
     pub fault_socket: Option<PathBuf>,
     /// Where HTTP is served: health and metrics.
     pub http: Option<SocketAddr>,
+    /// Where `grpc.health.v1` is served.
+    pub probes: Option<SocketAddr>,
     /// Between two looks at the devices.
     pub interval: Duration,
     /// Between two looks for claims that vanished; one that was gone twice is unprepared.
@@ -280,14 +283,25 @@ where
         });
     }
     if let Some(address) = settings.http {
+        let state = state.clone();
         let ready = move || *state.borrow() == RegistrationState::Registered;
+        let sockets = paths.clone();
+        let alive = move || probes::alive(sockets.clone());
         let listener =
             tokio::net::TcpListener::bind(address).await.map_err(failed(format!("`{address}`")))?;
         // With port 0 the system has chosen one.
         let address = listener.local_addr().unwrap_or(address);
         log(Level::Info, "serving HTTP", &[("address", &address.to_string())]);
         let (driver, metrics) = (settings.driver.clone(), Arc::clone(&metrics));
-        parts.spawn(http::serve(listener, ready, move || metrics.text(&driver)));
+        parts.spawn(http::serve(listener, alive, ready, move || metrics.text(&driver)));
+    }
+
+    if let Some(address) = settings.probes {
+        let listener =
+            tokio::net::TcpListener::bind(address).await.map_err(failed(format!("`{address}`")))?;
+        let address = listener.local_addr().unwrap_or(address);
+        log(Level::Info, "serving gRPC health", &[("address", &address.to_string())]);
+        parts.spawn(probes::serve(listener, paths.clone(), state.clone()));
     }
 
     let _ = stop.wait_for(|stop| *stop).await;
