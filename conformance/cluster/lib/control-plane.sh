@@ -21,7 +21,7 @@ make_certificates() {
 # when it starts, so a user that is made later is impersonated by the administrator.
 make_kubeconfig() {
     local user=$1 group=$2 file=$3 token as=''
-    token=$(awk -F, -v user="$user" '$2 == user { print $1 }' "$folder/certificates/tokens.csv" 2>/dev/null)
+    token=$(awk -F, -v user="$user" '$2 == user { print $1 }' "$folder/certificates/tokens.csv")
     if [ -z "$token" ] && [ -f "$folder/env" ]; then
         token=$(awk -F, '$2 == "admin" { print $1 }' "$folder/certificates/tokens.csv")
         as=", as: \"$user\", as-groups: [\"$group\", \"system:authenticated\"]"
@@ -78,6 +78,7 @@ up() {
     mkdir -p "$folder"/{certificates,log,pid,down.d}
     server=https://127.0.0.1:$((ports + 2))
     make_certificates
+    : >"$folder/certificates/tokens.csv"
     make_kubeconfig admin system:masters "$folder/admin.kubeconfig"
     for component in kube-controller-manager kube-scheduler; do
         make_kubeconfig "system:$component" system:authenticated "$folder/$component.kubeconfig"
@@ -98,7 +99,7 @@ up() {
         --service-account-issuer=https://kubernetes.default.svc --service-cluster-ip-range=10.96.0.0/24 \
         --service-account-key-file="$folder/certificates/service-accounts.pub" \
         --service-account-signing-key-file="$folder/certificates/service-accounts.key" \
-        --runtime-config=resource.k8s.io/v1=true,resource.k8s.io/v1beta1=true,resource.k8s.io/v1beta2=true,resource.k8s.io/v1alpha3=true,scheduling.k8s.io/v1alpha1=true,scheduling.k8s.io/v1alpha2=true,scheduling.k8s.io/v1alpha3=true,scheduling.k8s.io/v1beta1=true \
+        --runtime-config=api/all=true \
         --max-requests-inflight=3000 --max-mutating-requests-inflight=1000 "${flags[@]}" $api_flags
     await 90 kube-apiserver answers "$server/readyz" || exit 1
     # Nodes without a kubelet send no heartbeat, which must not make them unreachable.

@@ -1,0 +1,11 @@
+# shellcheck shell=bash
+# The program of this folder's crate, for parts. Sourced by them.
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
+target=${CARGO_TARGET_DIR:-$repository/target}
+
+# program PART: runs a part of it; what differs is kept in target/conformance/cluster.
+program() {
+    cargo build --quiet --locked --manifest-path "$repository/Cargo.toml" --package drayage-conformance-cluster
+    "$target/debug/conformance-cluster" "$1" "$target/conformance/cluster/$DRAYAGE_CLUSTER_VERSION" "$DRAYAGE_CLUSTER_LENGTH"
+}
