@@ -32,6 +32,10 @@ pub struct ScenarioSpec {
     /// Feature gates that differ from the release's defaults.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub feature_gates: BTreeMap<String, bool>,
+    /// A file with the scheduler's KubeSchedulerConfiguration, or a ConfigMap that holds one, relative to the scenario's
+    /// file. The option `--scheduler-config` wins over this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduler_config: Option<String>,
     /// The cluster to begin with. Files on the command line take the place of `input.files`.
     #[serde(default)]
     pub input: ScenarioInput,

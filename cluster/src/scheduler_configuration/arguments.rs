@@ -1,5 +1,7 @@
 //! Arguments of plugins, with their defaults and what upstream's validation refuses.
 
+use drayage_cel::Release;
+
 use super::{FitArguments, FitStrategy, PluginArguments};
 use crate::decode::pod::node_affinity;
 use crate::decode::spread;
@@ -20,7 +22,7 @@ const WITH_ARGUMENTS: [&str; 8] = [
 ];
 
 /// Reads the arguments of a plugin.
-pub(super) fn read(plugin: &str, args: Item<'_, '_>, into: &mut PluginArguments) {
+pub(super) fn read(plugin: &str, args: Item<'_, '_>, release: Release, into: &mut PluginArguments) {
     if !WITH_ARGUMENTS.contains(&plugin) {
         args.not_considered("the plugin is not known here");
         return;
@@ -39,7 +41,7 @@ pub(super) fn read(plugin: &str, args: Item<'_, '_>, into: &mut PluginArguments)
             wrong(fields, "apiVersion", &format!("version `{found}` is not served"));
         }
         match plugin {
-            "NodeResourcesFit" => into.fit = Some(fit(fields)),
+            "NodeResourcesFit" => into.fit = Some(fit(fields, release)),
             "NodeResourcesBalancedAllocation" => into.balanced_resources = Some(balanced(fields)),
             "PodTopologySpread" => into.default_constraints = default_constraints(fields),
             "InterPodAffinity" => into.inter_pod_affinity = Some(inter_pod_affinity(fields)),
@@ -47,9 +49,11 @@ pub(super) fn read(plugin: &str, args: Item<'_, '_>, into: &mut PluginArguments)
             "DefaultPreemption" => into.preemption = Some(preemption(fields)),
             "DynamicResources" => {
                 duration(fields, "filterTimeout", 0);
-                duration(fields, "bindingTimeout", 1_000_000_000);
                 fields.not_considered("filterTimeout", "the search is limited by steps, see `--step-budget`");
-                fields.not_considered("bindingTimeout", "binding conditions are taken to succeed");
+                if release >= Release::V1_35 {
+                    duration(fields, "bindingTimeout", 1_000_000_000);
+                    fields.not_considered("bindingTimeout", "binding conditions are taken to succeed");
+                }
             }
             _ => {
                 if fields.integer("bindTimeoutSeconds").is_some_and(|seconds| seconds < 0) {
@@ -113,7 +117,7 @@ fn resources(
     fields.list("resources", read).filter(|list| !list.is_empty())
 }
 
-fn fit(fields: &Fields<'_, '_>) -> FitArguments {
+fn fit(fields: &Fields<'_, '_>, release: Release) -> FitArguments {
     let names = |key: &'static str, is_group: bool| {
         let read = |item: Item<'_, '_>| {
             let name = item.text()?;
@@ -165,6 +169,14 @@ fn fit(fields: &Fields<'_, '_>) -> FitArguments {
             }
         };
         if kind.as_deref() != Some("RequestedToCapacityRatio") && strategy.has("requestedToCapacityRatio") {
+            // Older releases only look at its points.
+            if release < Release::V1_36 {
+                let points = strategy.object("requestedToCapacityRatio", shape).flatten();
+                if points.is_none() {
+                    wrong(strategy, "requestedToCapacityRatio", "at least one point must be specified");
+                }
+                return;
+            }
             wrong(strategy, "requestedToCapacityRatio", "must be nil when type is not RequestedToCapacityRatio");
         }
     });

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use drayage_cel::Release;
+
 use super::arguments;
 use super::{PluginSet, ProfileConfiguration, SchedulerConfiguration};
 use crate::fields::{Fields, Item, object};
 
-/// The extension points that have lists of plugins.
-const EXTENSION_POINTS: [&str; 15] = [
+/// The extension points that have lists of plugins in all releases.
+const EXTENSION_POINTS: [&str; 13] = [
     "preEnqueue",
     "queueSort",
     "preFilter",
@@ -21,8 +23,13 @@ const EXTENSION_POINTS: [&str; 15] = [
     "bind",
     "postBind",
     "multiPoint",
-    "placementGenerate",
-    "placementScore",
+];
+
+/// Those that came later.
+const NEWER_EXTENSION_POINTS: [(&str, Release); 3] = [
+    ("placementGenerate", Release::V1_36),
+    ("placementScore", Release::V1_36),
+    ("podGroupPostFilter", Release::V1_37),
 ];
 
 /// Plugins that the API has had and refuses now.
@@ -31,7 +38,7 @@ const REMOVED_PLUGINS: [&str; 4] = ["AzureDiskLimits", "CinderLimits", "EBSLimit
 const NO_API_SERVER: &str = "there is no API server to talk to";
 const NO_CLOCK: &str = "a simulation knows no time";
 
-pub(super) fn configuration(item: Item<'_, '_>) -> Option<SchedulerConfiguration> {
+pub(super) fn configuration(item: Item<'_, '_>, release: Release) -> Option<SchedulerConfiguration> {
     object(item, |fields| {
         fields.skip(&["apiVersion", "kind"]);
         for key in ["leaderElection", "clientConnection", "enableProfiling", "enableContentionProfiling"] {
@@ -44,7 +51,7 @@ pub(super) fn configuration(item: Item<'_, '_>) -> Option<SchedulerConfiguration
         }
         fields.not_considered("parallelism", "`--threads` says how many nodes are looked at together");
         backoff(fields);
-        let mut profiles = fields.list("profiles", profile).unwrap_or_default();
+        let mut profiles = fields.list("profiles", |item| profile(item, release)).unwrap_or_default();
         if profiles.is_empty() {
             profiles.push(ProfileConfiguration::default());
         }
@@ -114,12 +121,12 @@ fn check_profiles(list: &Item<'_, '_>, profiles: &[ProfileConfiguration]) {
     }
 }
 
-fn profile(item: Item<'_, '_>) -> Option<ProfileConfiguration> {
+fn profile(item: Item<'_, '_>, release: Release) -> Option<ProfileConfiguration> {
     object(item, |fields| {
         let mut profile = ProfileConfiguration {
             scheduler_name: fields.string("schedulerName"),
             percentage_of_nodes_to_score: percentage(fields),
-            plugins: fields.object("plugins", plugins).unwrap_or_default(),
+            plugins: fields.object("plugins", |fields| plugins(fields, release)).unwrap_or_default(),
             ..ProfileConfiguration::default()
         };
         let mut seen: Vec<String> = Vec::new();
@@ -134,7 +141,7 @@ fn profile(item: Item<'_, '_>) -> Option<ProfileConfiguration> {
                         wrong(fields, "name", &format!("plugin `{name}` has arguments already"));
                     }
                     match fields.get("args") {
-                        Some(args) => arguments::read(&name, args, &mut profile.arguments),
+                        Some(args) => arguments::read(&name, args, release, &mut profile.arguments),
                         None => arguments::check_known(&name, fields),
                     }
                     seen.push(name);
@@ -145,9 +152,10 @@ fn profile(item: Item<'_, '_>) -> Option<ProfileConfiguration> {
     })
 }
 
-fn plugins(fields: &Fields<'_, '_>) -> BTreeMap<&'static str, PluginSet> {
+fn plugins(fields: &Fields<'_, '_>, release: Release) -> BTreeMap<&'static str, PluginSet> {
     let mut sets = BTreeMap::new();
-    for point in EXTENSION_POINTS {
+    let newer = NEWER_EXTENSION_POINTS.iter().filter(|(_, since)| release >= *since).map(|(point, _)| *point);
+    for point in EXTENSION_POINTS.into_iter().chain(newer) {
         if let Some(set) = fields.object(point, |set| plugin_set(point, set)) {
             sets.insert(point, set);
         }

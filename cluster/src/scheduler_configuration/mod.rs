@@ -10,6 +10,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use drayage_cel::Release;
+
 use crate::fault::{Fault, LoadErrors};
 use crate::fields::{FindingKind, Findings, Item};
 use crate::json::{self, SyntaxError};
@@ -98,8 +100,15 @@ pub enum FitStrategy {
 impl SchedulerConfiguration {
     /// Reads a configuration; `name` is what faults call the text.
     ///
-    /// A ConfigMap that holds one, as clusters keep it, is read too; then lines are counted within the entry.
+    /// A ConfigMap that holds one, as clusters keep it, is read too; then lines are counted within the entry. Fields
+    /// that any known release has are known.
     pub fn read(name: &str, text: &str) -> Result<Self, LoadErrors> {
+        Self::read_for(name, text, Release::V1_37)
+    }
+
+    /// As [`Self::read`], with the fields and checks of one release: the version of the API is the same in all of them,
+    /// but has got more fields.
+    pub fn read_for(name: &str, text: &str, release: Release) -> Result<Self, LoadErrors> {
         let (entry, inner) = match config_map_entry(text) {
             Some((key, inner)) => (format!("{name}[{key}]"), inner),
             None => (name.to_owned(), text.to_owned()),
@@ -125,7 +134,7 @@ impl SchedulerConfiguration {
         })?;
         let findings = Findings::default();
         let root = Item::root(&node, &findings);
-        let mut read = decode::configuration(root).unwrap_or_default();
+        let mut read = decode::configuration(root, release).unwrap_or_default();
         let mut errors = LoadErrors::default();
         let mut found = findings.take();
         found.sort_by_key(|finding| finding.at);

@@ -118,3 +118,33 @@ fn durations_are_those_of_go() {
         assert_eq!(found.is_err(), wrong, "{text}");
     }
 }
+
+#[test]
+fn a_release_knows_only_its_own_fields() {
+    let read = |fields: &str, release: Release| {
+        let text = format!(
+            "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nprofiles:\n- {fields}\n"
+        );
+        SchedulerConfiguration::read_for("scheduler.yaml", &text, release)
+            .map_err(|errors| errors.to_string())
+    };
+    let since = [
+        ("pluginConfig: [{name: DynamicResources, args: {filterTimeout: 1s}}]", Release::V1_34),
+        ("pluginConfig: [{name: DynamicResources, args: {bindingTimeout: 1s}}]", Release::V1_35),
+        ("plugins: {placementGenerate: {disabled: [{name: '*'}]}}", Release::V1_36),
+        ("plugins: {placementScore: {disabled: [{name: '*'}]}}", Release::V1_36),
+        ("plugins: {podGroupPostFilter: {disabled: [{name: '*'}]}}", Release::V1_37),
+    ];
+    for (fields, first) in since {
+        for release in Release::ALL {
+            let found = read(fields, release);
+            assert_eq!(found.is_ok(), release >= first, "{fields} in {release}: {found:?}");
+            assert!(found.err().is_none_or(|text| text.ends_with("unknown field")), "{fields}");
+        }
+    }
+    let strategy = "pluginConfig: [{name: NodeResourcesFit, args: {scoringStrategy: {type: LeastAllocated, \
+                    requestedToCapacityRatio: {shape: [{utilization: 0, score: 1}]}}}}]";
+    for release in Release::ALL {
+        assert_eq!(read(strategy, release).is_ok(), release < Release::V1_36, "{release}");
+    }
+}

@@ -14,7 +14,7 @@ use drayage_simulator::schedule::{self, DEFAULT_STEP_BUDGET, Options, Prepared};
 use serde::Serialize;
 
 use super::activity::Activity;
-use super::arguments::{CelOutput, Kubernetes, Objects};
+use super::arguments::{CelOutput, Kubernetes, Objects, Scheduler};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::kubernetes;
@@ -46,6 +46,8 @@ pub(crate) struct Diff {
     pub(crate) allow_missing: bool,
     #[command(flatten)]
     pub(crate) kubernetes: Kubernetes,
+    #[command(flatten)]
+    pub(crate) scheduler: Scheduler,
     /// How the answer is printed
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: CelOutput,
@@ -80,9 +82,16 @@ pub(crate) fn run(typed: &Diff, terminal: &Terminal) -> Result<Exit, Failure> {
     let gates = kubernetes::gates(&typed.kubernetes)?;
     let before = load(typed, &typed.before, &gates, terminal)?;
     let after = load(typed, &typed.after, &gates, terminal)?;
+    let mut options = Options {
+        step_budget: typed.step_budget.unwrap_or(DEFAULT_STEP_BUDGET),
+        explain: false,
+        ..Options::for_release(gates.release())
+    };
+    options.gates = gates;
+    kubernetes::configure(&mut options, &typed.scheduler)?;
     let activity = Activity::start("scheduling both");
-    let first = schedule_all(typed, &before, &gates)?;
-    let second = schedule_all(typed, &after, &gates)?;
+    let first = schedule_all(&before, &options)?;
+    let second = schedule_all(&after, &options)?;
     drop(activity);
     let report = DiffReport {
         api_version: API_VERSION,
@@ -130,18 +139,8 @@ fn load(
     objects::prepare(snapshot, &objects, &compiler)
 }
 
-fn schedule_all(
-    typed: &Diff,
-    prepared: &Prepared,
-    gates: &FeatureGates,
-) -> Result<SimulationReport, Failure> {
-    let options = Options {
-        gates: gates.clone(),
-        step_budget: typed.step_budget.unwrap_or(DEFAULT_STEP_BUDGET),
-        explain: false,
-        ..Options::for_release(gates.release())
-    };
-    schedule::simulate(prepared, &options, &mut (), &AtomicBool::new(false))
+fn schedule_all(prepared: &Prepared, options: &Options) -> Result<SimulationReport, Failure> {
+    schedule::simulate(prepared, options, &mut (), &AtomicBool::new(false))
         .map_err(|error| Failure::Internal(error.to_string()))
 }
 

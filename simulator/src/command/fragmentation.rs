@@ -10,7 +10,7 @@ use drayage_simulator::report::FragmentationReport;
 use drayage_simulator::schedule::{Observer, Options, simulate_and_apply};
 
 use super::activity::Activity;
-use super::arguments::{Kubernetes, Objects};
+use super::arguments::{Kubernetes, Objects, Scheduler};
 use super::exit::Exit;
 use super::failure::{Complaint, Failure};
 use super::kubernetes;
@@ -43,6 +43,8 @@ pub(crate) struct Fragmentation {
     objects: Objects,
     #[command(flatten)]
     kubernetes: Kubernetes,
+    #[command(flatten)]
+    scheduler: Scheduler,
     /// Schedule the pending pods first
     #[arg(long)]
     after: bool,
@@ -67,8 +69,9 @@ pub(crate) fn run(typed: &Fragmentation, terminal: &Terminal) -> Result<Exit, Fa
     let snapshot = objects::load(&typed.objects, terminal)?;
     let compiler = Compiler::new(kubernetes::cel_environment(&gates, ExpressionStage::Stored));
     let mut prepared = objects::prepare(snapshot, &typed.objects, &compiler)?;
-    let options =
+    let mut options =
         Options { gates, explain: false, ..Options::for_release(typed.kubernetes.profile.release()) };
+    kubernetes::configure(&mut options, &typed.scheduler)?;
     let refused =
         |error: drayage_simulator::schedule::SimulateError| Failure::input(Complaint::new(error.to_string()));
     let activity = Activity::start("measuring");

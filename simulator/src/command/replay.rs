@@ -13,7 +13,7 @@ use drayage_simulator::report::html::Page;
 use drayage_simulator::schedule::{Observer, Options};
 
 use super::activity::Activity;
-use super::arguments::{Kubernetes, Objects};
+use super::arguments::{Kubernetes, Objects, Scheduler};
 use super::exit::Exit;
 use super::failure::{Complaint, Failure};
 use super::kubernetes;
@@ -40,6 +40,8 @@ pub(crate) struct Replay {
     objects: Objects,
     #[command(flatten)]
     kubernetes: Kubernetes,
+    #[command(flatten)]
+    scheduler: Scheduler,
     /// Moments to describe, evenly spread over the time
     #[arg(long, value_name = "COUNT", default_value = "20")]
     moments: NonZeroUsize,
@@ -69,7 +71,8 @@ pub(crate) fn run(typed: &Replay, terminal: &Terminal) -> Result<Exit, Failure> 
     let prepared = objects::prepare(snapshot, &typed.objects, &compiler)?;
     let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let release = typed.kubernetes.profile.release();
-    let options = Options { gates, threads: cores(), ..Options::for_release(release) };
+    let mut options = Options { gates, threads: cores(), ..Options::for_release(release) };
+    kubernetes::configure(&mut options, &typed.scheduler)?;
     let activity = Activity::start("replaying");
     let cancel = AtomicBool::new(false);
     let report = replay(&prepared, &options, typed.moments.get(), &mut Watcher(&activity), &cancel)

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::activity::Activity;
-use super::arguments::{Kubernetes, ObjectOutput, Objects};
+use super::arguments::{Kubernetes, ObjectOutput, Objects, Scheduler};
 use super::exit::Exit;
 use super::failure::{Complaint, Failure};
 use super::simulate::Watcher;
@@ -42,6 +42,8 @@ pub(crate) struct Snapshot {
     pub(crate) objects: Objects,
     #[command(flatten)]
     pub(crate) kubernetes: Kubernetes,
+    #[command(flatten)]
+    pub(crate) scheduler: Scheduler,
     /// Put pseudonyms in the place of names, and drop what no answer depends on
     #[arg(long)]
     pub(crate) anonymise: bool,
@@ -88,7 +90,8 @@ pub(crate) fn run(typed: &Snapshot, terminal: &Terminal) -> Result<Exit, Failure
             explain: false,
             ..Options::for_release(gates.release())
         };
-        let options = Options { gates, ..options };
+        let mut options = Options { gates, ..options };
+        kubernetes::configure(&mut options, &typed.scheduler)?;
         let kept = Kept::of(&finding, &snapshot, &options)
             .map_err(|error| Failure::input(Complaint::new(error.to_string())))?;
         let before: Vec<Value> = snapshot.raw_objects().into_iter().map(|object| object.value).collect();

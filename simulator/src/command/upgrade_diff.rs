@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
@@ -46,6 +47,10 @@ pub(crate) struct UpgradeDiff {
     /// Feature gates of the second release that differ from its defaults
     #[arg(long, value_name = "GATES", value_delimiter = ',')]
     pub(crate) to_feature_gates: Vec<String>,
+    /// The scheduler's configuration, which both releases must be able to read: a file with a
+    /// KubeSchedulerConfiguration, or a ConfigMap that holds one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scheduler_config: Option<PathBuf>,
     /// How the answer is printed
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: CelOutput,
@@ -72,10 +77,14 @@ pub(crate) fn run(typed: &UpgradeDiff, terminal: &Terminal) -> Result<Exit, Fail
     let newer = if from.release() > to.release() { &from } else { &to };
     let compiler = Compiler::new(kubernetes::cel_environment(newer, ExpressionStage::Stored));
     let prepared = objects::prepare(snapshot, &typed.objects, &compiler)?;
-    let options = Options {
+    let mut options = Options {
         step_budget: typed.step_budget.unwrap_or(DEFAULT_STEP_BUDGET),
         ..Options::for_release(to.release())
     };
+    options.gates = to.clone();
+    if let Some(path) = &typed.scheduler_config {
+        kubernetes::configure_from(&mut options, path, &[from.release(), to.release()])?;
+    }
     let activity = Activity::start("comparing releases");
     let mut progress = |done, total| activity.advance(done, total);
     let report = upgrade_diff(&prepared, &from, &to, &options, &mut progress, &AtomicBool::new(false))

@@ -38,7 +38,7 @@ const GATED_PLUGINS: [&str; 4] =
     ["NodeDeclaredFeatures", "GangScheduling", "TopologyPlacementGenerator", "PodGroupPodsCount"];
 
 /// Extension points whose lists of plugins change nothing of an answer here.
-const WITHOUT_EFFECT: [&str; 11] = [
+const WITHOUT_EFFECT: [&str; 12] = [
     "preEnqueue",
     "preFilter",
     "preScore",
@@ -49,6 +49,7 @@ const WITHOUT_EFFECT: [&str; 11] = [
     "postBind",
     "placementGenerate",
     "placementScore",
+    "podGroupPostFilter",
     "queueSort",
 ];
 

@@ -73,6 +73,10 @@ pub(crate) struct Common {
     /// Feature gates, in place of those of the scenarios, as NAME=true or NAME=false
     #[arg(long, value_name = "GATES", value_delimiter = ',')]
     pub(crate) feature_gates: Vec<String>,
+    /// The scheduler's configuration, in place of that of the scenarios: a file with a KubeSchedulerConfiguration, or a
+    /// ConfigMap that holds one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scheduler_config: Option<PathBuf>,
 }
 
 /// How `dray scenario run` prints.

@@ -1,14 +1,16 @@
 //! Scenarios and the files that they name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use drayage_cel::{Compiler, ExpressionStage};
+use drayage_allocator::ProfileName;
+use drayage_cel::{Compiler, ExpressionStage, Release};
 use drayage_cluster::{FieldPath, Snapshot, locate};
 use drayage_crds::{NodeGroup, Scenario};
 use drayage_simulator::gates::FeatureGates;
 use drayage_simulator::report::{ExpectationReport, ScenarioReport};
 use drayage_simulator::scenario::{Beginning, ScenarioError, StepFiles, check, release_of};
+use drayage_simulator::schedule::Options;
 
 use super::arguments::Common;
 use crate::command::failure::{Complaint, Failure, Place};
@@ -132,22 +134,38 @@ impl Written {
         Ok((Beginning { prepared, node_groups, files: steps }, self.gates.clone()))
     }
 
+    /// Takes over the scheduler's configuration: the one that was typed, or else the scenario's. Every release that a step
+    /// upgrades to must be able to read it.
+    pub(super) fn configure(&self, typed: &Common, options: &mut Options) -> Result<(), Failure> {
+        let of_scenario = &self.scenario.spec.scheduler_config;
+        let path = match (&typed.scheduler_config, of_scenario) {
+            (Some(path), _) => path.clone(),
+            (None, Some(name)) => self.path_to(name, &FieldPath::fields("spec.schedulerConfig"))?,
+            (None, None) => return Ok(()),
+        };
+        let steps = self.scenario.spec.steps.iter().filter_map(|step| step.upgrade.as_ref());
+        let profiles = steps.filter_map(|upgrade| upgrade.kubernetes.as_deref()?.parse::<ProfileName>().ok());
+        let mut also: BTreeSet<Release> = profiles.map(ProfileName::release).collect();
+        if !also.is_empty() {
+            also.insert(options.gates.release());
+        }
+        kubernetes::configure_from(options, &path, &also.into_iter().collect::<Vec<_>>())
+    }
+
     /// Paths of a scenario are relative to its file.
     fn paths(&self, names: &[String], field: &FieldPath) -> Result<Vec<PathBuf>, Failure> {
-        let base = self.path.parent().unwrap_or(Path::new(""));
-        let mut paths = Vec::new();
-        for (position, name) in names.iter().enumerate() {
-            let path = base.join(name);
-            if !path.exists() {
-                let complaint =
-                    Complaint::new(format!("cannot read `{}`: no such file or folder", path.display()));
-                let complaint = self.place(complaint, &field.clone().index(position));
-                let hint = "paths are relative to the file of the scenario";
-                return Err(Failure::input(complaint.with_hint(hint)));
-            }
-            paths.push(path);
+        let at = |position: usize| field.clone().index(position);
+        names.iter().enumerate().map(|(position, name)| self.path_to(name, &at(position))).collect()
+    }
+
+    fn path_to(&self, name: &str, field: &FieldPath) -> Result<PathBuf, Failure> {
+        let path = self.path.parent().unwrap_or(Path::new("")).join(name);
+        if path.exists() {
+            return Ok(path);
         }
-        Ok(paths)
+        let complaint = Complaint::new(format!("cannot read `{}`: no such file or folder", path.display()));
+        let hint = "paths are relative to the file of the scenario";
+        Err(Failure::input(self.place(complaint, field).with_hint(hint)))
     }
 
     fn located(&self, field: &FieldPath) -> Option<Place> {

@@ -35,7 +35,10 @@ pub(crate) fn run(typed: &Scenario, terminal: &Terminal) -> Result<Exit, Failure
 fn check(typed: &Check, terminal: &Terminal) -> Result<Exit, Failure> {
     let written = files::read(&typed.common)?;
     for one in &written {
-        one.beginning(&typed.common, terminal)?;
+        let (_, gates) = one.beginning(&typed.common, terminal)?;
+        let mut options = Options::for_release(gates.release());
+        options.gates = gates;
+        one.configure(&typed.common, &mut options)?;
     }
     let names: Vec<String> = written.iter().map(Written::described).collect();
     terminal.write(names.concat().as_bytes())?;
@@ -62,7 +65,8 @@ fn run_all(typed: &Run, terminal: &Terminal) -> Result<Exit, Failure> {
             explain: false,
             ..Options::for_release(gates.release())
         };
-        let options = Options { gates, ..options };
+        let mut options = Options { gates, ..options };
+        one.configure(&typed.common, &mut options)?;
         let activity = Activity::start("running scenarios");
         // Ctrl-C ends the process by itself, so nobody sets this.
         let cancel = AtomicBool::new(false);
