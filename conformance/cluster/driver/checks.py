@@ -101,7 +101,9 @@ def device_in_container():
     make_pod("a")
     took = runs("a")
     device = sees_its_device("a")
-    expect(any(claim_uid("a") in name for name in node.cdi()), f"no CDI file of the claim in {node.cdi()}")
+    uid = claim_uid("a")
+    for where, names in [("CDI files", node.cdi()), ("records", node.claims()), ("the kubelet's checkpoint", node.checkpoint())]:
+        expect(any(uid in name for name in names), f"the claim is not in {where}: {names}")
     remove("a")
     return f"{device} and nothing else, Running after {took:.1f} s"
 
@@ -516,9 +518,7 @@ def nothing_left():
         records = [name for name in node.claims() if not name.endswith(".lock")]
         return not records and not node.cdi()
     wait(f"records and CDI files go, of {node.claims()} and {node.cdi()}", 20, clean)
-    checkpoint = json.loads(node.path("/var/lib/kubelet/dra_manager_state").read_text())
-    kept = json.loads(checkpoint["Data"]).get("Entries") or json.loads(checkpoint["Data"]).get("entries")
-    expect(not kept, f"the kubelet keeps {kept}")
+    expect(not node.checkpoint(), f"the kubelet keeps {node.checkpoint()}")
     address = one_instance()["status"]["podIP"]
     text = node("enter", "curl", "-s", f"http://{address}:8080/metrics")
     numbers = {line.split("{")[0].split(" ")[0]: line.rsplit(" ", 1)[1] for line in text.splitlines() if not line.startswith("#")}

@@ -135,6 +135,11 @@ class Node:
     def cdi(self):
         return sorted(entry.name for entry in self.path("/run/cdi").glob("*"))
 
+    def checkpoint(self):
+        """UIDs of the claims that the kubelet has in its own."""
+        found = json.loads(self.path("/var/lib/kubelet/dra_manager_state").read_text())
+        return [claim["ClaimUID"] for claim in json.loads(found["Data"])["ClaimInfoStateList"] or []]
+
     def sockets(self):
         return sorted(entry.name for entry in self.path("/var/lib/kubelet/plugins_registry").glob("*.sock"))
 
