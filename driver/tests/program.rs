@@ -404,3 +404,28 @@ fn the_doctor_finds_what_is_wrong() {
     fs::write(folder.path().join("faults/a.yaml"), "{}").expect("a file");
     assert_eq!(examine().0, Some(1));
 }
+
+/// As the kubelet makes them: files are links to files in a folder behind a link.
+#[test]
+fn regression_the_doctor_took_the_folders_of_a_config_map_volume_for_faults() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let faults = folder.path().join("faults");
+    for path in ["kubelet/plugins_registry", "cdi", "claims", "faults/..2026"] {
+        fs::create_dir_all(folder.path().join(path)).expect("a folder");
+    }
+    fs::write(folder.path().join("inventory.yaml"), INVENTORY).expect("a file");
+    let fault = "{apiVersion: drayage.dev/v1alpha1, kind: DeviceFault, metadata: {name: a}, spec: {fault: Unhealthy}}";
+    fs::write(faults.join("..2026/a.yaml"), fault).expect("a file");
+    for (target, link) in [("..2026", "..data"), ("..data/a.yaml", "a.yaml")] {
+        std::os::unix::fs::symlink(target, faults.join(link)).expect("a link");
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dray-driver"));
+    command.arg("doctor");
+    arguments(&mut command, folder.path());
+    folders_for_an_api_server(&mut command, folder.path());
+    let output = command.output().expect("an end");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_eq!(text.lines().filter(|line| line.contains("fault  ")).count(), 1, "{text}");
+    assert!(text.contains("Unhealthy on purpose"), "{text}");
+}

@@ -31,8 +31,9 @@ pub(super) fn examine(options: &Options) -> ExitCode {
         },
     ];
     if let Some(faults) = &options.faults {
-        findings.extend(fs::read_dir(faults).into_iter().flatten().flatten().map(|entry| {
-            let path = entry.path();
+        // The volume of a ConfigMap has folders of its own beside the files.
+        let entries = fs::read_dir(faults).into_iter().flatten().flatten().map(|entry| entry.path());
+        findings.extend(entries.filter(|path| !path.is_dir()).map(|path| {
             let read = fs::read_to_string(&path).map_err(|error| error.to_string());
             let read = read
                 .and_then(|text| read_fault(&text).map(|fault| format!("{:?} on purpose", fault.spec.fault)));

@@ -102,7 +102,7 @@ fn add(
             env: container
                 .env
                 .iter()
-                .map(|(key, value)| format!("{key}={}", text(value, node, index)))
+                .map(|(key, value)| format!("{}={}", text(key, node, index), text(value, node, index)))
                 .collect(),
             device_nodes: container
                 .device_nodes
@@ -225,7 +225,7 @@ spec:
         capacity: {memory: {value: 40Gi}}
         fieldOfTheFuture: {x: 1}
       container:
-        env: {GPU: '{index}'}
+        env: {GPU: '{index}', 'GPU_{index}': '{node}'}
         deviceNodes: [{path: '/dev/gpu{index}'}]
     - name: silent
 ";
@@ -240,7 +240,7 @@ spec:
         assert_eq!(pool.devices[1].fields["attributes"]["uuid"], json!({"string": "GPU-gpu-7-1"}));
         assert_eq!(pool.devices[1].fields["fieldOfTheFuture"], json!({"x": 1}));
         let edits = &contents.edits[&("gpu-7-gpus".to_owned(), "gpu-1".to_owned())];
-        assert_eq!(edits.env, ["GPU=1"]);
+        assert_eq!(edits.env, ["GPU=1", "GPU_1=gpu-7"]);
         assert_eq!(edits.device_nodes[0].path, "/dev/gpu1");
         assert_eq!(edits.device_nodes[0].host_path.as_deref(), Some("/dev/null"));
         assert!(contents.edits[&("gpu-7-gpus".to_owned(), "silent".to_owned())].is_empty());
