@@ -11,6 +11,7 @@
 //! - [`cdi`]: the files that tell the container runtime what a claim's containers get.
 //! - [`files`]: the operations on files that claims and CDI need, so that tests can fail any of them.
 //! - [`metrics`]: what is counted on the way.
+//! - [`webhook`]: refuses configuration of claims before a pod waits for them.
 //! - [`runtime`]: a whole driver, in the order that start and stop need; the command `dray-driver` runs it.
 
 pub mod api;
@@ -26,3 +27,4 @@ pub mod metrics;
 pub mod node;
 pub mod publish;
 pub mod runtime;
+pub mod webhook;

@@ -1,6 +1,7 @@
 //! Arguments, signals and messages of `dray-driver`.
 
 mod doctor;
+mod webhook;
 
 use std::{
     fs,
@@ -48,6 +49,8 @@ enum Command {
     Run(Options),
     /// Looks for what would keep the driver from working on this machine
     Doctor(Options),
+    /// Answers admission reviews: refuses configuration that the driver would refuse
+    Webhook(webhook::Webhook),
     /// Makes faults on purpose in a running driver, or ends them
     Fault(Faults),
 }
@@ -247,6 +250,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Doctor(options) => doctor::examine(&options),
         Command::Run(options) => ended(serve(&options)),
         Command::Fault(faults) => ended(make(&faults)),
+        Command::Webhook(options) => ended(webhook::run(&options)),
     }
 }
 

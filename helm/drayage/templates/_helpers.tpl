@@ -57,6 +57,25 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: driver
 {{- end -}}
 
+{{- define "drayage.webhook.name" -}}
+{{- printf "%s-webhook" (include "drayage.fullname" .) -}}
+{{- end -}}
+
+{{/* Where the webhook's certificate is: a Secret of somebody else, or the one that cert-manager makes. */}}
+{{- define "drayage.webhook.secret" -}}
+{{- if .Values.webhook.certManager -}}
+{{- default (printf "%s-certificate" (include "drayage.webhook.name" .)) .Values.webhook.secretName -}}
+{{- else -}}
+{{- required "webhook.secretName is needed where certManager is false" .Values.webhook.secretName -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "drayage.webhook.selector" -}}
+app.kubernetes.io/name: {{ include "drayage.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: webhook
+{{- end -}}
+
 {{/* Names of cluster-wide objects: the namespace is part of them, since a release may be in two. */}}
 {{- define "drayage.clusterName" -}}
 {{- printf "%s-%s" .Release.Namespace (include "drayage.fullname" .) | trunc 55 | trimSuffix "-" -}}
