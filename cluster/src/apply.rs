@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::objects::{
-    Claim, ClaimTemplate, Class, CsiDriver, CsiNode, DisruptionBudget, Metadata, Namespace, Node, Origin,
-    PersistentVolume, PersistentVolumeClaim, Pod, PodGroup, PodSpec, PriorityClass, Service, Slice,
-    StorageCapacity, StorageClass, TaintRule, Workload,
+    Claim, ClaimTemplate, Class, CsiDriver, CsiNode, DisruptionBudget, GangWorkload, Metadata, Namespace,
+    Node, Origin, PersistentVolume, PersistentVolumeClaim, Pod, PodGroup, PodSpec, PriorityClass, Service,
+    Slice, StorageCapacity, StorageClass, TaintRule, Workload,
 };
 use crate::snapshot::Snapshot;
 
@@ -45,6 +45,7 @@ listed!(
     Service,
     DisruptionBudget,
     PodGroup,
+    GangWorkload,
     PersistentVolume,
     PersistentVolumeClaim,
     StorageClass,
@@ -104,6 +105,7 @@ impl Snapshot {
             services,
             disruption_budgets,
             pod_groups,
+            gang_workloads,
             persistent_volumes,
             persistent_volume_claims,
             storage_classes,

@@ -44,6 +44,7 @@ impl Snapshot {
             priority_classes: |_| "PriorityClass",
             disruption_budgets: |_| "PodDisruptionBudget",
             pod_groups: |_| "PodGroup",
+            gang_workloads: |_| "Workload",
             persistent_volumes: |_| "PersistentVolume",
             persistent_volume_claims: |_| "PersistentVolumeClaim",
             storage_classes: |_| "StorageClass",

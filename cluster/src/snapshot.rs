@@ -8,9 +8,9 @@ use drayage_allocator::objects::{DeviceClass, ResourceSlice};
 use crate::controllers;
 use crate::fault::Fault;
 use crate::objects::{
-    Claim, ClaimTemplate, Class, CsiDriver, CsiNode, DisruptionBudget, Metadata, Namespace, Node,
-    ObjectReference, Origin, PersistentVolume, PersistentVolumeClaim, Pod, PodGroup, PriorityClass, Service,
-    Slice, StorageCapacity, StorageClass, TaintRule, Workload,
+    Claim, ClaimTemplate, Class, CsiDriver, CsiNode, DisruptionBudget, GangWorkload, Metadata, Namespace,
+    Node, ObjectReference, Origin, PersistentVolume, PersistentVolumeClaim, Pod, PodGroup, PriorityClass,
+    Service, Slice, StorageCapacity, StorageClass, TaintRule, Workload,
 };
 use crate::source::{Place, Sources};
 
@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub disruption_budgets: Vec<DisruptionBudget>,
     /// PodGroups
     pub pod_groups: Vec<PodGroup>,
+    /// Workloads of 1.35, which have groups of pods
+    pub gang_workloads: Vec<GangWorkload>,
     /// PersistentVolumes
     pub persistent_volumes: Vec<PersistentVolume>,
     /// PersistentVolumeClaims
@@ -85,6 +87,7 @@ impl Snapshot {
             + self.services.len()
             + self.disruption_budgets.len()
             + self.pod_groups.len()
+            + self.gang_workloads.len()
             + self.persistent_volumes.len()
             + self.persistent_volume_claims.len()
             + self.storage_classes.len()

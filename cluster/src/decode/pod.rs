@@ -13,6 +13,7 @@ use crate::objects::{
     Container, ContainerClaim, ContainerPort, ExtendedResourceClaimStatus, ExtendedResourceMapping,
     NodeAffinity, Origin, Pod, PodAffinity, PodResourceClaim, PodResourceClaimStatus, PodSpec, PodStatus,
     PodTemplate, PodVolume, PodVolumeClaim, PreferredNodeTerm, ResourceRequirements, Toleration,
+    WorkloadReference,
 };
 
 /// Fields of a pod's `spec` that have no part in scheduling.
@@ -92,7 +93,6 @@ pub(crate) fn template(fields: &Fields<'_, '_>) -> PodTemplate {
 
 fn spec(fields: &Fields<'_, '_>) -> PodSpec {
     fields.skip(IRRELEVANT);
-    fields.not_considered("workloadRef", "groups of pods that start together are not considered yet");
     fields.not_considered(
         "runtimeClassName",
         "a runtime class can add overhead and choose nodes; not considered",
@@ -142,6 +142,11 @@ fn spec(fields: &Fields<'_, '_>) -> PodSpec {
             .object("schedulingGroup", |group| group.text("podGroupName"))
             .flatten()
             .filter(|name| !name.is_empty()),
+        workload_ref: fields.object("workloadRef", |reference| WorkloadReference {
+            workload: reference.string("name"),
+            group: reference.string("podGroup"),
+            replica: reference.text("podGroupReplicaKey").unwrap_or_default(),
+        }),
     }
 }
 

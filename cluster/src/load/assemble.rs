@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::fault::Fault;
 use crate::objects::{
-    Claim, ClaimTemplate, Class, CsiDriver, CsiNode, DisruptionBudget, Metadata, Namespace, Node,
-    ObjectReference, Origin, PersistentVolume, PersistentVolumeClaim, Pod, PodGroup, PriorityClass, Service,
-    Slice, StorageCapacity, StorageClass, TaintRule, Workload,
+    Claim, ClaimTemplate, Class, CsiDriver, CsiNode, DisruptionBudget, GangWorkload, Metadata, Namespace,
+    Node, ObjectReference, Origin, PersistentVolume, PersistentVolumeClaim, Pod, PodGroup, PriorityClass,
+    Service, Slice, StorageCapacity, StorageClass, TaintRule, Workload,
 };
 use crate::path::FieldPath;
 use crate::snapshot::Snapshot;
@@ -31,6 +31,7 @@ pub(super) fn assemble(snapshot: &mut Snapshot, report: &mut Report) {
     unique(&mut snapshot.priority_classes, sources, report);
     unique(&mut snapshot.disruption_budgets, sources, report);
     unique(&mut snapshot.pod_groups, sources, report);
+    unique(&mut snapshot.gang_workloads, sources, report);
     unique(&mut snapshot.persistent_volumes, sources, report);
     unique(&mut snapshot.persistent_volume_claims, sources, report);
     unique(&mut snapshot.storage_classes, sources, report);
@@ -158,6 +159,7 @@ objects! {
     Service => |_| "Service",
     DisruptionBudget => |_| "PodDisruptionBudget",
     PodGroup => |_| "PodGroup",
+    GangWorkload => |_| "Workload",
     PersistentVolume => |_| "PersistentVolume",
     PersistentVolumeClaim => |_| "PersistentVolumeClaim",
     StorageClass => |_| "StorageClass",

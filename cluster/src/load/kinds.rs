@@ -13,6 +13,7 @@ pub(super) enum Kind {
     Service,
     DisruptionBudget,
     PodGroup,
+    GangWorkload,
     PersistentVolume,
     PersistentVolumeClaim,
     StorageClass,
@@ -44,6 +45,7 @@ impl Kind {
                 | Self::DisruptionBudget
                 | Self::PersistentVolumeClaim
                 | Self::PodGroup
+                | Self::GangWorkload
                 | Self::StorageCapacity
         )
     }
@@ -67,7 +69,8 @@ const KNOWN: &[(&str, &str, &[&str])] = &[
     ("List", "", &["v1"]),
     ("PriorityClass", "scheduling.k8s.io", &["v1"]),
     ("PodDisruptionBudget", "policy", &["v1"]),
-    ("PodGroup", "scheduling.k8s.io", &["v1alpha2", "v1alpha3"]),
+    ("PodGroup", "scheduling.k8s.io", &["v1beta1", "v1alpha3", "v1alpha2"]),
+    ("Workload", "scheduling.k8s.io", &["v1beta1", "v1alpha3", "v1alpha2", "v1alpha1"]),
     ("PodGroup", "scheduling.x-k8s.io", &["v1alpha1"]),
     ("PersistentVolume", "", &["v1"]),
     ("PersistentVolumeClaim", "", &["v1"]),
@@ -130,6 +133,8 @@ pub(super) fn classify(api_version: &str, kind: &str) -> Result<Kind, KindError>
         "PriorityClass" => Kind::PriorityClass,
         "PodDisruptionBudget" => Kind::DisruptionBudget,
         "PodGroup" => Kind::PodGroup,
+        // Later ones are templates.
+        "Workload" if version == "v1alpha1" => Kind::GangWorkload,
         "PersistentVolume" => Kind::PersistentVolume,
         "PersistentVolumeClaim" => Kind::PersistentVolumeClaim,
         "StorageClass" => Kind::StorageClass,

@@ -244,6 +244,9 @@ impl Reader {
                 )
             }
             Kind::PodGroup => keep!(pod_groups, group::pod_group(&fields, origin), validate::named),
+            Kind::GangWorkload => {
+                keep!(gang_workloads, group::gang_workload(&fields, origin), validate::named)
+            }
             Kind::PersistentVolume => {
                 keep!(persistent_volumes, volume::persistent_volume(&fields, origin), validate::named)
             }

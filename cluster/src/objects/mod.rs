@@ -14,7 +14,7 @@ mod volume;
 mod workload;
 
 pub use disruption::{DisruptionBudget, LabelSelector, PodNumber};
-pub use group::PodGroup;
+pub use group::{GangWorkload, PodGroup, WorkloadReference};
 pub use metadata::{Metadata, ObjectReference, OwnerReference};
 pub use node::{Node, Taint};
 pub use pod::{

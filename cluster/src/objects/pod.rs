@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use drayage_allocator::objects::{NodeSelector, NodeSelectorTerm, Quantity};
 
-use super::{Metadata, Origin, OwnerReference, PodAffinity, PodVolume, TopologySpreadConstraint};
+use super::{
+    Metadata, Origin, OwnerReference, PodAffinity, PodVolume, TopologySpreadConstraint, WorkloadReference,
+};
 
 /// `core/v1` `Pod`, as far as scheduling looks at it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,6 +94,8 @@ pub struct PodSpec {
     pub volumes: Vec<PodVolume>,
     /// `schedulingGroup.podGroupName`: the group that it starts with.
     pub pod_group: Option<String>,
+    /// `workloadRef`: the group of a Workload that it starts with, in 1.35.
+    pub workload_ref: Option<WorkloadReference>,
 }
 
 /// `status` of a pod.

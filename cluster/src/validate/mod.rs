@@ -14,8 +14,8 @@ pub(crate) use slice::{slice, taint_rule};
 use drayage_allocator::objects::{DeviceSelector, NodeSelector, NodeSelectorTerm};
 
 use crate::objects::{
-    CsiDriver, CsiNode, DisruptionBudget, Metadata, Namespace, PersistentVolume, PersistentVolumeClaim,
-    PodGroup, PriorityClass, Service, StorageCapacity, StorageClass,
+    CsiDriver, CsiNode, DisruptionBudget, GangWorkload, Metadata, Namespace, PersistentVolume,
+    PersistentVolumeClaim, PodGroup, PriorityClass, Service, StorageCapacity, StorageClass,
 };
 use crate::path::FieldPath;
 
@@ -210,7 +210,16 @@ macro_rules! named {
     };
 }
 
-named!(PersistentVolume, PersistentVolumeClaim, PodGroup, StorageClass, CsiNode, CsiDriver, StorageCapacity);
+named!(
+    PersistentVolume,
+    PersistentVolumeClaim,
+    PodGroup,
+    GangWorkload,
+    StorageClass,
+    CsiNode,
+    CsiDriver,
+    StorageCapacity
+);
 
 /// `scheduling.k8s.io/v1` `PriorityClass`
 pub(crate) fn priority_class(class: &PriorityClass) -> Vec<Issue> {
