@@ -17,6 +17,8 @@ mod scheduler;
 #[expect(dead_code, reason = "shared with tests, which use more of it")]
 #[path = "../tests/support/mod.rs"]
 mod support;
+#[path = "../tests/support/teams.rs"]
+mod teams;
 #[path = "../tests/support/volumes.rs"]
 mod volumes;
 

@@ -71,7 +71,7 @@ const KNOWN: [Known; 33] = [
     gate("PodLevelResources", [On, On, On, On]),
     without_effect("SidecarContainers", [Locked, Locked, Locked, Unknown]),
     gate("TaintTolerationComparisonOperators", [Unknown, Off, Off, Off]),
-    without_effect("TopologyAwareWorkloadScheduling", [Unknown, Unknown, Off, Off]),
+    gate("TopologyAwareWorkloadScheduling", [Unknown, Unknown, Off, Off]),
     without_effect("WorkloadAwarePreemption", [Unknown, Unknown, Off, Unknown]),
 ];
 

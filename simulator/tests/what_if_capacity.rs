@@ -39,7 +39,7 @@ fn asked(objects: &[Value], set: &[(&str, usize)]) -> Result<CapacityReport, Sim
 }
 
 /// How many copies, added as objects behind all other pods, are placed before the first that is not. None where the
-/// simulation preempts or evicts pods, which a what-if does not do.
+/// simulation evicts pods, which a what-if does not do.
 fn counted(objects: &[Value], pod: &Value) -> Option<usize> {
     let waits = pod["spec"]["nodeName"].is_null();
     let mut objects: Vec<Value> = objects.iter().filter(|object| !waits || *object != pod).cloned().collect();
@@ -56,7 +56,7 @@ fn counted(objects: &[Value], pod: &Value) -> Option<usize> {
         objects.push(copy);
     }
     let report = simulate(&prepared(&objects), &options(), &mut (), &AtomicBool::new(false)).unwrap();
-    if report.pods.iter().any(|pod| pod.preempted_by.is_some() || pod.eviction.is_some()) {
+    if report.pods.iter().any(|pod| pod.eviction.is_some()) {
         return None;
     }
     let placed = (1..=MOST)

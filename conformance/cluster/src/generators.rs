@@ -14,6 +14,8 @@ mod preempting;
 mod scheduler;
 #[path = "../../../simulator/tests/support/mod.rs"]
 mod support;
+#[path = "../../../simulator/tests/support/teams.rs"]
+mod teams;
 #[path = "../../../simulator/tests/support/volumes.rs"]
 mod volumes;
 

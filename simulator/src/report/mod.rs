@@ -39,11 +39,11 @@ pub use pod::{
 pub use preemption::{EvictionReport, HeldDevices, PreemptedBy, PreemptionReport, VictimReport};
 pub use replay::{Moment, PodTimes, ReplayReport, WaitSummary};
 pub use what_if::{
-    AdmittedPod, CapacityItem, CapacityReport, ClaimMove, Copies, DefragMove, DefragReport, DefragVerdict,
-    DeviceLayout, EvictedPod, FailureReport, FailureSummary, Fate, FatePlace, HeldPartition, KindSummary,
-    LeftPod, NodeRemoval, NodeUtilisation, PartitionMove, PartitionPlanReport, PodMove, PoolShare,
-    ProfileCount, RemovalReport, ScaleUpOption, ScaleUpPlan, ScaleUpReport, ScaleUpRound, Shard, Stop,
-    UnitReport, Waste,
+    AdmittedPod, CapacityItem, CapacityReport, ClaimMove, CopiedGang, Copies, DefragMove, DefragReport,
+    DefragVerdict, DeviceLayout, EvictedPod, FailureReport, FailureSummary, Fate, FatePlace, HeldPartition,
+    KindSummary, LeftPod, NodeRemoval, NodeUtilisation, PartitionMove, PartitionPlanReport, PodMove,
+    PoolShare, ProfileCount, RemovalReport, ScaleUpOption, ScaleUpPlan, ScaleUpReport, ScaleUpRound, Shard,
+    Stop, UnitReport, Waste,
 };
 
 pub use sarif::sarif;

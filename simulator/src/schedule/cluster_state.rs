@@ -1,5 +1,6 @@
 //! A cluster under simulation, and what is known of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use drayage_allocator::objects::{ResourceClaim, ResourceSlice};
@@ -56,14 +57,19 @@ pub struct ClusterState {
     pub(super) scorers: Arc<Vec<Scorers>>,
     pub(super) device_counts: DeviceCounts,
     pub(super) volumes: Volumes,
-    pub(super) gangs: Arc<Gangs>,
+    pub(crate) gangs: Arc<Gangs>,
     pub(super) images: Images,
     pub(super) counts: PodCounts,
     pub(super) default_selectors: Arc<DefaultSelectors>,
     pub(super) ties: Ties,
+    /// Nodes that pods get where they are among several best ones.
+    pub(super) wanted: Arc<BTreeMap<PodId, usize>>,
     pub(super) budgets: Budgets,
     pub(super) nominations: Nominations,
     pub(super) may_preempt: bool,
+    /// Whether pods that are preempted wait for another node, as the copies that controllers make for them, instead of
+    /// being gone.
+    pub(super) victims_wait: bool,
     /// No pod that was ever placed has a lower priority.
     pub(super) lowest_priority: i32,
     /// Where in the order of nodes the next attempt begins.
@@ -162,9 +168,11 @@ impl ClusterState {
             counts: PodCounts::new(Namespaces(namespaces)),
             default_selectors: Arc::new(DefaultSelectors::new(objects, profiles)),
             ties: Ties::default(),
+            wanted: Arc::default(),
             budgets: Budgets::default(),
             nominations: Nominations::default(),
             may_preempt: false,
+            victims_wait: false,
             lowest_priority: i32::MAX,
             next_start: 0,
             looked_at: 0,
@@ -185,6 +193,10 @@ impl ClusterState {
         state.warn_of_nodes_without_room(&mut warnings);
         if state.gangs.are_ignored() {
             let text = "feature gates `GenericWorkload` and `GangScheduling` are not both on, so PodGroups have no effect";
+            warnings.push(text.to_owned());
+        }
+        if state.gangs.topology_is_ignored() {
+            let text = "feature gate `TopologyAwareWorkloadScheduling` is off, so the topology keys of PodGroups have no effect";
             warnings.push(text.to_owned());
         }
         if state.volumes.are_unknown(&objects.pods) {
@@ -302,6 +314,12 @@ impl ClusterState {
     /// `None` always the first by name.
     pub fn prefer(&mut self, node: Option<usize>) {
         self.ties = node.map_or(Ties::ByName, Ties::Wanted);
+    }
+
+    /// From now on takes for each of these pods its node where that is among several best ones, and of several best parts
+    /// of a topology one that has such a node, to replay what a scheduler decided about a group.
+    pub fn prefer_each(&mut self, nodes: impl IntoIterator<Item = (PodId, usize)>) {
+        self.wanted = Arc::new(nodes.into_iter().collect());
     }
 
     /// From now on decides by the numbers of a seed what a scheduler leaves to chance: which of several best nodes a pod

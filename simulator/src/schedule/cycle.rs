@@ -1,6 +1,6 @@
 //! The scheduling cycle: one pod after the other, each through the filters and onto the best node that fits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -30,8 +30,10 @@ use crate::report::{PodOutcome, PodReport, Reason};
 /// Where an attempt looks.
 #[derive(Clone, Copy)]
 struct Search<'a> {
-    /// Numbers of nodes, in their order.
+    /// Numbers of the nodes that are looked at, in their order.
     nodes: &'a [usize],
+    /// The nodes that count for neighbours, those among them.
+    cluster: &'a [usize],
     /// Where in the order of all nodes that begins, if they are all.
     start: Option<usize>,
     cancel: &'a AtomicBool,
@@ -51,30 +53,12 @@ impl ClusterState {
         reports.extend(running.into_iter().filter_map(|id| report::running(self, id)));
         let pending = self.in_queue_order(pending);
         let mut preempted = BTreeMap::new();
-        let mut groups: BTreeSet<String> = BTreeSet::new();
-        for (done, &id) in pending.iter().enumerate() {
-            observer.progress(done, pending.len());
-            let Some(group) = self.group_of(id) else {
-                self.may_preempt = true;
-                let attempt = self.attempt(id, cancel)?;
-                self.may_preempt = false;
-                report::note_preempted(self, id, &attempt, &mut preempted);
-                reports.extend(report::attempted(self, id, attempt));
-                continue;
-            };
-            if groups.contains(&group) {
-                continue;
-            }
-            let is_member = |id: &PodId| self.group_of(*id).as_ref() == Some(&group);
-            let members: Vec<PodId> = pending.iter().copied().filter(is_member).collect();
-            for (id, attempt) in self.attempt_group(&group, &members, cancel)? {
-                reports.extend(report::attempted(self, id, attempt));
-            }
-            groups.insert(group);
-        }
+        self.place_in_turn(&pending, observer, cancel, &mut |state, id, attempt| {
+            report::note_preempted(state, id, &attempt, &mut preempted);
+            reports.extend(report::attempted(state, id, attempt));
+        })?;
         report::mark_preempted(&mut reports, preempted);
         report::mark_evicted(self, &mut reports, &evictions);
-        observer.progress(pending.len(), pending.len());
         Ok(reports)
     }
 
@@ -84,7 +68,7 @@ impl ClusterState {
         let start = self.next_start.checked_rem(count).unwrap_or_default();
         let nodes = twice.get(start..start + count).unwrap_or_default();
         self.looked_at = 0;
-        let attempt = self.attempt_in(Search { nodes, start: Some(start), cancel }, id);
+        let attempt = self.attempt_in(Search { nodes, cluster: nodes, start: Some(start), cancel }, id);
         if count > 0 {
             self.next_start = (self.next_start + self.looked_at) % count;
         }
@@ -98,12 +82,27 @@ impl ClusterState {
         id: PodId,
         cancel: &AtomicBool,
     ) -> Result<Attempt, SimulateError> {
-        self.attempt_in(Search { nodes, start: None, cancel }, id)
+        self.attempt_in(Search { nodes, cluster: nodes, start: None, cancel }, id)
+    }
+
+    /// As [`attempt`](Self::attempt), on a part of the nodes, in this order.
+    pub(super) fn attempt_in_part(
+        &mut self,
+        nodes: &[usize],
+        id: PodId,
+        cancel: &AtomicBool,
+    ) -> Result<Attempt, SimulateError> {
+        let twice = self.nodes.search_order_twice();
+        let cluster = twice.get(..self.nodes.len()).unwrap_or_default();
+        self.attempt_in(Search { nodes, cluster, start: None, cancel }, id)
     }
 
     fn attempt_in(&mut self, search: Search<'_>, id: PodId) -> Result<Attempt, SimulateError> {
         if search.cancel.load(Ordering::Relaxed) {
             return Err(SimulateError::Cancelled);
+        }
+        if let Some(&node) = self.wanted.get(&id) {
+            self.prefer(Some(node));
         }
         let pod = match self.pods.get(id) {
             Some(entry) if entry.place == PodPlace::Pending => Arc::clone(&entry.pod),
@@ -170,7 +169,7 @@ impl ClusterState {
         pod_claims: &[PodClaim],
         needs: &PodNeeds,
     ) -> Result<Attempt, SimulateError> {
-        let Search { nodes, start, cancel } = search;
+        let Search { nodes, cluster, start, cancel } = search;
         let options = Arc::clone(&self.options);
         let number = options.profile_of(&pod.spec.scheduler_name).unwrap_or_default();
         let profile = options.numbered_profile(number);
@@ -237,11 +236,11 @@ impl ClusterState {
             affinity: profile.filters_by(FilterPlugin::InterPodAffinity),
         };
         let neighbours =
-            Neighbours::new(&mut self.counts, kind, wants, nodes, membership, &verdicts, filtering);
+            Neighbours::new(&mut self.counts, kind, wants, cluster, membership, &verdicts, filtering);
         let room = self.room(needs, profile);
         let asked = Asked {
             nodes,
-            all_nodes: nodes,
+            all_nodes: cluster,
             pod,
             needs,
             room: &room,

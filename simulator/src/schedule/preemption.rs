@@ -102,6 +102,11 @@ impl ClusterState {
         self.may_preempt = allow;
     }
 
+    /// From now on pods that are preempted wait for another node, or are gone.
+    pub(crate) fn let_victims_wait(&mut self, wait: bool) {
+        self.victims_wait = wait;
+    }
+
     /// Whether it is worth to remember where others are in the way of a pod.
     pub(super) fn could_preempt(&self, pod: &Pod) -> bool {
         self.may_preempt
@@ -292,7 +297,11 @@ impl ClusterState {
             if let Some(entry) = self.pods.get(victim.pod) {
                 self.budgets.pod_leaves(&entry.pod);
             }
-            self.delete(victim.pod);
+            if self.victims_wait {
+                self.evict(victim.pod);
+            } else {
+                self.delete(victim.pod);
+            }
         }
         let of = self.pods.get(id).map_or(0, |entry| priority(&entry.pod));
         let pods = &self.pods;

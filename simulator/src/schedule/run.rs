@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
+use drayage_cel::Release;
+
 use super::cluster_state::ClusterState;
 use super::options::{Observer, Options, SimulateError};
 use super::prepare::Prepared;
@@ -50,10 +52,9 @@ pub(crate) fn report_of(
 /// Where every simulation of this version differs from a scheduler.
 const APPROXIMATIONS: [&str; 10] = [
     "every pending pod is tried once; a scheduler tries again when something changes",
-    "filters and scores of this version: those of the default profile, in its order whatever a configuration says; only \
-     simulations preempt: a victim is gone at once, nothing takes its place, gangs have none, and devices are no reason",
-    "gangs are placed pod by pod, as the scheduler does, but not kept in one part of a topology; what-ifs place their pods \
-     one by one",
+    "filters and scores of this version: those of the default profile, in its order whatever a configuration says; whom \
+     it preempts is gone at once and nothing takes its place, gangs preempt nobody, and devices are no reason",
+    "gangs are placed pod by pod, as the scheduler does; in another order more pods of them might find nodes",
     "volumes: controllers bind no claims, so those of an immediate class wait; of equal volumes the first by name is \
      taken; a volume that is made is reachable where the labels agree by which its driver tells places apart (CSINode)",
     "with 100 nodes or more only some are looked at, beginning behind those of the pod before; nodes are in the order of \
@@ -64,6 +65,10 @@ const APPROXIMATIONS: [&str; 10] = [
     "requests of running pods are those of their spec, not those of an in-place resize",
     "share IDs are counted up, where a scheduler draws random ones",
 ];
+
+/// The same for gangs of 1.35.
+const HELD_ROOM: &str = "pods of a gang that wait for others hold their room for five minutes in 1.35, and may preempt; \
+                         here gangs start at once or not at all";
 
 pub(crate) fn assumptions(prepared: &Prepared, options: &Options, simulation: &ClusterState) -> Assumptions {
     let gates = &options.gates;
@@ -92,12 +97,16 @@ pub(crate) fn assumptions(prepared: &Prepared, options: &Options, simulation: &C
             .into_iter()
             .map(|name| format!("feature gate `{name}` has no effect on a simulation")),
     );
+    let mut approximations: Vec<String> = APPROXIMATIONS.iter().map(|&text| text.to_owned()).collect();
+    if gates.release() < Release::V1_36 && !snapshot.gang_workloads.is_empty() {
+        approximations.push(HELD_ROOM.to_owned());
+    }
     Assumptions {
         release: gates.release().to_string(),
         feature_gates: owned(gates.values()),
         feature_gate_overrides: owned(gates.overridden()),
         tie_rule: format!("{QUEUE_RULE}; {TIE_RULE}"),
-        approximations: APPROXIMATIONS.iter().map(|&text| text.to_owned()).collect(),
+        approximations,
         ignored: snapshot.ignored.iter().map(ToString::to_string).collect(),
         warnings,
     }

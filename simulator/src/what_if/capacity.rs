@@ -6,7 +6,7 @@ use crate::report::{API_VERSION, CapacityItem, CapacityReport, Copies, PodOutcom
 use crate::schedule::{ClusterState, Observer, PodId, SimulateError};
 
 use super::copies::Model;
-use super::ground::{Ground, waiting};
+use super::ground::{Ground, reported, waiting};
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -20,9 +20,11 @@ pub struct CapacityQuestion {
     pub place_waiting: bool,
 }
 
-const APPROXIMATIONS: [&str; 2] = [
+const APPROXIMATIONS: [&str; 4] = [
     "copies are placed one after the other, as the scheduler would; another order or choice of nodes may fit more",
     "what is asked about is copied and does not take part itself while it waits",
+    "copies preempt nobody: what fits only where others have to go does not count",
+    "a copy of a pod that starts with a gang is a gang of its own, and fits if all its pods find a place",
 ];
 
 /// Places set after set until one does not fit.
@@ -46,14 +48,17 @@ pub(crate) fn capacity_in(
     let models: Vec<(Model, usize)> = question
         .set
         .iter()
-        .map(|(name, count)| Ok((Model::find(ground.prepared, name)?, *count)))
+        .map(|(name, count)| {
+            Ok((Model::find(ground.prepared, name)?.with_gang(ground.prepared, &state), *count))
+        })
         .collect::<Result<_, SimulateError>>()?;
     let assumptions = ground.assumptions(&state, &APPROXIMATIONS);
     let asked_about: Vec<PodId> = question.set.iter().filter_map(|(name, _)| state.find_pod(name)).collect();
+    let asked_about = state.with_waiting_members(asked_about);
     let waiting = if question.place_waiting {
         ground.place_waiting(&mut state, &asked_about, observer)?
     } else {
-        super::ground::Waiting { placed: 0, left: waiting(&state) }
+        super::ground::Waiting { left: waiting(&state), ..super::ground::Waiting::default() }
     };
     let mut report = CapacityReport {
         api_version: API_VERSION,
@@ -65,9 +70,11 @@ pub(crate) fn capacity_in(
                 pod: model.name.clone(),
                 count: *count,
                 shared_claims: model.shared_claims(),
+                gang: model.gang(),
             })
             .collect(),
         placed_before: waiting.placed,
+        preempted_before: waiting.preempted,
         pending_before: waiting.left.iter().filter(|id| !asked_about.contains(id)).count(),
         fits: 0,
         limited: false,
@@ -83,14 +90,14 @@ pub(crate) fn capacity_in(
         for (model, count) in &models {
             for _ in 0..*count {
                 number += 1;
-                let id = model.add_to(&mut fork, number);
-                let (outcome, pod) = ground.attempt(&mut fork, id)?;
-                let Some(pod) = pod else { continue };
-                if outcome != PodOutcome::Scheduled {
-                    report.stop = Some(stop(report.fits + 1, &model.name, fork.node_numbers().len(), pod));
-                    break 'sets;
+                match placed_copy(ground, &mut fork, model, number)? {
+                    Ok(pods) => placed.extend(pods),
+                    Err(pod) => {
+                        let nodes = fork.node_numbers().len();
+                        report.stop = pod.map(|pod| stop(report.fits + 1, &model.name, nodes, *pod));
+                        break 'sets;
+                    }
                 }
-                placed.push(pod);
             }
         }
         state = fork;
@@ -106,6 +113,28 @@ pub(crate) fn capacity_in(
     report.limited = report.stop.is_none();
     report.nodes = nodes.into_values().collect();
     Ok(report)
+}
+
+/// Adds a copy and places all its pods; else the pod that found no place, if there is one.
+fn placed_copy(
+    ground: &Ground<'_>,
+    state: &mut ClusterState,
+    model: &Model,
+    number: usize,
+) -> Result<Result<Vec<PodReport>, Option<Box<PodReport>>>, SimulateError> {
+    let copy = model.add_all_to(state, number);
+    let attempts = state.attempt_together(&copy, ground.cancel)?;
+    let mut pods: Vec<PodReport> =
+        attempts.into_iter().filter_map(|(id, attempt)| reported(state, id, attempt)).collect();
+    // Members of a gang that are only undone with the others say nothing of the cause.
+    let undone = |pod: &PodReport| pod.reasons.iter().any(|reason| reason.plugin == "GangScheduling");
+    let refused = |pod: &PodReport| pod.outcome != PodOutcome::Scheduled;
+    let cause = pods.iter().position(|pod| refused(pod) && !undone(pod));
+    Ok(match cause.or_else(|| pods.iter().position(refused)) {
+        Some(at) => Err(Some(Box::new(pods.swap_remove(at)))),
+        None if pods.is_empty() => Err(None),
+        None => Ok(pods),
+    })
 }
 
 fn stop(set: usize, model: &str, nodes: usize, report: PodReport) -> Stop {

@@ -25,6 +25,8 @@ pub(crate) struct Waiting {
     pub(crate) placed: usize,
     /// Those that wait on, in the order of the queue.
     pub(crate) left: Vec<PodId>,
+    /// Those that were preempted for others, as `namespace/name`; they are gone.
+    pub(crate) preempted: Vec<String>,
 }
 
 impl Ground<'_> {
@@ -40,15 +42,34 @@ impl Ground<'_> {
         assumptions
     }
 
-    /// Schedules what waits, except the pods that `skip` names.
+    /// Schedules what waits, except the pods that `skip` names, as a simulation would: groups together, and with
+    /// preemption.
     pub(crate) fn place_waiting(
         &self,
         state: &mut ClusterState,
         skip: &[PodId],
         observer: &mut dyn Observer,
     ) -> Result<Waiting, SimulateError> {
-        let waiting = waiting(state).into_iter().filter(|id| !skip.contains(id)).collect();
-        let queue = state.in_queue_order(waiting);
+        let queue = queue(state, skip);
+        let mut preempted: Vec<PodId> = Vec::new();
+        state.place_in_turn(&queue, observer, self.cancel, &mut |_, _, attempt| {
+            preempted.extend(victims(&attempt));
+        })?;
+        let name = |id: PodId| state.pod(id).map(|(pod, _)| pod.metadata.full_name());
+        // Somebody who was placed may have been preempted later.
+        let (left, others): (Vec<PodId>, Vec<PodId>) =
+            queue.into_iter().partition(|&id| state.is_pending(id));
+        let placed = others.iter().filter(|id| !preempted.contains(id)).count();
+        Ok(Waiting { placed, left, preempted: preempted.into_iter().filter_map(name).collect() })
+    }
+
+    /// Schedules what waits one by one, without preemption and whatever groups there are, as cluster-autoscaler sees it.
+    pub(crate) fn place_waiting_alone(
+        &self,
+        state: &mut ClusterState,
+        observer: &mut dyn Observer,
+    ) -> Result<Waiting, SimulateError> {
+        let queue = queue(state, &[]);
         let mut outcome = Waiting::default();
         for (done, &id) in queue.iter().enumerate() {
             observer.progress(done, queue.len());
@@ -59,18 +80,18 @@ impl Ground<'_> {
         }
         Ok(outcome)
     }
-
-    /// Tries to place a pod, and reports on it.
-    pub(crate) fn attempt(
-        &self,
-        state: &mut ClusterState,
-        id: PodId,
-    ) -> Result<(PodOutcome, Option<PodReport>), SimulateError> {
-        let attempt = state.attempt(id, self.cancel)?;
-        Ok((attempt.outcome, reported(state, id, attempt)))
-    }
 }
 
+/// The pods that were preempted for an attempt.
+pub(crate) fn victims(attempt: &Attempt) -> impl Iterator<Item = PodId> + '_ {
+    attempt.preemptions.iter().flat_map(|preemption| &preemption.victims).map(|victim| victim.pod)
+}
+
+/// The pods that wait, but for those that `skip` names, in the order of the scheduler's queue.
+fn queue(state: &ClusterState, skip: &[PodId]) -> Vec<PodId> {
+    let waiting = waiting(state).into_iter().filter(|id| !skip.contains(id)).collect();
+    state.in_queue_order(waiting)
+}
 /// An attempt as it is reported.
 pub(crate) fn reported(state: &ClusterState, id: PodId, attempt: Attempt) -> Option<PodReport> {
     pod_report(state, id, attempt)

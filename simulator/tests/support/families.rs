@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{configurations, extended, preempting, scheduler, volumes};
+use super::{configurations, extended, preempting, scheduler, teams, volumes};
 
 /// What the scheduler is given.
 pub(crate) struct Case {
@@ -10,15 +10,32 @@ pub(crate) struct Case {
     pub(crate) configuration: Option<Value>,
 }
 
-/// Names of the families and of their records.
-pub(crate) const FAMILIES: [(&str, &str); 6] = [
-    ("default", "scheduler-1.36.3.jsonl"),
-    ("extended", "scheduler-extended-1.36.3.jsonl"),
-    ("preempting", "scheduler-preempting-1.36.3.jsonl"),
-    ("configured", "scheduler-configured-1.36.3.jsonl"),
-    ("volumes", "scheduler-volumes-1.36.3.jsonl"),
-    ("configured-extended", "scheduler-configured-extended-1.36.3.jsonl"),
+/// Names of the families. The records of one are `scheduler-NAME-RELEASE.jsonl`, without a name those of the first.
+pub(crate) const FAMILIES: [&str; 8] = [
+    "default",
+    "extended",
+    "preempting",
+    "configured",
+    "volumes",
+    "configured-extended",
+    // For 1.37 only.
+    "teams",
+    "teams-in-racks",
 ];
+
+/// The file with the records of a family.
+pub(crate) fn file(family: &str, patch: &str) -> String {
+    format!("scheduler-{family}-{patch}.jsonl").replace("-default", "")
+}
+
+/// The feature gates of a family, for 1.37.
+pub(crate) fn gates(family: &str) -> &'static str {
+    match family {
+        "teams" => "GenericWorkload=true",
+        "teams-in-racks" => "GenericWorkload=true,TopologyAwareWorkloadScheduling=true",
+        _ => "",
+    }
+}
 
 /// A case of a family by its seed.
 pub(crate) fn case(family: &str, seed: u64) -> Case {
@@ -27,6 +44,8 @@ pub(crate) fn case(family: &str, seed: u64) -> Case {
         "extended" | "configured-extended" => extended::cluster(seed),
         "preempting" => preempting::cluster(seed),
         "volumes" => volumes::cluster(seed),
+        "teams" => teams::cluster(seed, false),
+        "teams-in-racks" => teams::cluster(seed, true),
         _ => scheduler::cluster(seed),
     };
     if configuration.is_some() && configurations::has_second(seed) {

@@ -239,10 +239,17 @@ fn pods(unit: &UnitReport, text: &mut String) {
             None => ("-".to_owned(), pod.message.clone().unwrap_or_default()),
         };
         let after = pod.after_seconds.map(|seconds| format!(" after {seconds} s")).unwrap_or_default();
+        let after = match &pod.preempted_by {
+            Some(by) => format!("{after} (preempted by {})", printable_line(by)),
+            None => after,
+        };
         let name = if pod.unowned { format!("{} (unowned)", pod.pod) } else { pod.pod.clone() };
         columns.push(&[name, pod.from.clone(), format!("{fate}{after}"), to, printable_line(&rest)]);
     }
     columns.render(text);
+    for gang in &unit.broken_gangs {
+        let _ = writeln!(text, "gang {} has too few pods", printable_line(gang));
+    }
     if unit.gone_with_node > 0 {
         let _ = writeln!(
             text,

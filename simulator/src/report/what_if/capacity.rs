@@ -19,6 +19,9 @@ pub struct CapacityReport {
     pub set: Vec<CapacityItem>,
     /// Pods of the input that were placed before the first copy.
     pub placed_before: usize,
+    /// Pods of the input, as `namespace/name`, that were preempted for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub preempted_before: Vec<String>,
     /// Pods of the input that found no place; they wait on.
     pub pending_before: usize,
     /// How many sets fit, one after the other. All pods of a set fit or the set does not.
@@ -43,6 +46,21 @@ pub struct CapacityItem {
     /// Claims that it names and that all copies therefore share.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shared_claims: Vec<String>,
+    /// The gang that one copy is, where the pod starts with one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gang: Option<CopiedGang>,
+}
+
+/// A gang that is copied as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopiedGang {
+    /// Its PodGroup, as `namespace/name`. Each copy has one of its own.
+    pub group: String,
+    /// How many pods one copy has.
+    pub pods: usize,
+    /// How many pods start together or not at all.
+    pub min_count: usize,
 }
 
 /// The copies on one node.

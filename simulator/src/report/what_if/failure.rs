@@ -94,7 +94,7 @@ pub struct UnitReport {
     pub nodes: usize,
     /// How many devices fail or are tainted, those of failed nodes included.
     pub devices: usize,
-    /// Pods that lose their place.
+    /// Pods that lose their place, by the failure or to those that it evicts.
     pub evicted: usize,
     /// Evicted pods that find a new place, were they made anew.
     pub moved: usize,
@@ -104,9 +104,16 @@ pub struct UnitReport {
     pub undecided: usize,
     /// Evicted pods that have no controller, so that nobody makes them anew; they are counted above as well.
     pub unowned: usize,
+    /// Evicted pods that were preempted by others that were evicted; they are counted above as well.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub preempted: usize,
+    /// Gangs, as `namespace/name`, of which enough pods were on nodes before the failure and too few are after it. Pods
+    /// that are left keep running.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub broken_gangs: Vec<String>,
     /// Pods of DaemonSets and static pods that go with their nodes and look for no other place.
     pub gone_with_node: usize,
-    /// Every evicted pod, in the order of the queue.
+    /// Every evicted pod, in the order of the queue; those that were preempted follow the others.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub pods: Vec<EvictedPod>,
 }
@@ -152,6 +159,14 @@ pub struct EvictedPod {
     /// Seconds that it tolerates the taint; it is evicted after them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub after_seconds: Option<i64>,
+    /// The pod that preempted it, as `namespace/name`, where it lost its place to one that was evicted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub preempted_by: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// What becomes of an evicted pod.

@@ -7,7 +7,7 @@ mod plan;
 mod removal;
 mod scale_up;
 
-pub use capacity::{CapacityItem, CapacityReport, Copies, Stop};
+pub use capacity::{CapacityItem, CapacityReport, CopiedGang, Copies, Stop};
 pub use defrag::{AdmittedPod, DefragMove, DefragReport, DefragVerdict};
 pub use failure::{
     EvictedPod, FailureReport, FailureSummary, Fate, FatePlace, KindSummary, Shard, UnitReport,

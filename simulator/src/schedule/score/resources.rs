@@ -97,6 +97,42 @@ impl Scorers {
         }
     }
 
+    /// NodeResourcesFit for parts of a topology: how much of all nodes of a part is in use with these pods, which are on
+    /// none of them yet; more is better, whatever the strategy for nodes.
+    pub(crate) fn of_part(&self, nodes: &[&NodeResources], pods: &[PodNeeds]) -> i64 {
+        let (mut sum, mut weights) = (0_i64, 0_i64);
+        for &(id, weight) in &self.fit {
+            let needed = pods.iter().map(|needs| match id {
+                ResourceId::CPU => needs.scored.milli_cpu,
+                ResourceId::MEMORY => needs.scored.memory,
+                id => amount(&needs.amounts, id),
+            });
+            let mut requested: i64 = needed.sum();
+            if requested == 0
+                && !matches!(id, ResourceId::CPU | ResourceId::MEMORY | ResourceId::EPHEMERAL_STORAGE)
+            {
+                continue;
+            }
+            let mut allocatable = 0_i64;
+            for node in nodes {
+                let in_use = match id {
+                    ResourceId::CPU => node.assumed().milli_cpu,
+                    ResourceId::MEMORY => node.assumed().memory,
+                    id => amount(node.requested(), id),
+                };
+                requested = requested.saturating_add(in_use);
+                allocatable = allocatable.saturating_add(amount(&node.allocatable, id));
+            }
+            if allocatable == 0 {
+                continue;
+            }
+            let share = i128::from(requested.min(allocatable)) * i128::from(MOST) / i128::from(allocatable);
+            sum += i64::try_from(share).unwrap_or(MOST) * weight;
+            weights += weight;
+        }
+        if weights == 0 { 0 } else { sum / weights }
+    }
+
     fn score(&self, requested: i64, allocatable: i64) -> i64 {
         let share = |amount: i64| {
             // Amounts of memory times a hundred fit, those near the end of the range need more room.

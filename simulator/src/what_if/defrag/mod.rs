@@ -33,12 +33,14 @@ pub struct DefragQuestion {
     pub place_waiting: bool,
 }
 
-const APPROXIMATIONS: [&str; 4] = [
+const APPROXIMATIONS: [&str; 6] = [
     "the pods that move are evicted together, and those that are to be admitted are placed before them, as if they came first \
      in the scheduler's queue",
     "a pod that moves is made anew by its controller with the same specification; its claims of its own with it",
     "which pods may move is what cluster-autoscaler's rules for drains say, with the budgets that are left after each",
     "fewest means fewest pods that move, whatever their size",
+    "a plan preempts nobody: every pod that is admitted or moves finds a place without",
+    "of a gang all pods that wait are admitted, not only as many as must start together",
 ];
 
 /// Looks for the fewest moves.
@@ -55,6 +57,8 @@ pub fn defrag(
             targets.push(id);
         }
     }
+    // A gang is admitted as a whole.
+    let targets = state.with_waiting_members(targets);
     if question.place_waiting {
         ground.place_waiting(&mut state, &targets, observer)?;
     }

@@ -164,11 +164,11 @@ impl<'s> Search<'s> {
         Ok(None)
     }
 
-    /// Whether more evictions never take away a place of the pod.
+    /// Whether more evictions never take away a place of the pod, wherever others of its group are.
     fn evictions_help(&self, id: PodId) -> bool {
         let Some((pod, _)) = self.base.pod(id) else { return false };
         let spreads = pod.spec.topology_spread.iter().any(|one| one.required);
-        pod.spec.pod_affinity.required.is_empty() && !spreads
+        pod.spec.pod_affinity.required.is_empty() && !spreads && !self.base.keeps_together(id)
     }
 
     /// Whether an eviction makes room only where the pod was, or where its devices reach: nobody keeps others off nodes

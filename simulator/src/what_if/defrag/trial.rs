@@ -38,28 +38,21 @@ pub(super) fn tried(
     for &id in evicted {
         fork.evict(id);
     }
-    for (position, &id) in targets.iter().enumerate() {
-        let attempt = match first_on.filter(|_| position == 0) {
-            Some(at) => fork.attempt_on(&[at], id, ground.cancel)?,
-            None => fork.attempt(id, ground.cancel)?,
-        };
-        match attempt.outcome {
-            PodOutcome::Scheduled => {}
-            PodOutcome::Undecided => return Ok(Tried::Undecided),
-            _ => return Ok(Tried::No),
+    if let (Some(at), Some(&first)) = (first_on, targets.first()) {
+        let attempt = fork.attempt_on(&[at], first, ground.cancel)?;
+        if let Some(end) = end(attempt.outcome) {
+            return Ok(end);
         }
     }
     let order = fork.in_queue_order(evicted.to_vec());
-    for &id in &order {
-        match fork.attempt(id, ground.cancel)?.outcome {
-            PodOutcome::Scheduled => {}
-            PodOutcome::Undecided => return Ok(Tried::Undecided),
-            _ => return Ok(Tried::No),
+    for queue in [targets.get(usize::from(first_on.is_some())..).unwrap_or_default(), &order] {
+        for together in with_their_groups(&fork, queue) {
+            for (_, attempt) in fork.attempt_together(&together, ground.cancel)? {
+                if let Some(end) = end(attempt.outcome) {
+                    return Ok(end);
+                }
+            }
         }
-    }
-    // Whoever was placed later may have taken somebody's place, where the scheduler preempts.
-    if targets.iter().chain(evicted).any(|&id| node_of(&fork, id).is_empty()) {
-        return Ok(Tried::No);
     }
     let admitted = targets.iter().enumerate().map(|(position, &id)| AdmittedPod {
         pod: name_of(&fork, id),
@@ -76,6 +69,28 @@ pub(super) fn tried(
     });
     let trial = Trial { evicted: evicted.to_vec(), admitted: admitted.collect(), moves: moves.collect() };
     Ok(Tried::Plan(Box::new(trial)))
+}
+
+/// What an attempt without a place makes of a trial.
+fn end(outcome: PodOutcome) -> Option<Tried> {
+    match outcome {
+        PodOutcome::Scheduled => None,
+        PodOutcome::Undecided => Some(Tried::Undecided),
+        _ => Some(Tried::No),
+    }
+}
+
+/// Pods in their order, those of a group together when the first of them is due.
+fn with_their_groups(state: &ClusterState, queue: &[PodId]) -> Vec<Vec<PodId>> {
+    let mut found: Vec<(Option<String>, Vec<PodId>)> = Vec::new();
+    for &id in queue {
+        let group = state.group_of(id);
+        match found.iter_mut().find(|(other, _)| group.is_some() && *other == group) {
+            Some((_, pods)) => pods.push(id),
+            None => found.push((group, vec![id])),
+        }
+    }
+    found.into_iter().map(|(_, pods)| pods).collect()
 }
 
 fn with_devices(state: &ClusterState, id: PodId, claim: ClaimMove) -> ClaimMove {

@@ -13,12 +13,13 @@ use crate::schedule::{ClusterState, SimulateError};
 
 use super::ground::Ground;
 
-const APPROXIMATIONS: [&str; 4] = [
+const APPROXIMATIONS: [&str; 5] = [
     "nodes are emptied one after the other; every pod goes to the first node that all filters let pass, searched round robin \
      in the order of names, as cluster-autoscaler simulates it; the scheduler may choose otherwise",
     "cluster-autoscaler's hints from earlier rounds are not there",
     "budgets without a status count pods with a node as healthy, and the pods there are as those there should be",
     "a controller that is not in the input is taken to exist; ReplicationControllers are not read",
+    "nobody is preempted and gangs are no gangs, as cluster-autoscaler has it: their pods are placed one by one",
 ];
 
 /// Empties nodes as cluster-autoscaler would, one after the other, in `state`. All of them are cordoned first.

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use drayage_allocator::objects::{AllocationResult, DeviceId, DeviceTaint, DeviceToleration, ResourceSlice};
 use rustc_hash::FxHashMap;
 
+use super::homeless::{Lost, broken_gangs, place_anew};
 use super::units::Unit;
-use crate::report::{EvictedPod, Fate, FatePlace, PodOutcome, UnitReport};
+use crate::report::UnitReport;
 use crate::schedule::{Borne, ClusterState, PodId, PodPlace, SimulateError, bears_device_taint};
 use crate::what_if::drain::{is_daemon_set_pod, is_mirror_pod};
-use crate::what_if::ground::{Ground, reported};
+use crate::what_if::ground::Ground;
 
 /// The taint of devices that are said to have failed.
 pub const FAILED: &str = "drayage.dev/failed";
@@ -108,40 +109,13 @@ pub(super) fn consequences(
     for id in gone {
         state.delete(id);
     }
-    for id in state.in_queue_order(homeless) {
-        let attempt = state.attempt(id, ground.cancel)?;
-        let unowned = state.pod(id).is_some_and(|(pod, _)| pod.metadata.controller().is_none());
-        report.evicted += 1;
-        report.unowned += usize::from(unowned);
-        let fate = match attempt.outcome {
-            PodOutcome::Scheduled => Fate::Moved,
-            PodOutcome::Undecided => Fate::Undecided,
-            _ => Fate::Stuck,
-        };
-        match fate {
-            Fate::Moved => report.moved += 1,
-            Fate::Stuck => report.stuck += 1,
-            Fate::Undecided => report.undecided += 1,
-        }
-        if !detail {
-            continue;
-        }
-        let message = attempt.message.clone();
-        let found = reported(&state, id, attempt);
-        let place = found.as_ref().and_then(|pod| {
-            let devices = pod.claims.iter().flat_map(|claim| claim.devices.iter().cloned()).collect();
-            Some(FatePlace { node: pod.node.clone()?, devices })
-        });
-        report.pods.push(EvictedPod {
-            pod: state.pod(id).map(|(pod, _)| pod.metadata.full_name()).unwrap_or_default(),
-            from: from.get(&id).cloned().unwrap_or_default(),
-            fate,
-            message: message.filter(|_| place.is_none()),
-            place,
-            unowned,
-            after_seconds: evicted.get(&id).copied().flatten(),
-        });
-    }
+    let lost = homeless.into_iter().map(|id| {
+        let after = evicted.get(&id).copied().flatten();
+        (id, Lost { from: from.remove(&id).unwrap_or_default(), after, ..Lost::default() })
+    });
+    let lost = lost.collect();
+    place_anew(ground, &mut state, lost, detail, &mut report)?;
+    report.broken_gangs = broken_gangs(base, &state);
     Ok((report, state))
 }
 

@@ -1,6 +1,7 @@
 //! Nodes and devices that fail: whose pods are evicted, which of them find a new place, which do not.
 
 mod consequences;
+mod homeless;
 mod merge;
 mod units;
 
@@ -28,12 +29,14 @@ pub struct FailureQuestion {
     pub detail: bool,
 }
 
-const APPROXIMATIONS: [&str; 5] = [
+const APPROXIMATIONS: [&str; 6] = [
     "a failed node is gone with the slices of its own; its pods are made anew at once, however long a cluster would wait",
     "a failed device gets a taint `drayage.dev/failed:NoExecute`; without device taints it vanishes from its slice and its \
      users are evicted",
     "pods without a controller are placed as if somebody made them anew; they are counted as unowned",
-    "pods that waited before the failure are not tried again",
+    "pods that waited before the failure are not tried again, except members of gangs of which pods are evicted",
+    "evicted pods preempt and start as gangs as in a simulation; whom they preempt looks for a new place after them, and \
+     counts as evicted",
     "Kubernetes 1.36 and later do not evict pods whose devices stand behind extended resources; here they are evicted",
 ];
 

@@ -52,7 +52,7 @@ pub struct ScaleUpQuestion {
     pub rounds: usize,
 }
 
-const APPROXIMATIONS: [&str; 6] = [
+const APPROXIMATIONS: [&str; 7] = [
     "each round of cluster-autoscaler grows one group, or those similar to it; here the next begins when its nodes are \
      there, without backoffs, quotas and limits of time",
     "groups of equal pods that score equally are packed in the order of the queue, where cluster-autoscaler's order is random",
@@ -62,6 +62,7 @@ const APPROXIMATIONS: [&str; 6] = [
     "bounds are those of an exact cover of the pods by new nodes, as far as cpu, memory, number of pods, devices and \
      anti-affinity within a node go, with at most 8 kinds of pods; beyond that they count sums",
     "waste of devices counts devices of new nodes that no claim holds",
+    "nobody is preempted and gangs are no gangs, as cluster-autoscaler has it: their pods are placed one by one",
 ];
 
 /// Pods that cluster-autoscaler takes for equal.
@@ -144,7 +145,7 @@ pub(crate) fn scale_up_in(
     let mut robin = RoundRobin::default();
     let mut placed = 0;
     let mut waits = if question.scheduler_first {
-        let waiting = ground.place_waiting(state, &[], observer)?;
+        let waiting = ground.place_waiting_alone(state, observer)?;
         placed += waiting.placed;
         waiting.left
     } else {
