@@ -1,0 +1,8 @@
+// The real kube-scheduler of Kubernetes 1.37 beside an API server in memory.
+package main
+
+import "drayage.test/scheduler"
+
+func main() {
+	scheduler.Main()
+}
