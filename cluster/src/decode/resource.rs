@@ -91,10 +91,11 @@ pub(crate) fn device_class(fields: &Fields<'_, '_>, origin: Origin) -> Class {
 
 /// `ResourceSlice`
 pub(crate) fn resource_slice(fields: &Fields<'_, '_>, origin: Origin, version: ResourceVersion) -> Slice {
-    let mut spec = fields.object("spec", |spec| slice::spec(spec, version)).unwrap_or_default();
+    let read = fields.object("spec", |spec| slice::spec_with_times(spec, version));
+    let (mut spec, taint_times) = read.unwrap_or_default();
     let metadata = metadata(fields);
     spec.name.clone_from(&metadata.name);
-    Slice { metadata, origin, spec: Arc::new(spec) }
+    Slice { metadata, origin, spec: Arc::new(spec), taint_times }
 }
 
 /// `DeviceTaintRule`
@@ -113,7 +114,8 @@ pub(crate) fn taint_rule(fields: &Fields<'_, '_>, origin: Origin) -> TaintRule {
             rule.pool = selector.text("pool");
             rule.device = selector.text("device");
         });
-        rule.taint = spec.object("taint", slice::taint).unwrap_or_else(DeviceTaint::default);
+        let taint = spec.object("taint", |taint| (slice::taint(taint), slice::time_added(taint)));
+        (rule.taint, rule.time_added) = taint.unwrap_or_else(|| (DeviceTaint::default(), None));
     });
     rule
 }

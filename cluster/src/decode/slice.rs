@@ -5,13 +5,28 @@ use drayage_allocator::objects::{
     DeviceCounterConsumption, DeviceTaint, ResourcePool, ResourceSlice,
 };
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use super::ResourceVersion;
 use super::common::{counters, node_selector, texts_or_none, zero};
 use crate::fields::{Fields, Item, object};
 
+/// When the taints of devices were added, in their order, by the name of the device; for devices that say so of any.
+pub(crate) type TaintTimes = BTreeMap<String, Vec<Option<String>>>;
+
 /// The `spec` of a slice. The caller sets the name.
-pub(crate) fn spec(spec: &Fields<'_, '_>, version: ResourceVersion) -> ResourceSlice {
-    ResourceSlice {
+pub(crate) fn spec(fields: &Fields<'_, '_>, version: ResourceVersion) -> ResourceSlice {
+    spec_with_times(fields, version).0
+}
+
+/// The `spec` of a slice, and when taints were added. The caller sets the name.
+pub(crate) fn spec_with_times(
+    spec: &Fields<'_, '_>,
+    version: ResourceVersion,
+) -> (ResourceSlice, TaintTimes) {
+    let times = RefCell::new(TaintTimes::new());
+    let slice = ResourceSlice {
         name: String::new(),
         driver: spec.string("driver"),
         pool: spec.object("pool", pool).unwrap_or_default(),
@@ -20,12 +35,13 @@ pub(crate) fn spec(spec: &Fields<'_, '_>, version: ResourceVersion) -> ResourceS
         all_nodes: spec.flag("allNodes"),
         per_device_node_selection: spec.boolean("perDeviceNodeSelection"),
         devices: spec
-            .list("devices", |item| object(item, |fields| device(fields, version)))
+            .list("devices", |item| object(item, |fields| device(fields, version, &times)))
             .unwrap_or_default(),
         shared_counters: spec.list("sharedCounters", |item| object(item, counter_set)).unwrap_or_default(),
         partition_type_attribute: spec.text("partitionTypeAttribute"),
         skip_node_operations: spec.texts("skipNodeOperations"),
-    }
+    };
+    (slice, times.into_inner())
 }
 
 fn pool(pool: &Fields<'_, '_>) -> ResourcePool {
@@ -41,18 +57,31 @@ fn counter_set(set: &Fields<'_, '_>) -> CounterSet {
     CounterSet { name: set.string("name"), counters: counters(set) }
 }
 
-fn device(fields: &Fields<'_, '_>, version: ResourceVersion) -> Device {
+fn device(fields: &Fields<'_, '_>, version: ResourceVersion, times: &RefCell<TaintTimes>) -> Device {
+    let of_device = RefCell::new(Vec::new());
     let mut device = if version.has_current_shape() {
-        basic_device(fields, version)
+        basic_device(fields, version, &of_device)
     } else {
-        fields.object("basic", |basic| basic_device(basic, version)).unwrap_or_default()
+        fields.object("basic", |basic| basic_device(basic, version, &of_device)).unwrap_or_default()
     };
     device.name = fields.string("name");
+    let of_device = of_device.into_inner();
+    if of_device.iter().any(Option::is_some) {
+        times.borrow_mut().insert(device.name.clone(), of_device);
+    }
     device
 }
 
 /// Everything of a device but its name; before v1beta2 it sits in a block `basic`.
-fn basic_device(fields: &Fields<'_, '_>, version: ResourceVersion) -> Device {
+fn basic_device(
+    fields: &Fields<'_, '_>,
+    version: ResourceVersion,
+    times: &RefCell<Vec<Option<String>>>,
+) -> Device {
+    let taint = |fields: &Fields<'_, '_>| {
+        times.borrow_mut().push(time_added(fields));
+        taint(fields)
+    };
     for key in ["nodeAllocatableResourceMappings", "nodeAllocatableResources"] {
         fields
             .not_considered(key, "what devices take from the node's own resources (KEP-5517) is not counted");
@@ -138,8 +167,12 @@ fn counter_consumption(fields: &Fields<'_, '_>) -> DeviceCounterConsumption {
     }
 }
 
+/// `timeAdded` of a `DeviceTaint`.
+pub(crate) fn time_added(fields: &Fields<'_, '_>) -> Option<String> {
+    fields.text("timeAdded").filter(|text| !text.is_empty())
+}
+
 /// `DeviceTaint`, of a device or a rule.
 pub(crate) fn taint(fields: &Fields<'_, '_>) -> DeviceTaint {
-    fields.skip(&["timeAdded"]);
     DeviceTaint { key: fields.string("key"), value: fields.string("value"), effect: fields.string("effect") }
 }

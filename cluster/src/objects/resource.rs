@@ -94,6 +94,8 @@ pub struct Slice {
     pub origin: Origin,
     /// `spec`, with the name. Whoever looks at a cluster shares it.
     pub spec: Arc<ResourceSlice>,
+    /// `timeAdded` of the taints of devices, in their order, by the name of the device; for devices that have any.
+    pub taint_times: BTreeMap<String, Vec<Option<String>>>,
 }
 
 /// `DeviceTaintRule` (KEP-5055): taints all devices that it selects. What is `None` selects everything.
@@ -111,4 +113,6 @@ pub struct TaintRule {
     pub device: Option<String>,
     /// `spec.taint`
     pub taint: DeviceTaint,
+    /// `spec.taint.timeAdded`
+    pub time_added: Option<String>,
 }

@@ -53,6 +53,10 @@ pub struct EvictionReport {
     /// once, and waits for another node like the copy that its controller makes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_seconds: Option<i64>,
+    /// When that is, where it is a taint of a device that says when it was added (`timeAdded`). Tolerated taints of nodes
+    /// count from when a controller first sees them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
 }
 
 /// Who took a pod's place.

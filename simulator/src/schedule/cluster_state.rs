@@ -11,6 +11,7 @@ use rustc_hash::FxHashSet;
 use super::budgets::Budgets;
 use super::claims::ClaimBook;
 use super::devices::Devices;
+use super::eviction::TaintTimes;
 use super::extended::ResourceClasses;
 use super::gangs::Gangs;
 use super::neighbours::{DefaultSelectors, Namespaces, PodCounts};
@@ -66,6 +67,7 @@ pub struct ClusterState {
     pub(super) wanted: Arc<BTreeMap<PodId, usize>>,
     pub(super) budgets: Budgets,
     pub(super) nominations: Nominations,
+    pub(super) taint_times: Arc<TaintTimes>,
     pub(super) may_preempt: bool,
     /// Whether pods that are preempted wait for another node, as the copies that controllers make for them, instead of
     /// being gone.
@@ -171,6 +173,7 @@ impl ClusterState {
             wanted: Arc::default(),
             budgets: Budgets::default(),
             nominations: Nominations::default(),
+            taint_times: Arc::new(TaintTimes::new(objects, gates.enabled("DRADeviceTaintRules"))),
             may_preempt: false,
             victims_wait: false,
             lowest_priority: i32::MAX,

@@ -2,8 +2,9 @@
 
 use drayage_allocator::objects::{DeviceId, DeviceTaint, DeviceToleration};
 use drayage_allocator::taints::tolerates;
-use drayage_cluster::matching;
-use drayage_cluster::objects::{Taint, Toleration};
+use drayage_cel::Timestamp;
+use drayage_cluster::objects::{Taint, TaintRule, Toleration};
+use drayage_cluster::{Snapshot, matching};
 use rustc_hash::FxHashMap;
 
 use super::cluster_state::ClusterState;
@@ -55,6 +56,67 @@ fn bears_node_taints<'t>(
     (borne, why)
 }
 
+/// When taints of devices with the effect `NoExecute` were added, where the input says so.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TaintTimes {
+    /// By device, with the taint's key and value.
+    of_devices: FxHashMap<DeviceId, Vec<(String, String, Timestamp)>>,
+    rules: Vec<(TaintRule, Timestamp)>,
+}
+
+impl TaintTimes {
+    pub(crate) fn new(objects: &Snapshot, with_rules: bool) -> Self {
+        let parsed = |text: &str| Timestamp::parse(text).and_then(Result::ok);
+        let mut times = Self::default();
+        for slice in objects.slices.iter().filter(|slice| !slice.taint_times.is_empty()) {
+            for device in &slice.spec.devices {
+                let of_device = slice.taint_times.get(&device.name).into_iter().flatten();
+                for (taint, time) in device.taints.iter().zip(of_device) {
+                    let Some(time) = time.as_deref().and_then(parsed) else { continue };
+                    let id = DeviceId { pool: slice.spec.pool_id(), device: device.name.clone() };
+                    let entry = (taint.key.clone(), taint.value.clone(), time);
+                    times.of_devices.entry(id).or_default().push(entry);
+                }
+            }
+        }
+        for rule in objects.taint_rules.iter().filter(|_| with_rules) {
+            let time = rule.time_added.as_deref().and_then(parsed);
+            times.rules.extend(time.map(|time| (rule.clone(), time)));
+        }
+        times
+    }
+
+    /// When a taint came to a device.
+    fn of(&self, device: &DeviceId, taint: &DeviceTaint) -> Option<Timestamp> {
+        let is_taint = |key: &str, value: &str| key == taint.key && value == taint.value;
+        let of_device = self.of_devices.get(device).into_iter().flatten();
+        let known = of_device.filter(|(key, value, _)| is_taint(key, value)).map(|(_, _, time)| *time);
+        let of_rules = self.rules.iter().filter(|(rule, _)| {
+            let selects = |wanted: &Option<String>, actual: &str| {
+                wanted.as_deref().is_none_or(|wanted| wanted == actual)
+            };
+            is_taint(&rule.taint.key, &rule.taint.value)
+                && selects(&rule.driver, &device.pool.driver)
+                && selects(&rule.pool, &device.pool.pool)
+                && selects(&rule.device, &device.device)
+        });
+        known.chain(of_rules.map(|(_, time)| *time)).min()
+    }
+}
+
+/// What evicts a pod: after so many seconds, in words, and when, where that is known.
+type Cause = (i64, String, Option<Timestamp>);
+
+/// The cause that comes first: one that evicts at once, else the earliest, and of several the first in words.
+fn first(causes: Vec<Cause>) -> Option<Cause> {
+    let dated = causes.iter().all(|(_, _, at)| at.is_some());
+    let key = |(after, why, at): &Cause| {
+        let at = at.filter(|_| dated).map(Timestamp::seconds);
+        (*after > 0, at.filter(|_| *after > 0), *after, why.clone())
+    };
+    causes.into_iter().min_by_key(key)
+}
+
 /// A running pod that a taint evicts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Eviction {
@@ -65,6 +127,8 @@ pub(crate) struct Eviction {
     pub(crate) why: String,
     /// After so many seconds; `None` is at once.
     pub(crate) after: Option<i64>,
+    /// When that is, where the taint says when it was added.
+    pub(crate) at: Option<Timestamp>,
 }
 
 impl ClusterState {
@@ -105,12 +169,14 @@ impl ClusterState {
             if deleting || mirror || (tainted.is_empty() && !is_tainted(at)) {
                 continue;
             }
-            let mut found: Vec<(i64, String)> = Vec::new();
+            let mut found: Vec<Cause> = Vec::new();
             if let Some(state) = self.nodes.get(at) {
                 let (borne, taint) = bears_node_taints(&entry.pod.spec.tolerations, state.node.taints.iter());
                 let key = taint.map_or("", |taint| taint.key.as_str());
+                // Controllers count from when they first see it, whatever `timeAdded` says.
                 found.extend(
-                    time(borne).map(|after| (after, format!("taint `{key}` of node `{}`", state.name()))),
+                    time(borne)
+                        .map(|after| (after, format!("taint `{key}` of node `{}`", state.name()), None)),
                 );
             }
             if !tainted.is_empty() {
@@ -122,14 +188,25 @@ impl ClusterState {
                             let borne = bears_device_taint(&result.tolerations, taint);
                             let name = format!("{}/{}/{}", result.driver, result.pool, result.device);
                             let why = format!("taint `{}` of device `{name}`", taint.key);
-                            found.extend(time(borne).map(|after| (after, why)));
+                            found.extend(time(borne).map(|after| {
+                                let added = self.taint_times.of(&device, taint);
+                                let at = added
+                                    .and_then(|added| added.checked_add(after.checked_mul(1_000_000_000)?));
+                                (after, why, at)
+                            }));
                         }
                     }
                 }
             }
-            // The earliest counts, and of several the first in words.
-            if let Some((after, why)) = found.into_iter().min() {
-                evictions.push(Eviction { pod: id, node: at, why, after: (after > 0).then_some(after) });
+            if let Some((after, why, when)) = first(found) {
+                let after = (after > 0).then_some(after);
+                evictions.push(Eviction {
+                    pod: id,
+                    node: at,
+                    why,
+                    after,
+                    at: when.filter(|_| after.is_some()),
+                });
             }
         }
         evictions

@@ -166,7 +166,9 @@ pub(crate) fn mark_evicted(simulation: &ClusterState, reports: &mut [PodReport],
         let name = simulation.pods.get(eviction.pod).map(|entry| entry.pod.metadata.full_name());
         let node = simulation.nodes.get(eviction.node).map(|state| state.name().to_owned());
         if let (Some(name), Some(node)) = (name, node) {
-            let report = EvictionReport { node, reason: eviction.why.clone(), after_seconds: eviction.after };
+            let at = eviction.at.map(|at| at.to_string());
+            let report =
+                EvictionReport { node, reason: eviction.why.clone(), after_seconds: eviction.after, at };
             of_pod.insert(name, report);
         }
     }
@@ -177,7 +179,10 @@ pub(crate) fn mark_evicted(simulation: &ClusterState, reports: &mut [PodReport],
         let Some(eviction) = of_pod.remove(&format!("{}/{}", pod.namespace, pod.name)) else { continue };
         pod.notes.push(match eviction.after_seconds {
             None => format!("evicted from node `{}`: {}", eviction.node, eviction.reason),
-            Some(seconds) => format!("will be evicted {seconds} s after the taint: {}", eviction.reason),
+            Some(seconds) => {
+                let at = eviction.at.as_ref().map(|at| format!(", at {at}")).unwrap_or_default();
+                format!("will be evicted {seconds} s after the taint{at}: {}", eviction.reason)
+            }
         });
         pod.eviction = Some(eviction);
     }
