@@ -63,7 +63,11 @@ impl Guard {
     ///
     /// The pools are not what the API allows; the guard keeps what it had.
     pub fn set_pools(&self, pools: &[Pool]) -> Result<(), Box<LoadErrors>> {
-        let slices = allocator_slices(&self.driver, &self.node, pools)?;
+        let mut slices = allocator_slices(&self.driver, &self.node, pools)?;
+        // Nobody selects by them here, and of many devices they are most of what there is to keep.
+        for device in slices.iter_mut().flat_map(|slice| &mut slice.devices) {
+            device.attributes.clear();
+        }
         *self.slices.write().unwrap_or_else(PoisonError::into_inner) = slices;
         Ok(())
     }

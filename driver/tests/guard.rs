@@ -20,7 +20,7 @@ const DRIVER: &str = "gpu.example.com";
 
 fn device(name: &str, fields: Value) -> PoolDevice {
     let Value::Object(fields) = fields else { panic!("an object") };
-    PoolDevice { name: name.to_owned(), fields }
+    PoolDevice { name: name.to_owned(), fields: fields.into() }
 }
 
 fn takes(set: &str, slots: u64) -> Value {

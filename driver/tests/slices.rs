@@ -8,7 +8,7 @@ mod support;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use drayage_driver::{
-    devices::{Pool, PoolDevice},
+    devices::{Fields, Pool, PoolDevice},
     publish::{Controller, Event, Report, SliceFiles, publish},
 };
 use fake_api::{Faults, World};
@@ -21,7 +21,7 @@ fn pool(name: &str, devices: usize, flavour: u64) -> Pool {
         let Value::Object(fields) = json!({"attributes": {"flavour": {"int": flavour}}}) else {
             panic!("an object")
         };
-        PoolDevice { name: format!("gpu-{number}"), fields }
+        PoolDevice { name: format!("gpu-{number}"), fields: fields.into() }
     };
     Pool { name: name.to_owned(), devices: (0..devices).map(device).collect(), shared_counters: Vec::new() }
 }
@@ -79,8 +79,8 @@ fn one_changed_slice_keeps_the_generation_and_several_raise_it() {
     world.tell(Event::Desired(vec![pool.clone()]));
     world.run_for(SECOND);
     assert_eq!((world.writes, generations(&world)), (1, BTreeSet::from([1])));
-    pool.devices[5].fields.clear();
-    pool.devices[200].fields.clear();
+    pool.devices[5].fields = Fields::default();
+    pool.devices[200].fields = Fields::default();
     world.tell(Event::Desired(vec![pool.clone()]));
     world.run_for(SECOND);
     assert_eq!((world.writes, generations(&world)), (4, BTreeSet::from([2])));

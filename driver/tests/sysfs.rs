@@ -65,7 +65,7 @@ fn functions_are_devices_with_the_standard_attributes() {
     let names: Vec<&str> = pools[0].devices.iter().map(|device| device.name.as_str()).collect();
     assert_eq!(names, ["pci-0000-17-00-0", "pci-0000-65-00-0"]);
     assert_eq!(
-        pools[0].devices[1].fields["attributes"],
+        pools[0].devices[1].fields.get("attributes").expect("attributes"),
         json!({
             "resource.kubernetes.io/pciBusID": {"string": "0000:65:00.0"},
             "resource.kubernetes.io/pcieRoot": {"string": "pci0000:60"},
@@ -77,7 +77,7 @@ fn functions_are_devices_with_the_standard_attributes() {
             "linkSpeed": {"string": "32.0 GT/s PCIe"},
         })
     );
-    let nic = &pools[0].devices[0].fields["attributes"];
+    let nic = &pools[0].devices[0].fields.get("attributes").expect("attributes");
     assert_eq!(nic.get("resource.kubernetes.io/numaNode"), None, "-1 is no node");
 }
 

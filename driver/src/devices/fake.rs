@@ -1,7 +1,7 @@
 //! Devices on paper: an inventory in a file.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -28,10 +28,46 @@ pub struct FakeDevices {
     current: Mutex<Contents>,
 }
 
-#[derive(Clone, Debug, Default)]
+/// What an inventory has for a node. Edits are made when somebody asks for them.
+#[derive(Debug, Default)]
 struct Contents {
+    /// The inventory, to tell whether it has changed.
+    text: String,
+    node: String,
     pools: Vec<Pool>,
-    edits: BTreeMap<(String, String), ContainerEdits>,
+    /// Lines of each pool in the inventory.
+    lines: Vec<Vec<InventoryDevice>>,
+    /// Where each device of each pool comes from: the place of its line, and its number there.
+    origins: Vec<Vec<(usize, Option<u32>)>>,
+}
+
+impl Contents {
+    /// Places of a pool and of a device in it.
+    fn find(&self, pool: &str, device: &str) -> Option<(usize, usize)> {
+        let place = self.pools.iter().position(|found| found.name == pool)?;
+        let device = self.pools.get(place)?.devices.iter().position(|found| found.name == device)?;
+        Some((place, device))
+    }
+
+    fn edits(&self, pool: &str, device: &str) -> Option<ContainerEdits> {
+        let (pool, device) = self.find(pool, device)?;
+        let (line, index) = *self.origins.get(pool)?.get(device)?;
+        let container = &self.lines.get(pool)?.get(line)?.container;
+        let fill = |value: &str| text(value, &self.node, index);
+        Some(ContainerEdits {
+            env: container.env.iter().map(|(key, value)| format!("{}={}", fill(key), fill(value))).collect(),
+            device_nodes: container
+                .device_nodes
+                .iter()
+                .map(|device| DeviceNode {
+                    path: fill(&device.path),
+                    host_path: Some(fill(&device.host_path)),
+                    permissions: device.permissions.clone(),
+                })
+                .collect(),
+            ..ContainerEdits::default()
+        })
+    }
 }
 
 impl FakeDevices {
@@ -60,12 +96,12 @@ fn contents(text: &str, node: &str) -> Result<Contents, String> {
             inventory.kind, inventory.api_version
         ));
     }
-    let mut contents = Contents::default();
+    let mut contents = Contents { node: node.to_owned(), ..Contents::default() };
     let patterns = &inventory.spec.nodes;
     if !patterns.is_empty() && !patterns.iter().any(|pattern| matches(pattern, node)) {
         return Ok(contents);
     }
-    for pool in &inventory.spec.pools {
+    for pool in inventory.spec.pools {
         let name = pool.name.replace("{node}", node);
         if contents.pools.iter().any(|other| other.name == name) {
             return Err(format!("pool `{name}` is there twice"));
@@ -76,16 +112,23 @@ fn contents(text: &str, node: &str) -> Result<Contents, String> {
             devices: Vec::new(),
             shared_counters: pool.shared_counters.iter().map(fill).collect(),
         };
-        for device in &pool.devices {
-            add(&mut contents.edits, &mut made, device, node)?;
+        let (mut names, mut origins) = (BTreeSet::new(), Vec::new());
+        for (line, device) in pool.devices.iter().enumerate() {
+            let before = made.devices.len();
+            add(&mut names, &mut made, device, node)?;
+            let count = device.count.unwrap_or_default();
+            let numbers = (0..count).map(Some).chain(device.count.is_none().then_some(None));
+            origins.extend(numbers.take(made.devices.len() - before).map(|number| (line, number)));
         }
         contents.pools.push(made);
+        contents.origins.push(origins);
+        contents.lines.push(pool.devices);
     }
     Ok(contents)
 }
 
 fn add(
-    edits: &mut BTreeMap<(String, String), ContainerEdits>,
+    names: &mut BTreeSet<String>,
     pool: &mut Pool,
     device: &InventoryDevice,
     node: &str,
@@ -97,25 +140,7 @@ fn add(
     for index in 0..count {
         let index = device.count.map(|_| index);
         let name = text(&device.name, node, index);
-        let container = &device.container;
-        let made = ContainerEdits {
-            env: container
-                .env
-                .iter()
-                .map(|(key, value)| format!("{}={}", text(key, node, index), text(value, node, index)))
-                .collect(),
-            device_nodes: container
-                .device_nodes
-                .iter()
-                .map(|device| DeviceNode {
-                    path: text(&device.path, node, index),
-                    host_path: Some(text(&device.host_path, node, index)),
-                    permissions: device.permissions.clone(),
-                })
-                .collect(),
-            ..ContainerEdits::default()
-        };
-        if edits.insert((pool.name.clone(), name.clone()), made).is_some() {
+        if !names.insert(name.clone()) {
             return Err(format!("device `{name}` of pool `{}` is there twice", pool.name));
         }
         let fields: Map<String, Value> =
@@ -123,7 +148,7 @@ fn add(
         if fields.contains_key("name") {
             return Err(format!("device `{name}`: the name does not belong into `device`"));
         }
-        pool.devices.push(PoolDevice { name, fields });
+        pool.devices.push(PoolDevice { name, fields: fields.into() });
     }
     Ok(())
 }
@@ -154,15 +179,17 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
 
 impl Devices for FakeDevices {
     fn edits(&self, _: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure> {
-        let key = (device.pool.clone(), device.device.clone());
-        self.current().edits.get(&key).cloned().ok_or_else(|| missing(&device.pool, &device.device))
+        let edits = self.current().edits(&device.pool, &device.device);
+        edits.ok_or_else(|| missing(&device.pool, &device.device))
     }
 
     fn attributes(&self, device: &AllocatedDevice) -> Option<Map<String, Value>> {
         let current = self.current();
-        let pool = current.pools.iter().find(|pool| pool.name == device.pool)?;
-        let found = pool.devices.iter().find(|found| found.name == device.device)?;
-        Some(found.fields.get("attributes").and_then(Value::as_object).cloned().unwrap_or_default())
+        let (pool, place) = current.find(&device.pool, &device.device)?;
+        match current.pools.get(pool)?.devices.get(place)?.fields.get("attributes") {
+            Some(Value::Object(attributes)) => Some(attributes),
+            _ => Some(Map::new()),
+        }
     }
 
     fn start(&self, _: &ClaimReference, _: &[HeldDevice]) -> Result<(), Failure> {
@@ -178,11 +205,13 @@ impl DeviceSource for FakeDevices {
     fn pools(&self) -> Result<Vec<Pool>, SourceError> {
         let read = fs::read_to_string(&self.path);
         let text = read.map_err(|error| SourceError::Io { path: self.path.clone(), error })?;
-        let contents = contents(&text, &self.node)
-            .map_err(|message| SourceError::Content { path: self.path.clone(), message })?;
-        let pools = contents.pools.clone();
-        *self.current() = contents;
-        Ok(pools)
+        let mut current = self.current();
+        if current.text != text {
+            let contents = contents(&text, &self.node)
+                .map_err(|message| SourceError::Content { path: self.path.clone(), message })?;
+            *current = Contents { text, ..contents };
+        }
+        Ok(current.pools.clone())
     }
 
     fn observe(&self) -> Result<Vec<Observation>, SourceError> {
@@ -237,13 +266,16 @@ spec:
         assert_eq!(pool.name, "gpu-7-gpus");
         let names: Vec<&str> = pool.devices.iter().map(|device| device.name.as_str()).collect();
         assert_eq!(names, ["gpu-0", "gpu-1", "silent"]);
-        assert_eq!(pool.devices[1].fields["attributes"]["uuid"], json!({"string": "GPU-gpu-7-1"}));
-        assert_eq!(pool.devices[1].fields["fieldOfTheFuture"], json!({"x": 1}));
-        let edits = &contents.edits[&("gpu-7-gpus".to_owned(), "gpu-1".to_owned())];
+        let fields = pool.devices[1].fields.map();
+        assert_eq!(fields["attributes"]["uuid"], json!({"string": "GPU-gpu-7-1"}));
+        assert_eq!(fields["fieldOfTheFuture"], json!({"x": 1}));
+        let edits = contents.edits("gpu-7-gpus", "gpu-1").expect("a device");
         assert_eq!(edits.env, ["GPU=1", "GPU_1=gpu-7"]);
         assert_eq!(edits.device_nodes[0].path, "/dev/gpu1");
         assert_eq!(edits.device_nodes[0].host_path.as_deref(), Some("/dev/null"));
-        assert!(contents.edits[&("gpu-7-gpus".to_owned(), "silent".to_owned())].is_empty());
+        assert!(contents.edits("gpu-7-gpus", "silent").expect("a device").is_empty());
+        assert_eq!(contents.edits("gpu-7-gpus", "gpu-2"), None);
+        assert_eq!(contents.edits("gpu", "gpu-1"), None);
         assert!(self::contents(INVENTORY, "cpu-1").expect("an inventory").pools.is_empty());
     }
 

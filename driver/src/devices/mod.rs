@@ -9,6 +9,7 @@
 mod configured;
 mod fake;
 mod faulty;
+mod fields;
 mod pool;
 mod sysfs;
 mod undescribed;
@@ -16,6 +17,7 @@ mod undescribed;
 pub use configured::{ConfiguredDevices, configuration};
 pub use fake::FakeDevices;
 pub use faulty::{FaultyDevices, read_fault};
+pub use fields::Fields;
 pub use pool::{Pool, PoolDevice};
 pub use sysfs::{SysfsDevices, SysfsFilter};
 pub use undescribed::Undescribed;

@@ -1,7 +1,9 @@
 //! Pools of devices as they are published, without slices, generations and API versions.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use super::Fields;
 
 /// A pool: what a driver offers under one name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,12 +24,13 @@ pub struct PoolDevice {
     pub name: String,
     /// The other fields.
     #[serde(flatten)]
-    pub fields: Map<String, Value>,
+    pub fields: Fields,
 }
 
 impl PoolDevice {
     /// Whether it takes from counters of its pool.
     pub fn consumes_counters(&self) -> bool {
-        self.fields.get("consumesCounters").and_then(Value::as_array).is_some_and(|list| !list.is_empty())
+        let counters = self.fields.get("consumesCounters");
+        counters.as_ref().and_then(Value::as_array).is_some_and(|list| !list.is_empty())
     }
 }

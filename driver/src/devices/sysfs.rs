@@ -225,7 +225,7 @@ impl DeviceSource for SysfsDevices {
             let attributes = Value::Object(function.attributes());
             PoolDevice {
                 name: function.name(),
-                fields: Map::from_iter([("attributes".to_owned(), attributes)]),
+                fields: Map::from_iter([("attributes".to_owned(), attributes)]).into(),
             }
         };
         let devices = self.functions()?.into_iter().map(device).collect();

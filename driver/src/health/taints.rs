@@ -60,9 +60,10 @@ impl TaintRules {
             let device =
                 pool.and_then(|pool| pool.devices.iter_mut().find(|device| device.name == verdict.device));
             if let Some(device) = device {
-                let taints = device.fields.entry("taints").or_insert_with(|| Value::Array(Vec::new()));
-                if let Value::Array(taints) = taints {
+                let own = device.fields.get("taints").unwrap_or_else(|| Value::Array(Vec::new()));
+                if let Value::Array(mut taints) = own {
                     taints.push(taint);
+                    device.fields.insert("taints".to_owned(), Value::Array(taints));
                 }
             }
         }
@@ -83,7 +84,10 @@ mod tests {
     #[test]
     fn unhealthy_devices_are_tainted_beside_their_own_taints() {
         let own = json!([{"key": "maintenance", "effect": "NoSchedule"}]);
-        let device = |name: &str, fields| PoolDevice { name: name.to_owned(), fields };
+        let device = |name: &str, fields: Map<String, Value>| PoolDevice {
+            name: name.to_owned(),
+            fields: fields.into(),
+        };
         let mut pools = [Pool {
             name: "p".to_owned(),
             devices: vec![
@@ -101,7 +105,7 @@ mod tests {
         ];
         TaintRules::new("gpu.example.com").apply(&mut pools, &verdicts);
         assert_eq!(
-            pools[0].devices[0].fields["taints"],
+            pools[0].devices[0].fields.get("taints").expect("taints"),
             json!([own[0], {"key": "gpu.example.com/health", "value": "unhealthy", "effect": "NoSchedule"}])
         );
         assert!(pools[0].devices[1].fields.is_empty() && pools[0].devices[2].fields.is_empty());

@@ -13,7 +13,7 @@ use super::{
     layout::{Layout, LayoutError, SliceContent, spec, spread},
     version::ApiVersion,
 };
-use crate::devices::Pool;
+use crate::devices::{Fields, Pool};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -151,7 +151,7 @@ pub enum Report {
 struct Write {
     pool: String,
     /// What was sent; none for a delete.
-    sent: Option<Map<String, Value>>,
+    sent: Option<Fields>,
     /// The slice that it is about; none for a create.
     slice: Option<String>,
 }
@@ -159,8 +159,37 @@ struct Write {
 /// What a server made of what it was sent.
 #[derive(Clone, Debug)]
 struct Stored {
-    sent: Map<String, Value>,
-    stored: Map<String, Value>,
+    sent: Fields,
+    stored: Fields,
+}
+
+/// A slice that the server has, in little memory.
+#[derive(Clone, Debug)]
+struct Known {
+    uid: String,
+    resource_version: String,
+    pool: String,
+    spec: Fields,
+}
+
+impl Known {
+    fn new(slice: &Slice) -> Self {
+        Self {
+            uid: slice.uid.clone(),
+            resource_version: slice.resource_version.clone(),
+            pool: pool_name(slice).to_owned(),
+            spec: Fields::from(&slice.spec),
+        }
+    }
+
+    fn slice(&self, name: &str) -> Slice {
+        Slice {
+            name: name.to_owned(),
+            uid: self.uid.clone(),
+            resource_version: self.resource_version.clone(),
+            spec: self.spec.map(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,7 +217,7 @@ pub struct Controller {
     contents: BTreeMap<String, Vec<SliceContent>>,
     /// Pools that have to be looked at.
     unsettled: BTreeSet<String>,
-    slices: BTreeMap<String, Slice>,
+    slices: BTreeMap<String, Known>,
     stored: BTreeMap<String, Stored>,
     writes: BTreeMap<u64, Write>,
     next_write: u64,
@@ -244,8 +273,8 @@ impl Controller {
     }
 
     /// The slices as they are known.
-    pub fn slices(&self) -> impl Iterator<Item = &Slice> {
-        self.slices.values()
+    pub fn slices(&self) -> impl Iterator<Item = Slice> {
+        self.slices.iter().map(|(name, known)| known.slice(name))
     }
 
     /// Takes an event at a time since some fixed moment, and says what is to be done.
@@ -275,10 +304,10 @@ impl Controller {
                 self.failed(now, &format!("cannot ask for the versions of the API: {error}"), &mut actions);
             }
             Event::Listed(Ok(slices)) => {
-                self.slices = slices.into_iter().map(|slice| (slice.name.clone(), slice)).collect();
+                self.slices = slices.iter().map(|slice| (slice.name.clone(), Known::new(slice))).collect();
                 self.stored.retain(|name, _| self.slices.contains_key(name));
                 self.view = View::Current;
-                self.unsettled.extend(self.slices.values().map(|slice| pool_name(slice).to_owned()));
+                self.unsettled.extend(self.slices.values().map(|known| known.pool.clone()));
                 self.unsettled.extend(self.pools.keys().cloned());
             }
             Event::Listed(Err(error)) => {
@@ -286,7 +315,7 @@ impl Controller {
                 self.view = if error == ApiError::NotFound { View::Undiscovered } else { View::Unlisted };
                 self.failed(now, &format!("cannot list slices: {error}"), &mut actions);
             }
-            Event::Changed(slice) => self.changed(now, slice),
+            Event::Changed(slice) => self.changed(now, &slice),
             Event::Deleted(slice) => {
                 if self.slices.get(&slice.name).is_some_and(|known| known.uid == slice.uid) {
                     self.slices.remove(&slice.name);
@@ -324,21 +353,21 @@ impl Controller {
         }
     }
 
-    fn changed(&mut self, now: Duration, slice: Slice) {
-        let pool = pool_name(&slice).to_owned();
+    fn changed(&mut self, now: Duration, slice: &Slice) {
+        let pool = pool_name(slice).to_owned();
         let number = |version: &str| version.parse::<u64>().unwrap_or(u64::MAX);
         match self.slices.get(&slice.name) {
             // The watch lags behind our own writes.
             Some(known) if number(&known.resource_version) >= number(&slice.resource_version) => return,
-            Some(known) if same(&known.spec, &slice.spec) => {}
+            Some(known) if same(&known.spec.map(), &slice.spec) => {}
             // Our own write may be seen before its answer comes.
             _ if self.writes.values().any(|write| write.pool == pool) => {}
             _ => {
                 self.patience.insert(pool, now + FOREIGN_CHANGE);
             }
         }
-        self.unsettled.insert(pool_name(&slice).to_owned());
-        self.slices.insert(slice.name.clone(), slice);
+        self.unsettled.insert(pool_name(slice).to_owned());
+        self.slices.insert(slice.name.clone(), Known::new(slice));
     }
 
     fn written(
@@ -353,12 +382,13 @@ impl Controller {
         match (result, sent) {
             (Ok(Some(made)), Some(sent)) => {
                 self.succeeded();
-                let fields = dropped(&sent, &made.spec);
+                let fields = dropped(&sent.map(), &made.spec);
                 if !fields.is_empty() && self.reported.insert(format!("{pool} {fields:?}")) {
                     actions.push(Action::Report(Report::DroppedFields { pool, fields }));
                 }
-                self.stored.insert(made.name.clone(), Stored { sent, stored: made.spec.clone() });
-                self.slices.insert(made.name.clone(), made);
+                let known = Known::new(&made);
+                self.stored.insert(made.name.clone(), Stored { sent, stored: known.spec.clone() });
+                self.slices.insert(made.name, known);
             }
             (Ok(_) | Err(ApiError::NotFound), _) => {
                 // Deleted, by us or by somebody else.
@@ -426,8 +456,7 @@ impl Controller {
                 return;
             }
         };
-        let of_pool: Vec<Slice> =
-            self.slices.values().filter(|slice| pool_name(slice) == pool).cloned().collect();
+        let of_pool: Vec<Slice> = self.slices().filter(|slice| pool_name(slice) == pool).collect();
         let newest = of_pool.iter().map(generation).max();
         // Slices by their place; obsolete ones and doubles go.
         let mut current: BTreeMap<usize, Slice> = BTreeMap::new();
@@ -486,7 +515,10 @@ impl Controller {
             let write = self.next_write;
             self.next_write += 1;
             let name = slice.as_ref().map(|slice| slice.name.clone());
-            self.writes.insert(write, Write { pool: pool.to_owned(), sent: spec.clone(), slice: name });
+            self.writes.insert(
+                write,
+                Write { pool: pool.to_owned(), sent: spec.as_ref().map(Fields::from), slice: name },
+            );
             actions.push(match (slice, spec) {
                 (Some(slice), Some(spec)) => Action::Update { write, slice: Slice { spec, ..slice } },
                 (Some(slice), None) => Action::Delete { write, slice },
@@ -513,7 +545,8 @@ impl Controller {
 
     /// Whether the server has what is wanted, or what it makes of that.
     fn is_stored(&self, slice: &Slice, wanted: &Map<String, Value>) -> bool {
-        let made_of_it = |stored: &Stored| same(wanted, &stored.sent) && same(&stored.stored, &slice.spec);
+        let made_of_it =
+            |stored: &Stored| same(wanted, &stored.sent.map()) && same(&stored.stored.map(), &slice.spec);
         same(wanted, &slice.spec) || self.stored.get(&slice.name).is_some_and(made_of_it)
     }
 

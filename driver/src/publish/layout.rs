@@ -51,10 +51,12 @@ pub struct SliceContent {
 /// Whether a device halves the room in its slice.
 fn is_special(device: &PoolDevice) -> bool {
     let lists = ["ints", "bools", "strings", "versions"];
-    let attributes = device.fields.get("attributes").and_then(Value::as_object);
+    let fields = device.fields.map();
+    let attributes = fields.get("attributes").and_then(Value::as_object);
     let has_list = |value: &Value| lists.iter().any(|list| value.get(list).is_some());
-    device.fields.get("taints").and_then(Value::as_array).is_some_and(|taints| !taints.is_empty())
-        || device.consumes_counters()
+    let some = |name: &str| fields.get(name).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    some("taints")
+        || some("consumesCounters")
         || attributes.is_some_and(|attributes| attributes.values().any(has_list))
 }
 
@@ -105,9 +107,9 @@ pub fn spread(pool: &Pool, layout: Layout) -> Result<Vec<SliceContent>, LayoutEr
 /// Devices that have to be in one slice because they take from the same counter sets, with these.
 fn groups(pool: &Pool) -> Vec<SliceContent> {
     let names = |device: &PoolDevice| -> Vec<String> {
-        let taken = device.fields.get("consumesCounters").and_then(Value::as_array);
+        let taken = device.fields.get("consumesCounters");
         let name = |taken: &Value| taken["counterSet"].as_str().map(str::to_owned);
-        taken.into_iter().flatten().filter_map(name).collect()
+        taken.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(name).collect()
     };
     // Group of every counter set seen so far; groups that turn out to belong together are joined.
     let mut group_of: BTreeMap<String, usize> = BTreeMap::new();
@@ -178,7 +180,7 @@ pub(super) fn spec(
 ///
 /// # Errors
 ///
-/// What the API server would refuse, with the field. Places are those of a document `POOL/NUMBER` that nobody has
+/// What the API server would refuse in the first slice that it would refuse, with the field. Places are those of a document `POOL/NUMBER` that nobody has
 /// written.
 pub fn allocator_slices(
     driver: &str,
@@ -186,7 +188,7 @@ pub fn allocator_slices(
     pools: &[Pool],
 ) -> Result<Vec<ResourceSlice>, Box<LoadErrors>> {
     let layout = Layout { counters_apart: true, taints: true };
-    let mut inputs = Vec::new();
+    let mut slices = Vec::new();
     for pool in pools {
         // With counters apart no pool is refused.
         let contents = spread(pool, layout).unwrap_or_default();
@@ -194,18 +196,17 @@ pub fn allocator_slices(
             let object = json!({
                 "apiVersion": "resource.k8s.io/v1",
                 "kind": "ResourceSlice",
-                "metadata": { "name": format!("{number:05}-{}", inputs.len()) },
+                "metadata": { "name": format!("{number:05}-{}", slices.len()) },
                 "spec": spec(driver, node, &pool.name, 1, contents.len(), content),
             });
             let name = format!("{}/{number}.json", pool.name);
-            inputs.push(Input::Bytes { name, bytes: object.to_string().into_bytes() });
+            let input = Input::Bytes { name, bytes: object.to_string().into_bytes() };
+            // One after the other: what is read takes many times the memory of what it is made into.
+            let snapshot = load(&[input], LoadOptions::default()).map_err(Box::new)?;
+            slices.extend(snapshot.allocator_slices(false));
         }
     }
-    if inputs.is_empty() {
-        return Ok(Vec::new());
-    }
-    let snapshot = load(&inputs, LoadOptions::default()).map_err(Box::new)?;
-    Ok(snapshot.allocator_slices(false))
+    Ok(slices)
 }
 
 #[cfg(test)]
@@ -226,7 +227,7 @@ mod tests {
         if tainted {
             fields.insert("taints".to_owned(), json!([{"key": "a", "effect": "NoSchedule"}]));
         }
-        PoolDevice { name, fields }
+        PoolDevice { name, fields: fields.into() }
     }
 
     fn pool(devices: Vec<PoolDevice>, sets: usize) -> Pool {

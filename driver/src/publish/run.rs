@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
     time::{Instant, sleep_until},
 };
@@ -23,6 +23,10 @@ use crate::{
     devices::Pool,
     files::{HostFileSystem, write_atomically},
 };
+
+/// Requests at the same time. Thousands of devices are hundreds of slices, and claims that pods wait for are asked for over
+/// the same way.
+const AT_ONCE: usize = 8;
 
 /// What a watch tells. Its end is the end of the channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +70,7 @@ pub async fn publish<A: SliceApi>(
     let start = Instant::now();
     let mut running: JoinSet<(Event, Option<Watch>)> = JoinSet::new();
     let mut watch: Option<Watch> = None;
+    let room = Arc::new(Semaphore::new(AT_ONCE));
     // Nothing is published before somebody knows what there is.
     let Ok(first) = pools.wait_for(Option::is_some).await.map(|pools| pools.clone().unwrap_or_default())
     else {
@@ -78,7 +83,10 @@ pub async fn publish<A: SliceApi>(
                 Action::Report(found) => report(&found),
                 action => {
                     let api = Arc::clone(&api);
+                    let room = Arc::clone(&room);
                     running.spawn(async move {
+                        // It is never closed.
+                        let _place = room.acquire().await;
                         let failed = failure(&action);
                         // In a task of its own, so that a panic of the client leaves no request without an answer.
                         let task = tokio::spawn(async move { perform(&*api, action).await });
