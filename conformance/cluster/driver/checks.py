@@ -331,7 +331,6 @@ def outage():
     try:
         node.kill(before["containerID"].removeprefix("containerd://"))
         time.sleep(20 if not LONG else 60)
-        api.delete(pod_path("x2"))
     finally:
         node("line", "up")
     back = wait("the new container is in the pod's status", 60, lambda: running("x") and
