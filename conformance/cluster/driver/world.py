@@ -128,9 +128,10 @@ class Node:
         return Path("/proc") / (self.folder / "init.pid").read_text().strip() / "root" / path.lstrip("/")
 
     def claims(self):
-        """Files that the driver keeps of claims."""
+        """Files that the driver keeps of claims: records, and what describes their devices to containers."""
         folder = self.path(f"/var/lib/kubelet/plugins/{DRIVER}/claims")
-        return sorted(entry.name for entry in folder.glob("*") if ".lock" not in entry.name and entry.name != "lock")
+        found = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+        return sorted(name for name in found if not name.endswith(".lock"))
 
     def cdi(self):
         return sorted(entry.name for entry in self.path("/run/cdi").glob("*"))
