@@ -242,6 +242,30 @@ async fn a_driver_registers_publishes_prepares_reports_and_stops() {
         assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
     }
 
+    // A bundle has the records without what users set.
+    let bundle = driver.at("bundle.tar");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dray-driver"));
+    command.arg("support-bundle").arg("--output").arg(&bundle).arg(format!("--http={}", driver.http));
+    arguments(&mut command, driver.folder.path());
+    folders_for_an_api_server(&mut command, driver.folder.path());
+    let output = command.output().expect("an end");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8_lossy(&fs::read(&bundle).expect("a bundle")).into_owned();
+    for found in [
+        "claims/0a.claim",
+        "claims/metadata/0a_gpu.json",
+        "cdi/k8s.gpu.example.com-claim_0a.json",
+        "doctor.txt",
+        "dray_driver_registered",
+        "ResourceSlice",
+        "GPU=REDACTED",
+        "kernel ",
+    ] {
+        assert!(text.contains(found), "{found}");
+    }
+    assert!(!text.contains("GPU=1"), "what is set for containers stays here");
+    assert!(text.contains("left-out.txt"), "what is missing is named");
+
     kubelet.unprepare_pod(&data, &[claim]).await.expect("an unprepared pod");
     let signalled = Command::new("kill").arg("-TERM").arg(driver.process.id().to_string()).status();
     assert!(signalled.expect("kill").success());

@@ -1,6 +1,7 @@
 //! What would keep the driver from working on this machine.
 
 use std::{
+    fmt::Write as _,
     fs,
     io::{self, Write as _},
     path::Path,
@@ -18,6 +19,14 @@ use super::Options;
 
 /// Looks, tells, and ends with 1 if something is wrong.
 pub(super) fn examine(options: &Options) -> ExitCode {
+    let (text, wrong) = report(options);
+    // A reader that went away has heard enough.
+    let _ = io::stdout().lock().write_all(text.as_bytes());
+    if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// A line for everything that was looked at, and whether something is wrong.
+pub(super) fn report(options: &Options) -> (String, bool) {
     let registry = options.kubelet_directory.join("plugins_registry");
     let mut findings: Vec<(&str, Result<String, String>)> = vec![
         ("kubelet", folder(&options.kubelet_directory, "is the kubelet's directory elsewhere?")),
@@ -40,16 +49,17 @@ pub(super) fn examine(options: &Options) -> ExitCode {
             ("fault", read.map_err(|error| format!("`{}`: {error}", path.display())))
         }));
     }
+    let mut lines = String::new();
     let wrong = findings.iter().any(|(_, finding)| finding.is_err());
     for (name, finding) in findings {
         let (verdict, text) = match finding {
             Ok(text) => ("ok", text),
             Err(text) => ("WRONG", text),
         };
-        // A reader that went away has heard enough.
-        let _ = writeln!(io::stdout().lock(), "{verdict:6} {name:13} {text}");
+        // Writing to a string cannot fail.
+        let _ = writeln!(lines, "{verdict:6} {name:13} {text}");
     }
-    if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    (lines, wrong)
 }
 
 /// What the API server is, and what it lets this driver do.

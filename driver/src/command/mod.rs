@@ -1,6 +1,7 @@
 //! Arguments, signals and messages of `dray-driver`.
 
 mod doctor;
+mod support;
 mod webhook;
 
 use std::{
@@ -49,6 +50,8 @@ enum Command {
     Run(Options),
     /// Looks for what would keep the driver from working on this machine
     Doctor(Options),
+    /// Writes an archive for whoever is to find out from afar what is wrong: records, CDI files, slices, metrics, doctor
+    SupportBundle(support::Bundle),
     /// Answers admission reviews: refuses configuration that the driver would refuse
     Webhook(webhook::Webhook),
     /// Makes faults on purpose in a running driver, or ends them
@@ -250,6 +253,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Doctor(options) => doctor::examine(&options),
         Command::Run(options) => ended(serve(&options)),
         Command::Fault(faults) => ended(make(&faults)),
+        Command::SupportBundle(bundle) => ended(support::write(&bundle)),
         Command::Webhook(options) => ended(webhook::run(&options)),
     }
 }
