@@ -108,10 +108,23 @@ fn dressed(object: &Value, owners: &BTreeMap<String, String>) -> Value {
         }
         // One without ports has to be headless.
         Some("Service") if object["spec"]["ports"].is_null() => object["spec"]["clusterIP"] = "None".into(),
-        Some("Pod") => object["spec"]["terminationGracePeriodSeconds"] = 0.into(),
+        Some("Pod") => {
+            object["spec"]["terminationGracePeriodSeconds"] = 0.into();
+            let spreads = object["spec"]["topologySpreadConstraints"].as_array_mut();
+            spreads.into_iter().flatten().for_each(without_keys_twice);
+        }
         _ => {}
     }
     object
+}
+
+/// The server refuses keys in `matchLabelKeys` that the selector has too, which a scheduler alone does not mind.
+fn without_keys_twice(spread: &mut Value) {
+    let selector = spread["labelSelector"].to_string();
+    let keys = spread["matchLabelKeys"].as_array();
+    if keys.into_iter().flatten().any(|key| selector.contains(&key.to_string())) {
+        spread.as_object_mut().map(|spread| spread.remove("matchLabelKeys"));
+    }
 }
 
 /// Waits until the node lifecycle controller has seen that nodes are ready, and the scheduler all that was made.
