@@ -50,3 +50,11 @@ long COUNT='20000' SEED='1':
 # times of our allocator and of Kubernetes' own, in turn (needs Go)
 bench-upstream *ARGS:
     conformance/bench {{ARGS}}
+
+# compare with a real control plane and kubelet, for a quarter of an hour (needs Go, openssl; parts that cannot run say so)
+e2e *ARGS:
+    conformance/cluster/cluster all {{ARGS}}
+
+# the same for both releases at full length
+e2e-nightly *ARGS:
+    conformance/cluster/cluster nightly {{ARGS}}

@@ -7,7 +7,7 @@ use drayage_allocator::objects::{
     OpaqueDeviceConfiguration, ResourceClaim,
 };
 
-use super::{Issue, Issues, Severity, is_qualified_name, is_subdomain};
+use super::{Issue, Issues, Severity, is_qualified_name, names};
 use crate::objects::{Claim, ClaimTemplate, Class};
 use crate::path::FieldPath;
 
@@ -36,6 +36,15 @@ pub(crate) fn class(class: &Class) -> Vec<Issue> {
     issues.metadata(&class.metadata);
     issues.selectors(&class.spec.selectors, || FieldPath::fields("spec.selectors"));
     issues.limit(class.spec.config.len(), MAX_ENTRIES, "configurations", || FieldPath::fields("spec.config"));
+    if let Some(name) =
+        class.spec.extended_resource_name.as_ref().filter(|name| !names::is_extended_resource(name))
+    {
+        issues.refused(
+            FieldPath::fields("spec.extendedResourceName"),
+            format!("`{name}` is not the name of an extended resource"),
+            "write `domain/name` with a domain that is not Kubernetes' own, such as `example.com/gpu`",
+        );
+    }
     for (index, entry) in class.spec.config.iter().enumerate() {
         opaque(&mut issues, entry.as_ref(), || FieldPath::fields("spec.config").index(index));
     }
@@ -215,21 +224,20 @@ fn mode_and_count(issues: &mut Issues, mode: &AllocationMode, count: i64, field:
     }
 }
 
+/// The API documents a limit of 16 tolerations, but no release has it. A toleration without a key is for every key,
+/// whatever its operator.
 fn tolerations(issues: &mut Issues, tolerations: &[DeviceToleration], field: impl Fn() -> FieldPath) {
-    issues.limit(tolerations.len(), 16, "tolerations", || field().field("tolerations"));
     for (index, toleration) in tolerations.iter().enumerate() {
         let at = || field().field("tolerations").index(index);
         issues.one_of(&toleration.operator, &["", "Equal", "Exists"], || at().field("operator"));
         issues.one_of(&toleration.effect, &["", "NoSchedule", "NoExecute", "None"], || at().field("effect"));
+        if !toleration.key.is_empty() {
+            issues.label_key(&toleration.key, || at().field("key"));
+        }
         if toleration.operator == "Exists" && !toleration.value.is_empty() {
             issues.error(at().field("value"), "operator `Exists` takes no value");
-        }
-        if toleration.key.is_empty() && toleration.operator != "Exists" {
-            issues.error_with_hint(
-                at().field("operator"),
-                "a toleration without key needs operator `Exists`",
-                "name a key, or use `operator: Exists` to tolerate every key",
-            );
+        } else {
+            issues.label_value(&toleration.value, || at().field("value"));
         }
     }
 }
@@ -261,9 +269,7 @@ fn opaque(issues: &mut Issues, entry: Option<&OpaqueDeviceConfiguration>, field:
         return issues.error(field(), "a configuration needs `opaque`");
     };
     let at = || field().field("opaque");
-    if !is_subdomain(&opaque.driver) || opaque.driver.len() > 63 {
-        issues.error(at().field("driver"), "the name of a driver is required");
-    }
+    issues.driver(&opaque.driver, || at().field("driver"));
     issues.limit(opaque.parameters.len(), 10 * 1024, "bytes of parameters", || at().field("parameters"));
     if !opaque.parameters.starts_with('{') {
         issues.error(at().field("parameters"), "parameters must be an object");

@@ -4,7 +4,9 @@
 //! what-if may well ask for more than today's API allows. CEL expressions are not compiled here.
 
 mod claim;
+mod names;
 mod pod;
+mod policy;
 mod slice;
 
 pub(crate) use claim::{claim, claim_template, class};
@@ -269,11 +271,16 @@ pub(crate) fn is_subdomain(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(part)
 }
 
-/// A C identifier of up to 32 characters, optionally with a domain of up to 63 before a slash.
+/// A C identifier of up to 32 characters, optionally with a domain of up to 63 before a slash. With more slashes
+/// the API server looks at nothing.
 fn is_qualified_name(name: &str) -> bool {
-    match name.split_once('/') {
-        None => is_identifier(name),
-        Some((domain, identifier)) => domain.len() <= 63 && is_subdomain(domain) && is_identifier(identifier),
+    let mut parts = name.split('/');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(identifier), None, _) => is_identifier(identifier),
+        (Some(domain), Some(identifier), None) => {
+            domain.len() <= 63 && names::is_subdomain_in_any_case(domain) && is_identifier(identifier)
+        }
+        _ => true,
     }
 }
 

@@ -1,12 +1,12 @@
 //! Slices and taint rules.
 
 use drayage_allocator::objects::{
-    AttributeValue, CounterSet, Device, DeviceCapacity, DeviceTaint, NodeSelector, ResourceSlice,
+    AttributeValue, CounterSet, Device, DeviceTaint, NodeSelector, ResourceSlice,
 };
 
 use drayage_cel::SemanticVersion;
 
-use super::{Issue, Issues, Severity, is_qualified_name, is_subdomain};
+use super::{Issue, Issues, Severity, is_label, is_qualified_name, is_subdomain, policy};
 use crate::objects::{Slice, TaintRule};
 use crate::path::FieldPath;
 
@@ -15,7 +15,7 @@ pub(crate) fn slice(slice: &Slice) -> Vec<Issue> {
     let mut issues = Issues::default();
     issues.metadata(&slice.metadata);
     let spec = &slice.spec;
-    driver(&mut issues, &spec.driver, "spec.driver");
+    issues.driver(&spec.driver, || FieldPath::fields("spec.driver"));
     pool(&mut issues, spec);
     node_choice(&mut issues, spec);
     let devices = || FieldPath::fields("spec.devices");
@@ -93,12 +93,17 @@ pub(crate) fn taint_rule(rule: &TaintRule) -> Vec<Issue> {
     let mut issues = Issues::default();
     issues.metadata(&rule.metadata);
     taint(&mut issues, &rule.taint, || FieldPath::fields("spec.taint"));
+    let selector = |name: &str| FieldPath::fields("spec.deviceSelector").field(name);
+    if let Some(driver) = &rule.driver {
+        issues.driver(driver, || selector("driver"));
+    }
+    if let Some(pool) = rule.pool.as_ref().filter(|pool| !is_pool_name(pool)) {
+        issues.error(selector("pool"), format!("`{pool}` is not a valid pool name"));
+    }
+    if let Some(device) = &rule.device {
+        issues.label(device, || selector("device"));
+    }
     issues.list
-}
-
-fn driver(issues: &mut Issues, name: &str, field: &str) {
-    issues.subdomain(name, || FieldPath::fields(field));
-    issues.limit(name.len(), 63, "characters in a driver name", || FieldPath::fields(field));
 }
 
 fn pool(issues: &mut Issues, spec: &ResourceSlice) {
@@ -109,7 +114,7 @@ fn pool(issues: &mut Issues, spec: &ResourceSlice) {
             "a pool name is required",
             "for devices of one node, drivers use the name of the node",
         );
-    } else if spec.pool.name.len() > 253 || !spec.pool.name.split('/').all(is_subdomain) {
+    } else if !is_pool_name(&spec.pool.name) {
         issues.error(field("name"), format!("`{}` is not a valid pool name", spec.pool.name));
     }
     if spec.pool.resource_slice_count < 1 {
@@ -122,6 +127,11 @@ fn pool(issues: &mut Issues, spec: &ResourceSlice) {
     if spec.pool.generation < 0 {
         issues.error(field("generation"), "a generation is not negative");
     }
+}
+
+/// Subdomains joined by slashes.
+fn is_pool_name(name: &str) -> bool {
+    name.len() <= 253 && name.split('/').all(is_subdomain)
 }
 
 fn node_choice(issues: &mut Issues, spec: &ResourceSlice) {
@@ -144,8 +154,14 @@ fn node_choice(issues: &mut Issues, spec: &ResourceSlice) {
             format!("only one of `{}` can be set", chosen.join("`, `")),
         ),
     }
-    if spec.node_name.as_deref() == Some("") {
-        issues.error(FieldPath::fields("spec.nodeName"), "a node name is required");
+    match spec.node_name.as_deref() {
+        Some("") => issues.error(FieldPath::fields("spec.nodeName"), "a node name is required"),
+        Some(name) if !is_subdomain(name) => issues.refused(
+            FieldPath::fields("spec.nodeName"),
+            format!("`{name}` is not a valid name of a node"),
+            "use lower-case letters, digits, `-` and `.`, beginning and ending with a letter or digit",
+        ),
+        _ => {}
     }
     if let Some(selector) = &spec.node_selector {
         one_term(issues, selector, || FieldPath::fields("spec.nodeSelector"));
@@ -172,7 +188,7 @@ fn device(issues: &mut Issues, device: &Device, per_device: bool, field: impl Fn
     for (name, entry) in &device.capacity {
         let at = || field().field("capacity").key(name);
         qualified_name(issues, name, at);
-        capacity(issues, entry, device.allow_multiple_allocations == Some(true), at);
+        policy::capacity(issues, entry, device.allow_multiple_allocations == Some(true), at);
     }
     issues.limit(device.taints.len(), 16, "taints", || field().field("taints"));
     for (index, entry) in device.taints.iter().enumerate() {
@@ -185,6 +201,11 @@ fn device(issues: &mut Issues, device: &Device, per_device: bool, field: impl Fn
         let at = || field().field("consumesCounters").index(index);
         if entry.counter_set.is_empty() {
             issues.error(at().field("counterSet"), "the name of a counter set is required");
+        } else {
+            counter_name(issues, &entry.counter_set, || at().field("counterSet"));
+        }
+        for name in entry.counters.keys() {
+            counter_name(issues, name, || at().field("counters").key(name));
         }
         if entry.counters.is_empty() {
             issues.error(at().field("counters"), "at least one counter is required");
@@ -197,19 +218,50 @@ fn device(issues: &mut Issues, device: &Device, per_device: bool, field: impl Fn
             issues.label(group, || groups().index(index));
         }
     }
-    for (name, list) in [
-        ("bindingConditions", &device.binding_conditions),
-        ("bindingFailureConditions", &device.binding_failure_conditions),
-    ] {
-        issues.limit(list.as_ref().map_or(0, Vec::len), 4, "conditions", || field().field(name));
+    binding(issues, device, &field);
+    device_nodes(issues, device, per_device, field);
+}
+
+fn binding(issues: &mut Issues, device: &Device, field: impl Fn() -> FieldPath) {
+    let conditions = device.binding_conditions.as_deref().unwrap_or_default();
+    let failures = device.binding_failure_conditions.as_deref().unwrap_or_default();
+    for (name, list) in [("bindingConditions", conditions), ("bindingFailureConditions", failures)] {
+        let at = || field().field(name);
+        issues.limit(list.len(), 4, "conditions", at);
+        issues.unique(list.iter().map(String::as_str), |index| at().index(index));
+        for (index, condition) in list.iter().enumerate() {
+            issues.label_key(condition, || at().index(index));
+        }
     }
-    if device.binding_conditions.is_none() && device.binding_failure_conditions.is_some() {
+    if let Some(index) = failures.iter().position(|failure| conditions.contains(failure)) {
+        issues.refused(
+            field().field("bindingFailureConditions").index(index),
+            "the same condition lets binding go on and fail".to_owned(),
+            "name another condition",
+        );
+    }
+    if conditions.is_empty() && !failures.is_empty() {
         issues.error(
             field().field("bindingFailureConditions"),
             "conditions that make binding fail need conditions to wait for (`bindingConditions`)",
         );
+    } else if failures.is_empty() && !conditions.is_empty() {
+        issues.refused(
+            field().field("bindingFailureConditions"),
+            "conditions to wait for need conditions that make binding fail".to_owned(),
+            "name at least one, which the driver need never set",
+        );
     }
-    device_nodes(issues, device, per_device, field);
+}
+
+fn counter_name(issues: &mut Issues, name: &str, field: impl FnOnce() -> FieldPath) {
+    if !is_label(name) {
+        issues.refused(
+            field(),
+            format!("`{name}` is not a valid name of a counter or counter set"),
+            "use up to 63 lower-case letters, digits and `-`, beginning and ending with a letter or digit",
+        );
+    }
 }
 
 /// Each device names its nodes exactly if the slice leaves it to them.
@@ -278,34 +330,13 @@ fn attribute(issues: &mut Issues, value: &AttributeValue, field: impl Fn() -> Fi
     }
 }
 
-fn capacity(issues: &mut Issues, capacity: &DeviceCapacity, shared: bool, field: impl Fn() -> FieldPath) {
-    let Some(policy) = &capacity.request_policy else { return };
-    let at = || field().field("requestPolicy");
-    if !shared {
-        issues.error_with_hint(
-            at(),
-            "a request policy needs a device that allows multiple allocations",
-            "set `allowMultipleAllocations: true` on the device, or leave out the policy",
-        );
-    }
-    if policy.valid_values.is_some() && policy.valid_range.is_some() {
-        issues.error(at(), "a request policy has one of `validValues` and `validRange`");
-    }
-    issues.limit(policy.valid_values.as_ref().map_or(0, Vec::len), 10, "valid values", || {
-        at().field("validValues")
-    });
-    if policy.default.is_none() && (policy.valid_values.is_some() || policy.valid_range.is_some()) {
-        issues.error(at().field("default"), "a request policy with valid amounts needs a default");
-    }
-    if policy.valid_range.as_ref().is_some_and(|range| range.min.is_none()) {
-        issues.error(at().field("validRange").field("min"), "a range needs its smallest amount");
-    }
-}
-
 fn taint(issues: &mut Issues, taint: &DeviceTaint, field: impl Fn() -> FieldPath) {
     if taint.key.is_empty() {
         issues.error(field().field("key"), "a taint needs a key");
+    } else {
+        issues.label_key(&taint.key, || field().field("key"));
     }
+    issues.label_value(&taint.value, || field().field("value"));
     issues.one_of(&taint.effect, &["NoSchedule", "NoExecute", "None"], || field().field("effect"));
 }
 
@@ -316,6 +347,9 @@ fn counter_sets(issues: &mut Issues, sets: &[CounterSet]) {
     for (index, set) in sets.iter().enumerate() {
         issues.label(&set.name, || list().index(index).field("name"));
         issues.limit(set.counters.len(), 32, "counters", || list().index(index).field("counters"));
+        for name in set.counters.keys() {
+            counter_name(issues, name, || list().index(index).field("counters").key(name));
+        }
         if set.counters.is_empty() {
             issues.error(list().index(index).field("counters"), "at least one counter is required");
         }

@@ -17,7 +17,10 @@ use crate::rows::Rows;
 use crate::{costs, kinds, mutate, ours};
 
 /// Rules whose findings say that the API server refuses the object.
-const REFUSING: [&str; 8] = ["DRA001", "DRA002", "DRA003", "DRA004", "DRA113", "DRA201", "DRA202", "DRA204"];
+const REFUSING: [&str; 11] = [
+    "DRA001", "DRA002", "DRA003", "DRA004", "DRA103", "DRA106", "DRA108", "DRA113", "DRA201", "DRA202",
+    "DRA204",
+];
 
 /// What one side says to an object: nothing, or why not.
 #[derive(Clone, Debug)]
@@ -261,7 +264,7 @@ fn compare(
         if real.refused.is_some() == ours.refused.is_some() {
             if real.refused.is_some() && !real.fields.is_empty() {
                 located += 1;
-                alike += usize::from(near(&real.fields, &ours.fields));
+                alike += usize::from(!real.fields.is_disjoint(&ours.fields));
             }
             continue;
         }
@@ -290,15 +293,6 @@ fn compare(
         .collect();
     rows.add(what, &compared, &different, shows);
     Ok(())
-}
-
-/// Whether some field of one side is that of the other, or within it.
-fn near(left: &BTreeSet<String>, right: &BTreeSet<String>) -> bool {
-    left.iter().any(|left| {
-        right.iter().any(|right| {
-            !right.is_empty() && (left.starts_with(right.as_str()) || right.starts_with(left.as_str()))
-        })
-    })
 }
 
 /// A message without names and values, so that differences of one kind are counted together.

@@ -12,6 +12,7 @@ mod mutate;
 mod ours;
 mod replay;
 mod rows;
+mod throughput;
 mod what_if;
 
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         "scheduler" => replay::run(&api, &mut rows, &["default", "extended"], if long { 150 } else { 25 }, 1),
         "api" => agreement::run(&api, &mut rows, if long { 20_000 } else { 2_000 }),
         "what-if" => what_if::run(&api, &mut rows, if long { 40 } else { 8 }),
+        "throughput" => throughput::run(&api, &mut rows, if long { 500 } else { 100 }),
         other => Err(api::ApiError::Nowhere(format!("unknown part `{other}`"))),
     });
     if let Err(error) = &outcome {
