@@ -64,9 +64,13 @@ impl Guard {
     /// The pools are not what the API allows; the guard keeps what it had.
     pub fn set_pools(&self, pools: &[Pool]) -> Result<(), Box<LoadErrors>> {
         let mut slices = allocator_slices(&self.driver, &self.node, pools)?;
-        // Nobody selects by them here, and of many devices they are most of what there is to keep.
+        // Nobody selects by attributes here, and of a device that one claim has alone nobody asks how much is left. Of
+        // many devices they are most of what there would be to keep.
         for device in slices.iter_mut().flat_map(|slice| &mut slice.devices) {
             device.attributes.clear();
+            if device.allow_multiple_allocations != Some(true) {
+                device.capacity.clear();
+            }
         }
         *self.slices.write().unwrap_or_else(PoisonError::into_inner) = slices;
         Ok(())
