@@ -7,6 +7,15 @@ pub(crate) fn checksum(octets: &[u8]) -> u64 {
     })
 }
 
+/// CRC-32 as Ethernet has it, and the kubelet in its checkpoint.
+pub(crate) fn crc32(octets: &[u8]) -> u32 {
+    !octets.iter().fold(!0, |state, octet| {
+        (0..8).fold(state ^ u32::from(*octet), |state, _| {
+            if state & 1 == 1 { (state >> 1) ^ 0xedb8_8320 } else { state >> 1 }
+        })
+    })
+}
+
 /// Eleven characters that can be part of a file name, for a text of any length.
 pub(crate) fn short_name(text: &str) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -30,6 +39,11 @@ mod tests {
         assert_eq!(checksum(b""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(checksum(b"a"), 0xaf63_dc4c_8601_ec8c);
         assert_eq!(checksum(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn known_value_of_crc_32() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
     }
 
     proptest! {

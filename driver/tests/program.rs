@@ -14,9 +14,9 @@ use std::{
 use drayage_driver::files::HostFileSystem;
 use drayage_fake_kubelet::{
     api_server::{Server, State},
-    calls::{get_info, notify, watch_health},
+    calls::{get_info, notify, prepare, watch_health},
     messages::Claim,
-    release::{HEALTH_V1, Release},
+    release::{DraService, HEALTH_V1, Release},
     session::Session,
     wire::{Authority, CallError, Connection},
 };
@@ -306,6 +306,46 @@ async fn taints_and_recovery_are_as_the_options_say() {
     driver.until("tainted", |driver| taints(driver) == [expected.clone()]).await;
     fs::remove_file(driver.at("faults/a.yaml")).expect("a file");
     driver.until("healthy", |driver| driver.devices().len() == 2 && taints(driver).is_empty()).await;
+}
+
+/// A label for every claim would make a new series of each.
+#[tokio::test]
+async fn trap_28_claims_are_no_labels_of_metrics() {
+    let driver = Driver::start();
+    let data = driver.dial("kubelet/plugins/gpu.example.com/dra.sock", Authority::Localhost).await;
+    let object = json!({
+        "metadata": {"uid": "0a1b2c3d"},
+        "status": {"allocation": {"devices": {"results": [
+            {"request": "gpu", "driver": "gpu.example.com", "pool": "node-1", "device": "gpu-1"},
+        ]}}},
+    });
+    fs::write(driver.at("claims/default_my-claim.json"), object.to_string()).expect("a file");
+    let claims = [Claim::new("my-claim", "0a1b2c3d"), Claim::new("missing-claim", "0f1e2d3c")];
+    let answer = prepare(&data, DraService::V1, &claims).await.expect("an answer");
+    assert_eq!(answer.claims["0a1b2c3d"].error, "");
+    driver.until("HTTP is served", |driver| TcpStream::connect(driver.http).is_ok()).await;
+    let metrics = driver.get("/metrics");
+    assert!(metrics.contains(r#"method="prepare",status="ok"} 1"#), "{metrics}");
+    for word in ["0a1b2c3d", "my-claim", "0f1e2d3c", "missing-claim", "gpu-1"] {
+        assert!(!metrics.contains(word), "{word}: {metrics}");
+    }
+}
+
+/// The kubelet removes them when nobody comes back within 30 seconds; a successor finds and keeps them.
+#[tokio::test(flavor = "multi_thread")]
+async fn trap_31_slices_stay_when_the_driver_stops() {
+    let server = Server::start(&["v1"]).await.expect("a server");
+    let mut driver = Driver::with_server(&server);
+    let registration =
+        driver.dial("kubelet/plugins_registry/gpu.example.com-reg.sock", Authority::EncodedPath).await;
+    notify(&registration, None).await.expect("an answer");
+    wait(&server, "the slices are published", |state| !state.slices.is_empty()).await;
+    let signalled = Command::new("kill").arg("-TERM").arg(driver.process.id().to_string()).status();
+    assert!(signalled.expect("kill").success());
+    assert!(driver.process.wait().expect("an end").success());
+    let state = server.state();
+    assert!(!state.slices.is_empty());
+    assert!(!state.requests.iter().any(|request| request.starts_with("DELETE")), "{:?}", state.requests);
 }
 
 /// The monitor looks once in a minute here, so it has to be woken.

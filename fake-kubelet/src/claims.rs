@@ -408,8 +408,8 @@ impl ClaimCache {
     }
 }
 
-/// CRC-32 as Ethernet has it.
-fn crc32(octets: &[u8]) -> u32 {
+/// CRC-32 as Ethernet has it: the checksum of a checkpoint's data.
+pub fn crc32(octets: &[u8]) -> u32 {
     !octets.iter().fold(!0, |state, octet| {
         (0..8).fold(state ^ u32::from(*octet), |state, _| {
             if state & 1 == 1 { (state >> 1) ^ 0xedb8_8320 } else { state >> 1 }
@@ -419,6 +419,8 @@ fn crc32(octets: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::messages::{PreparedClaim, UnpreparedClaim};
 
@@ -510,6 +512,34 @@ mod tests {
         let answer = UnprepareResponse { claims: [("0a".to_owned(), failed)].into() };
         let failed = ClaimCache::check_unprepared(&batch, answer);
         assert_eq!(failed, Err(PodError::Claim("busy".to_owned())));
+    }
+
+    proptest! {
+        /// A restarted kubelet has what the one before it had, but for what it had prepared.
+        #[test]
+        fn a_checkpoint_has_every_answer(
+            claims in prop::collection::btree_map("[a-z]{1,3}", ("[0-9a-f]{1,4}", "\\PC{0,9}"), 0..5),
+            share in prop::option::of("[a-z]{0,3}"),
+        ) {
+            let mut cache = ClaimCache::new(Release::V1_37);
+            let pod = claims.iter().fold(Pod::new("pod"), |pod, (name, (uid, _))| {
+                pod.with_claim(&Claim::new(name, &format!("{name}-{uid}")), &[DRIVER])
+            });
+            for (driver, batch) in cache.begin_prepare(&pod).expect("no obstacle") {
+                let devices = |claim: &Claim| Device {
+                    device_name: claims[&claim.name].1.clone(),
+                    share_id: share.clone(),
+                    ..Device::default()
+                };
+                let prepared = |claim: &Claim| PreparedClaim { devices: vec![devices(claim)], error: String::new() };
+                let answer = batch.iter().map(|claim| (claim.uid.clone(), prepared(claim))).collect();
+                cache.take_answer(&driver, &batch, PrepareResponse { claims: answer }).expect("a good answer");
+            }
+            cache.finish_prepare(&pod);
+            let restored = ClaimCache::restore(Release::V1_37, &cache.checkpoint()).expect("a checkpoint");
+            cache.restart();
+            prop_assert_eq!(restored, cache);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::Map;
 use super::record::HeldDevice;
 use crate::{
     cdi::{CdiDirectory, Spec},
+    checksum::crc32,
     files::FileSystem,
     kubelet::{ClaimReference, PreparedDevice},
 };
@@ -31,7 +32,8 @@ pub trait RecoverySource {
 }
 
 /// The kubelet's own checkpoint of claims, `dra_manager_state` in its directory. It has the very answer that the
-/// kubelet got. Its format is that of Kubernetes 1.34 to 1.37 (`checkpoint.dra.kubelet.k8s.io/v1`).
+/// kubelet got. Its format is that of Kubernetes 1.34 to 1.37 (`checkpoint.dra.kubelet.k8s.io/v1`). A damaged one is worth
+/// nothing: a flipped bit in the name of a field makes another answer that can still be read.
 #[derive(Clone, Debug)]
 pub struct KubeletCheckpoint<F> {
     files: F,
@@ -50,6 +52,7 @@ impl<F: FileSystem> KubeletCheckpoint<F> {
 #[serde(rename_all = "PascalCase")]
 struct Checkpoint {
     data: String,
+    checksum: u32,
 }
 
 #[derive(Deserialize)]
@@ -90,6 +93,9 @@ impl<F: FileSystem> RecoverySource for KubeletCheckpoint<F> {
     fn claims(&self) -> Vec<RecoveredClaim> {
         let Ok(content) = self.files.read(&self.path) else { return Vec::new() };
         let Ok(checkpoint) = serde_json::from_slice::<Checkpoint>(&content) else { return Vec::new() };
+        if crc32(checkpoint.data.as_bytes()) != checkpoint.checksum {
+            return Vec::new();
+        }
         let Ok(data) = serde_json::from_str::<CheckpointData>(&checkpoint.data) else { return Vec::new() };
         let mut recovered = Vec::new();
         for info in data.claim_info_state_list.unwrap_or_default() {

@@ -19,7 +19,7 @@ use super::{
     rpc::{Answer, Methods, streaming},
 };
 
-/// Longest message that the kubelet shows; it cuts what is longer.
+/// Octets of the longest message that the kubelet shows. It cuts what is longer, also in the middle of a character.
 const LONGEST_MESSAGE: usize = 1024;
 /// Timeout that the kubelet assumes when none is given.
 pub const USUAL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -169,10 +169,8 @@ fn response(report: HealthReport) -> messages::WatchResponse {
     messages::WatchResponse { devices: devices.collect() }
 }
 
-/// At most [`LONGEST_MESSAGE`] characters.
+/// At most [`LONGEST_MESSAGE`] octets of whole characters.
 fn cut(mut message: String) -> String {
-    if let Some((end, _)) = message.char_indices().nth(LONGEST_MESSAGE) {
-        message.truncate(end);
-    }
+    message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
     message
 }

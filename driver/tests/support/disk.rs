@@ -57,6 +57,8 @@ struct Inner {
     /// The operation that does not come back, or only half of it happens.
     end_at: Option<usize>,
     ended: bool,
+    /// How often the process ended in which operation.
+    ends: BTreeMap<&'static str, u64>,
     /// Percentage of operations that fail for want of space.
     full: usize,
     random: Random,
@@ -87,6 +89,7 @@ impl Disk {
             operations: 0,
             end_at: None,
             ended: false,
+            ends: BTreeMap::new(),
             full: 0,
             lock: Arc::default(),
             random: Random(seed),
@@ -105,6 +108,11 @@ impl Disk {
     pub(crate) fn end_after(&self, more: usize) {
         let mut inner = self.inner();
         inner.end_at = Some(inner.operations + more + 1);
+    }
+
+    /// How often the process ended in which operation.
+    pub(crate) fn ends(&self) -> BTreeMap<&'static str, u64> {
+        self.inner().ends.clone()
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -193,13 +201,14 @@ enum Step {
 
 impl Inner {
     /// What of this operation happens, and how it ends.
-    fn step(&mut self) -> (Step, io::Result<()>) {
+    fn step(&mut self, kind: &'static str) -> (Step, io::Result<()>) {
         if self.ended {
             return (Step::Nothing, Err(io::Error::other("the process has ended")));
         }
         self.operations += 1;
         if self.end_at.is_some_and(|end| self.operations >= end) {
             self.ended = true;
+            *self.ends.entry(kind).or_default() += 1;
             let step = match self.random.below(3) {
                 0 => Step::Whole,
                 1 => Step::Half,
@@ -215,8 +224,8 @@ impl Inner {
     }
 
     /// For operations that happen or do not.
-    fn whole(&mut self) -> (bool, io::Result<()>) {
-        let (step, result) = self.step();
+    fn whole(&mut self, kind: &'static str) -> (bool, io::Result<()>) {
+        let (step, result) = self.step(kind);
         (matches!(step, Step::Whole), result)
     }
 
@@ -229,7 +238,7 @@ impl FileSystem for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let mut inner = self.inner();
         if inner.ended {
-            return inner.step().1.map(|()| Vec::new());
+            return inner.step("read").1.map(|()| Vec::new());
         }
         let file = inner.file(path)?;
         Ok(inner.contents[file].current.clone())
@@ -238,7 +247,7 @@ impl FileSystem for Disk {
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
         let mut inner = self.inner();
         if inner.ended {
-            return inner.step().1.map(|()| Vec::new());
+            return inner.step("read").1.map(|()| Vec::new());
         }
         if !inner.directories.contains(directory) {
             return Err(io::ErrorKind::NotFound.into());
@@ -256,7 +265,7 @@ impl FileSystem for Disk {
         if !inner.ended && inner.directories.contains(directory) {
             return Ok(());
         }
-        let (happens, result) = inner.whole();
+        let (happens, result) = inner.whole("create_directory");
         if happens {
             inner.directories.insert(directory.to_owned());
         }
@@ -265,7 +274,7 @@ impl FileSystem for Disk {
 
     fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         let mut inner = self.inner();
-        let (step, result) = inner.step();
+        let (step, result) = inner.step("write");
         let written = match step {
             Step::Nothing => return result,
             Step::Whole => content.len(),
@@ -285,7 +294,7 @@ impl FileSystem for Disk {
 
     fn sync(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.inner();
-        let (happens, result) = inner.whole();
+        let (happens, result) = inner.whole("sync");
         if happens {
             let file = inner.file(path)?;
             let content = &mut inner.contents[file];
@@ -296,7 +305,7 @@ impl FileSystem for Disk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut inner = self.inner();
-        let (happens, result) = inner.whole();
+        let (happens, result) = inner.whole("rename");
         if happens {
             let file = inner.file(from)?;
             inner.names.remove(from);
@@ -307,7 +316,7 @@ impl FileSystem for Disk {
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         let mut inner = self.inner();
-        let (happens, result) = inner.whole();
+        let (happens, result) = inner.whole("sync_directory");
         if happens {
             let inside = |path: &PathBuf| path.parent() == Some(directory);
             inner.durable_names.retain(|path, _| !inside(path));
@@ -327,7 +336,7 @@ impl FileSystem for Disk {
         if !inner.ended {
             inner.file(path)?;
         }
-        let (happens, result) = inner.whole();
+        let (happens, result) = inner.whole("remove");
         if happens {
             inner.names.remove(path);
         }
@@ -337,7 +346,7 @@ impl FileSystem for Disk {
     fn lock(&self, _: &Path) -> io::Result<Box<dyn Send + Sync>> {
         let mut inner = self.inner();
         if inner.ended {
-            inner.step().1?;
+            inner.step("read").1?;
         }
         if inner.lock.swap(true, Ordering::SeqCst) {
             return Err(io::ErrorKind::WouldBlock.into());

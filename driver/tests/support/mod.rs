@@ -5,3 +5,4 @@
 pub(crate) mod disk;
 pub(crate) mod plugin;
 pub(crate) mod runtime;
+pub(crate) mod schedules;

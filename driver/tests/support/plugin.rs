@@ -6,7 +6,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,7 +23,7 @@ use drayage_fake_kubelet::{
 use tokio::{
     io::DuplexStream,
     sync::{mpsc, watch},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::{Instant, sleep},
 };
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
@@ -107,6 +107,8 @@ pub(crate) struct Node<P> {
     pub(crate) stop: Stop,
     pub(crate) serving: JoinHandle<io::Result<usize>>,
     pub(crate) state: watch::Receiver<RegistrationState>,
+    /// Whether new connections are left alone.
+    pub(crate) hangs: Arc<AtomicBool>,
 }
 
 /// The pipe with what tonic wants of a connection.
@@ -132,7 +134,7 @@ impl<P: NodePlugin> Node<P> {
         let serving = tokio::spawn(async move {
             server.serve_connections(ReceiverStream::new(connections), PATIENCE).await
         });
-        Self { plugin, reports, connect, stop, serving, state }
+        Self { plugin, reports, connect, stop, serving, state, hangs: Arc::default() }
     }
 
     pub(crate) async fn dial(&self, authority: Authority) -> Connection {
@@ -141,20 +143,27 @@ impl<P: NodePlugin> Node<P> {
         Connection::open(ours, DATA_PATH, authority).await
     }
 
-    /// Listens on a path among the sockets of a node, until it is aborted.
+    /// Listens on a path among the sockets of a node. Aborting that ends the connections as well.
     pub(crate) fn listen(&self, sockets: &MemorySockets, path: &Path) -> JoinHandle<()> {
         let (mut connections, connect) = (sockets.bind(path), self.connect.clone());
+        let hangs = Arc::clone(&self.hangs);
         tokio::spawn(async move {
-            while let Some(stream) = connections.recv().await {
-                if connect.send(Ok(AuthorityStream::new(stream))).await.is_err() {
+            let mut relays = JoinSet::new();
+            let mut alone = Vec::new();
+            while let Some(mut outer) = connections.recv().await {
+                if hangs.load(Ordering::SeqCst) {
+                    alone.push(outer);
+                    continue;
+                }
+                let (mut inner, served) = tokio::io::duplex(64 * 1024);
+                if connect.send(Ok(AuthorityStream::new(served))).await.is_err() {
                     return;
                 }
+                relays.spawn(async move {
+                    // Either end may close at any time.
+                    let _ = tokio::io::copy_bidirectional(&mut outer, &mut inner).await;
+                });
             }
         })
-    }
-
-    /// As a process that is killed: nothing is said, connections end.
-    pub(crate) fn kill(self) {
-        self.serving.abort();
     }
 }

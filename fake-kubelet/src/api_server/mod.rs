@@ -109,6 +109,9 @@ impl Server {
         if latency > Duration::ZERO {
             sleep(latency).await;
         }
+        while self.state().faults.stalled.is_some_and(|part| path.contains(part)) {
+            sleep(Duration::from_millis(20)).await;
+        }
         let pace = self.state().faults.pace;
         if query.contains("watch=true") {
             self.state().requests.push(format!("WATCH {path}"));

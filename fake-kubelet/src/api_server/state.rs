@@ -22,6 +22,8 @@ pub struct Faults {
     pub latency: Duration,
     /// Time between two answers: requests wait for their turn.
     pub pace: Duration,
+    /// Requests with this in their path wait until it is taken away.
+    pub stalled: Option<&'static str>,
 }
 
 /// What the server has.
