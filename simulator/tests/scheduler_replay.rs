@@ -20,7 +20,7 @@ mod teams;
 #[path = "support/volumes.rs"]
 mod volumes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -34,7 +34,6 @@ use drayage_simulator::schedule::{Attempt, ClusterState, Options, PodId, PodPlac
 use serde_json::{Value, json};
 
 const V1_36: (Release, &str) = (Release::V1_36, "1.36.3");
-#[expect(dead_code, reason = "records of 1.37 are not kept yet")]
 const V1_37: (Release, &str) = (Release::V1_37, "1.37.1");
 
 fn state(family: &str, release: Release, record: &Value) -> ClusterState {
@@ -85,7 +84,7 @@ fn difference(family: &str, release: Release, record: &Value) -> Option<String> 
     let mut state = state(family, release, record);
     state.allow_preemption(true);
     if family.starts_with("teams") {
-        return difference_in_teams(&mut state, record);
+        return difference_in_teams(family, &mut state, record);
     }
     let waiting: Vec<PodId> =
         state.pods().filter(|(_, _, place)| *place == PodPlace::Pending).map(|(id, ..)| id).collect();
@@ -135,9 +134,13 @@ fn difference(family: &str, release: Release, record: &Value) -> Option<String> 
 type Decided<'r> = (Option<String>, Vec<(PodId, &'r Value)>);
 
 /// What differs where pods come in groups, which the scheduler decides together.
-fn difference_in_teams(state: &mut ClusterState, record: &Value) -> Option<String> {
+fn difference_in_teams(family: &str, state: &mut ClusterState, record: &Value) -> Option<String> {
     let decisions = record["decisions"].as_array().unwrap();
     let of_pod = |id: PodId| state.pod(id).and_then(|(pod, _)| pod.spec.pod_group.clone());
+    let objects = families::case(family, record["seed"].as_u64().unwrap()).objects;
+    let kept_together = objects.iter().filter(|object| object["spec"]["schedulingConstraints"].is_object());
+    let in_racks: BTreeSet<String> =
+        kept_together.filter_map(|group| Some(group["metadata"]["name"].as_str()?.to_owned())).collect();
     let mut groups: Vec<Decided<'_>> = Vec::new();
     for decision in decisions {
         let id = state.find_pod(decision["pod"].as_str().unwrap()).unwrap();
@@ -160,16 +163,16 @@ fn difference_in_teams(state: &mut ClusterState, record: &Value) -> Option<Strin
             let place = format!("seed {}, pod {} of {group:?}", record["seed"], decision["pod"]);
             let wanted = decision["node"].as_str().and_then(|node| state.find_node(node));
             if wanted.is_none() {
-                // With several parts of a topology any of them is reported on.
+                // Which of several parts of a topology is reported on is left open, and so are the nodes that pods of a
+                // group had before it was given up; what is said of later ones depends on them.
                 let message = attempt.message.as_deref().unwrap_or_default();
                 let recorded = decision["message"].as_str().unwrap_or_default();
-                let of_a_part = message.contains("placement status") || recorded.contains("placement status");
-                let in_parts = of_a_part
-                    || attempts.iter().any(|(_, attempt)| {
-                        attempt.message.as_deref().is_some_and(|message| message.contains("placement status"))
-                    });
-                let differs = !in_parts && message != recorded;
-                if attempt.outcome == PodOutcome::Scheduled || differs {
+                let had_node = |message: &str| message.starts_with("pod group is unschedulable, ");
+                let before = attempts.iter().take_while(|(other, _)| other != id);
+                let open = in_racks.contains(group.as_deref().unwrap_or_default())
+                    || before.into_iter().any(|(_, before)| before.message.as_deref().is_some_and(had_node))
+                        && message.starts_with("0/");
+                if attempt.outcome == PodOutcome::Scheduled || (!open && message != recorded) {
                     return Some(format!("{place}: refused with {recorded:?}, found {attempt:?}"));
                 }
             } else if attempt.node != wanted || !wanted.is_some_and(|wanted| attempt.best.contains(&wanted)) {
@@ -245,4 +248,40 @@ fn decisions_of_configured_schedulers_about_extended_resources_are_among_the_bes
 #[test]
 fn victims_are_those_of_the_scheduler() {
     replay("preempting", V1_36);
+}
+
+#[test]
+fn decisions_of_1_37_are_among_the_best() {
+    replay("default", V1_37);
+}
+
+#[test]
+fn decisions_of_1_37_about_extended_resources_and_alternatives_are_among_the_best() {
+    replay("extended", V1_37);
+}
+
+#[test]
+fn decisions_of_1_37_about_volumes_are_among_the_best() {
+    replay("volumes", V1_37);
+}
+
+#[test]
+fn decisions_of_configured_schedulers_of_1_37_are_among_the_best() {
+    replay("configured", V1_37);
+    replay("configured-extended", V1_37);
+}
+
+#[test]
+fn victims_are_those_of_the_scheduler_of_1_37() {
+    replay("preempting", V1_37);
+}
+
+#[test]
+fn gangs_of_1_37_get_the_nodes_that_the_scheduler_gave_them() {
+    replay("teams", V1_37);
+}
+
+#[test]
+fn gangs_of_1_37_get_the_rack_that_the_scheduler_gave_them() {
+    replay("teams-in-racks", V1_37);
 }

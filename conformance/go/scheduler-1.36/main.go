@@ -1,8 +1,15 @@
 // The real kube-scheduler of Kubernetes 1.36 beside an API server in memory.
 package main
 
-import "drayage.test/scheduler"
+import (
+	recorder "drayage.test/scheduler"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/kubernetes/pkg/scheduler"
+)
 
 func main() {
-	scheduler.Main()
+	recorder.Main(func(client kubernetes.Interface) informers.SharedInformerFactory {
+		return scheduler.NewInformerFactory(client, 0)
+	})
 }

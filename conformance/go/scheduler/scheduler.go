@@ -26,6 +26,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/events"
@@ -68,8 +70,11 @@ func must(err error) {
 	}
 }
 
+// InformerFactory makes the informers of a scheduler, whose arguments differ between releases.
+type InformerFactory func(client kubernetes.Interface) informers.SharedInformerFactory
+
 // Main is the program.
-func Main() {
+func Main(newFactory InformerFactory) {
 	klog.InitFlags(nil)
 	gates := flag.String("gates", "", "feature gates, as the scheduler takes them")
 	flag.Parse()
@@ -87,7 +92,7 @@ func Main() {
 			must(out.Encode(map[string]any{"seed": c.Seed, "error": err.Error()}))
 			continue
 		}
-		decisions, again := decide(c, options)
+		decisions, again := decide(c, options, newFactory)
 		if again {
 			fmt.Fprintf(os.Stderr, "seed %s: a pod was tried again with success, left out\n", c.Seed)
 			continue
@@ -173,7 +178,7 @@ func priority(pod *v1.Pod) int32 {
 
 // decide runs the scheduler over a cluster. The second result is whether a pod that was refused found a node later,
 // so that the order of events mattered.
-func decide(c cluster, options []scheduler.Option) ([]decision, bool) {
+func decide(c cluster, options []scheduler.Option, newFactory InformerFactory) ([]decision, bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	objects := read(c.Objects)
@@ -212,7 +217,7 @@ func decide(c cluster, options []scheduler.Option) ([]decision, bool) {
 		must(client.Tracker().Update(resource, pod, pod.Namespace))
 		return true, binding, nil
 	})
-	factory := scheduler.NewInformerFactory(client, 0)
+	factory := newFactory(client)
 	recorder := profile.NewRecorderFactory(events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()}))
 	real, err := scheduler.New(ctx, farAway{client, next}, factory, nil, recorder, options...)
 	must(err)

@@ -37,16 +37,16 @@ impl Budgets {
         let mut left = self.allowed.clone();
         let violates = |id: PodId| {
             let Some(pod) = pods.get(id).map(|entry| &entry.pod) else { return false };
-            let mut violates = false;
-            for (budget, left) in self.budgets.iter().zip(&mut left) {
-                if budget.covers_for_preemption(&pod.metadata.namespace, &pod.metadata.labels)
+            let mut covering = self.budgets.iter().zip(&mut left).filter(|(budget, _)| {
+                budget.covers_for_preemption(&pod.metadata.namespace, &pod.metadata.labels)
                     && !budget.disrupted_pods.contains(&pod.metadata.name)
-                {
-                    *left -= 1;
-                    violates |= *left < 0;
-                }
-            }
-            violates
+            });
+            // As upstream's, it takes nothing of the budgets behind the one that is violated; upstream has them in any
+            // order, here they are in that of their names.
+            covering.any(|(_, left)| {
+                *left -= 1;
+                *left < 0
+            })
         };
         going.map(violates).collect()
     }
