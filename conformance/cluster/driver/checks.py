@@ -570,7 +570,7 @@ def main():
             clean_up()
         result = result.replace("|", "/").replace("\n", " ")
         print(f"{function.__name__}: {result} [{time.monotonic() - start:.0f} s]", file=sys.stderr, flush=True)
-        rows.write(f"driver on a real kubelet | {title} | {result}\n")
+        rows.write(f"{function.__name__.replace('_', ' ')} | {title} | {result}\n")
         rows.flush()
         if bad and function.__name__ == "install":
             break
