@@ -62,3 +62,34 @@ impl Budgets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use drayage_cluster::objects::LabelSelector;
+
+    use super::*;
+
+    fn labels(names: &[&str]) -> std::collections::BTreeMap<String, String> {
+        names.iter().map(|name| ((*name).to_owned(), "yes".to_owned())).collect()
+    }
+
+    /// A pod that violated one budget used to be counted against those behind it too, so that others violated them.
+    #[test]
+    fn a_pod_that_violates_a_budget_takes_nothing_of_the_next() {
+        let budget = |label: &str, allowed: i64| DisruptionBudget {
+            selector: Some(LabelSelector { match_labels: labels(&[label]), ..LabelSelector::default() }),
+            disruptions_allowed: Some(allowed),
+            ..DisruptionBudget::default()
+        };
+        let mut pods = Pods::default();
+        let mut add = |name: &str, of: &[&str]| {
+            let mut pod = Pod::default();
+            name.clone_into(&mut pod.metadata.name);
+            pod.metadata.labels = labels(of);
+            pods.add(Arc::new(pod), PodPlace::Pending)
+        };
+        let going = [add("both", &["a", "b"]), add("second", &["b"]), add("third", &["b"])];
+        let budgets = Budgets::new(&[budget("a", 0), budget("b", 1)], &pods);
+        assert_eq!(budgets.violated_by(going.into_iter(), &pods), [true, false, true]);
+    }
+}
