@@ -18,7 +18,8 @@ fn refused(object: &Value) -> Option<String> {
     let (snapshot, errors) = load_with_faults(&[input], LoadOptions::default());
     let profile: ProfileName = "1.36".parse().unwrap();
     let features = Features::for_release(profile.release());
-    let options = LintOptions { profile, features, taint_rules: true, step_budget: 1_000 };
+    let options =
+        LintOptions { profile, features, list_type_attributes: true, taint_rules: true, step_budget: 1_000 };
     let findings = lint(&snapshot, &errors, options).findings.into_iter();
     let mut refusing = findings.filter(|finding| REFUSING.contains(&finding.rule.code));
     let found =

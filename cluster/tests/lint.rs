@@ -35,7 +35,13 @@ fn options(text: &str) -> LintOptions {
     let mut words = text.lines().next().unwrap_or_default().split_whitespace().skip(2);
     let profile: ProfileName = words.next().expect("`# release X`").parse().expect("a release");
     let features = Features::for_release(profile.release());
-    LintOptions { profile, features, taint_rules: words.next().is_some(), step_budget: 1_000_000 }
+    LintOptions {
+        profile,
+        features,
+        list_type_attributes: features.list_type_attributes,
+        taint_rules: words.next().is_some(),
+        step_budget: 1_000_000,
+    }
 }
 
 fn report(name: &str, text: &str) -> LintReport {

@@ -181,7 +181,7 @@ impl<'s> Cluster<'s> {
             release: options.profile.release(),
             stage,
             consumable_capacity: options.features.consumable_capacity,
-            list_type_attributes: options.features.list_type_attributes,
+            list_type_attributes: options.list_type_attributes,
         };
         let mut pools: BTreeMap<PoolId, Pool<'s>> = BTreeMap::new();
         for slice in &snapshot.slices {

@@ -43,6 +43,9 @@ pub struct LintOptions {
     pub profile: ProfileName,
     /// The features that its gates switch on.
     pub features: Features,
+    /// Gate DRAListTypeAttributes, as the API server has it for new expressions. In 1.36 it is not among `features`, since
+    /// that scheduler has no lists.
+    pub list_type_attributes: bool,
     /// Whether DeviceTaintRules have an effect (gates DRADeviceTaints and DRADeviceTaintRules).
     pub taint_rules: bool,
     /// Search steps for one claim on one node.

@@ -164,6 +164,8 @@ impl Issues {
                 let at = || field().field(list).index(index);
                 if requirement.key.is_empty() {
                     self.error(at().field("key"), "a key is required");
+                } else if list == "matchExpressions" {
+                    self.label_key(&requirement.key, || at().field("key"));
                 }
                 self.one_of(&requirement.operator, operators, || at().field("operator"));
                 let count = requirement.values.len();

@@ -156,15 +156,21 @@ fn node_choice(issues: &mut Issues, spec: &ResourceSlice) {
     }
     match spec.node_name.as_deref() {
         Some("") => issues.error(FieldPath::fields("spec.nodeName"), "a node name is required"),
-        Some(name) if !is_subdomain(name) => issues.refused(
-            FieldPath::fields("spec.nodeName"),
-            format!("`{name}` is not a valid name of a node"),
-            "use lower-case letters, digits, `-` and `.`, beginning and ending with a letter or digit",
-        ),
-        _ => {}
+        Some(name) => node_name(issues, name, || FieldPath::fields("spec.nodeName")),
+        None => {}
     }
     if let Some(selector) = &spec.node_selector {
         one_term(issues, selector, || FieldPath::fields("spec.nodeSelector"));
+    }
+}
+
+fn node_name(issues: &mut Issues, name: &str, field: impl FnOnce() -> FieldPath) {
+    if !is_subdomain(name) {
+        issues.refused(
+            field(),
+            format!("`{name}` is not a valid name of a node"),
+            "use lower-case letters, digits, `-` and `.`, beginning and ending with a letter or digit",
+        );
     }
 }
 
@@ -266,6 +272,9 @@ fn counter_name(issues: &mut Issues, name: &str, field: impl FnOnce() -> FieldPa
 
 /// Each device names its nodes exactly if the slice leaves it to them.
 fn device_nodes(issues: &mut Issues, device: &Device, per_device: bool, field: impl Fn() -> FieldPath) {
+    if let Some(name) = &device.node_name {
+        node_name(issues, name, || field().field("nodeName"));
+    }
     if let Some(selector) = &device.node_selector {
         one_term(issues, selector, || field().field("nodeSelector"));
     }

@@ -167,6 +167,7 @@ pub(crate) fn judge(object: &Value, options: &Options) -> Verdict {
     let lint_options = LintOptions {
         profile: options.gates.profile(),
         features: options.gates.features(),
+        list_type_attributes: options.gates.enabled("DRAListTypeAttributes"),
         taint_rules: true,
         step_budget: 1_000,
     };

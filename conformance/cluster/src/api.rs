@@ -49,7 +49,9 @@ impl Api {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| nowhere(&error))?;
         let client = runtime.block_on(async {
-            let config = Config::infer().await.map_err(|error| nowhere(&error))?;
+            let mut config = Config::infer().await.map_err(|error| nowhere(&error))?;
+            // A refused eviction is an answer, not to be asked for again.
+            config.default_retry = false;
             Client::try_from(config).map_err(|error| nowhere(&error))
         })?;
         Ok(Self { client, runtime })

@@ -150,6 +150,7 @@ fn objects_of_rule(code: &str, snapshot: &Snapshot, options: &Options) -> Vec<St
     let options = lint::LintOptions {
         profile: gates.profile(),
         features: gates.features(),
+        list_type_attributes: gates.enabled("DRAListTypeAttributes"),
         taint_rules: gates.enabled("DRADeviceTaints") && gates.enabled("DRADeviceTaintRules"),
         step_budget: options.step_budget,
     };

@@ -36,6 +36,7 @@ pub(crate) fn run(typed: &Lint, terminal: &Terminal) -> Result<Exit, Failure> {
     let options = LintOptions {
         profile: gates.profile(),
         features: gates.features(),
+        list_type_attributes: gates.enabled("DRAListTypeAttributes"),
         taint_rules: gates.enabled("DRADeviceTaints") && gates.enabled("DRADeviceTaintRules"),
         step_budget: typed.step_budget.unwrap_or(DEFAULT_STEP_BUDGET),
     };
