@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use drayage_driver::{
     devices::{Fields, Pool, PoolDevice},
-    publish::{Controller, Event, Report, SliceFiles, publish},
+    publish::{Action, ApiVersion, Controller, Event, Report, Served, Slice, SliceFiles, publish},
 };
 use fake_api::{Faults, World};
 use serde_json::{Value, json};
@@ -295,4 +295,29 @@ async fn slices_in_files_are_what_the_allocator_reads() {
     }
     drop(sender);
     running.await.expect("no panic");
+}
+
+/// A kubelet removes slices when it starts, whatever is under way: the watch may tell of it before the answer to the write
+/// comes.
+#[test]
+fn a_slice_that_is_wiped_before_its_create_is_answered_is_made_again() {
+    let mut controller = Controller::new("gpu.example.com", "node-1", true);
+    let mut now = Duration::ZERO;
+    let mut tell = |event: Event| {
+        now += Duration::from_millis(1);
+        controller.handle(now, event)
+    };
+    tell(Event::Desired(vec![pool("node-1", 1, 0)]));
+    tell(Event::Discovered(Ok(Served { version: ApiVersion::V1, minor: 36 })));
+    let actions = tell(Event::Listed(Ok(Vec::new())));
+    let [Action::Create { write, spec, .. }] = &actions[..] else { panic!("{actions:?}") };
+    let slice = Slice {
+        name: "00000-gpu.example.com-node-1-a".to_owned(),
+        uid: "u".to_owned(),
+        resource_version: "1".to_owned(),
+        spec: spec.clone(),
+    };
+    assert_eq!(tell(Event::Deleted(slice.clone())), []);
+    let actions = tell(Event::Written { write: *write, result: Ok(Some(slice)) });
+    assert!(matches!(&actions[..], [Action::Create { .. }]), "{actions:?}");
 }

@@ -220,6 +220,8 @@ pub struct Controller {
     slices: BTreeMap<String, Known>,
     stored: BTreeMap<String, Stored>,
     writes: BTreeMap<u64, Write>,
+    /// UIDs of slices that the watch saw go while writes were under way: the answer to a write may come after that.
+    gone: BTreeSet<String>,
     next_write: u64,
     /// Highest generation that a pool ever had here: after a wipe it goes on from there.
     generations: BTreeMap<String, i64>,
@@ -249,6 +251,7 @@ impl Controller {
             slices: BTreeMap::new(),
             stored: BTreeMap::new(),
             writes: BTreeMap::new(),
+            gone: BTreeSet::new(),
             next_write: 0,
             generations: BTreeMap::new(),
             refused: BTreeSet::new(),
@@ -317,6 +320,9 @@ impl Controller {
             }
             Event::Changed(slice) => self.changed(now, &slice),
             Event::Deleted(slice) => {
+                if !self.writes.is_empty() {
+                    self.gone.insert(slice.uid.clone());
+                }
                 if self.slices.get(&slice.name).is_some_and(|known| known.uid == slice.uid) {
                     self.slices.remove(&slice.name);
                     self.stored.remove(&slice.name);
@@ -378,6 +384,11 @@ impl Controller {
         actions: &mut Vec<Action>,
     ) {
         let Some(Write { pool, sent, slice }) = self.writes.remove(&write) else { return };
+        let gone = |made: &Slice| self.gone.contains(&made.uid);
+        let result = result.map(|made| made.filter(|made| !gone(made)));
+        if self.writes.is_empty() {
+            self.gone.clear();
+        }
         self.unsettled.insert(pool.clone());
         match (result, sent) {
             (Ok(Some(made)), Some(sent)) => {
