@@ -78,6 +78,23 @@ fn render(report: &CapacityReport) -> String {
             write!(text, "\nno node of {} for the next copy of {}\n", stop.nodes, printable_line(&stop.pod));
         text.push_str(&reasons::tree(&stop.report));
     }
+    for item in &report.set {
+        let Some(gang) = &item.gang else { continue };
+        let _ = writeln!(
+            text,
+            "\none copy of {} is a gang like {} with {}",
+            printable_line(&item.pod),
+            printable_line(&gang.group),
+            count(gang.pods, "pod")
+        );
+    }
+    if !report.preempted_before.is_empty() {
+        let _ = writeln!(
+            text,
+            "\npreempted for pending pods: {}",
+            printable_line(&report.preempted_before.join(", "))
+        );
+    }
     for item in report.set.iter().filter(|item| !item.shared_claims.is_empty()) {
         let _ = writeln!(
             text,
