@@ -60,26 +60,34 @@ run_parts() {
             esac
             # A part that compared nothing did not pass.
             [ -s "$scratch/rows" ] || { worst=1 && echo "all of it | nothing | FAILED: no rows" >>"$scratch/rows"; }
-            sed "s/^/| $part | $version | /; s/\$/ | $((SECONDS - began)) s |/" "$scratch/rows" >>"$table"
+            sed "s/^/| $part | $version | /; s/\$/ | $((SECONDS - began)) s | $(date --utc +%F) |/" "$scratch/rows" >>"$table"
             echo "<== $part: exit code $code after $((SECONDS - began)) s" >&2
         done
     done
     trap - EXIT INT TERM
     printf '\n%s\n' "$(cat "$table")"
-    [ -z "$results" ] || write_results "$table" >"$results"
+    if [ -n "$results" ]; then
+        write_results "$table" >"$scratch/results"
+        cp "$scratch/results" "$results"
+    fi
     rm -rf "$scratch"
     exit $worst
 }
 
+# What was not run this time keeps its rows.
 write_results() {
     cat <<TEXT
 # Results on a real control plane
 
-Written by \`conformance/cluster/cluster $command\` on $(date --utc +%F), on $(nproc) cores with $(uname -sr) and
+Written by \`conformance/cluster/cluster\`, last by \`$command\` on $(date --utc +%F), on $(nproc) cores with $(uname -sr) and
 $(go version | cut -d' ' -f3). What is compared, and how, is in [README.md](README.md).
 
-| part | Kubernetes | what | compared | result | time |
-|---|---|---|---|---|---|
-$(cat "$1")
+| part | Kubernetes | what | compared | result | time of the part | date |
+|---|---|---|---|---|---|---|
 TEXT
+    {
+        [ ! -f "$results" ] || awk -F ' [|] ' 'NR == FNR { ran[$1, $2] = 1; next }
+            /^[|] / && $2 != "Kubernetes" && !(($1, $2) in ran)' "$1" "$results"
+        cat "$1"
+    } | sort -s -t '|' -k 2,3
 }
