@@ -253,6 +253,26 @@ def last_state(status):
     return json.dumps(status.get("lastState", {}))[:200]
 
 
+@check("pod deleted by force while the kubelet is down: back again, it gives up the claim, and the device is free")
+def deleted_while_down():
+    make_pod("q")
+    runs("q")
+    uid = claim_uid("q")
+    node("kubelet", "stop")
+    api.delete(pod_path("q"), gracePeriodSeconds=0)
+    gone("q")
+    expect(any(uid in name for name in node.claims()), "the claim was given up although nobody asked")
+    node("kubelet", "start")
+    took = wait("the claim is given up", 150, lambda: not node.claims() and not node.cdi() and not node.checkpoint())[1]
+    wait("the devices are published", 60, lambda: len(slices.devices()) == DEVICES)
+    names = [f"q{number}" for number in range(DEVICES)]
+    for name in names:
+        make_pod(name)
+    slowest = max(runs(name, 60) for name in names)
+    remove(*names)
+    return f"given up {took:.1f} s after the kubelet starts; pods with all {DEVICES} devices run {slowest:.1f} s later"
+
+
 @check("driver killed with -9: its slices stay, the pod runs on, claims prepared before are given up after")
 def kill_driver():
     make_pod("d")
