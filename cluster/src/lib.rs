@@ -21,6 +21,8 @@ mod fault;
 mod fields;
 mod json;
 pub mod lint;
+#[cfg(feature = "live")]
+pub mod live;
 mod load;
 mod locate;
 pub mod matching;

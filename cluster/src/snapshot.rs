@@ -119,6 +119,7 @@ impl Snapshot {
         }
         self.pods.sort_by(|left, right| key(&left.metadata).cmp(&key(&right.metadata)));
         self.claims.sort_by(|left, right| key(&left.metadata).cmp(&key(&right.metadata)));
+        self.persistent_volume_claims.sort_by(|left, right| key(&left.metadata).cmp(&key(&right.metadata)));
     }
 
     /// The claim of that name.

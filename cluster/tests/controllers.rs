@@ -133,6 +133,56 @@ spec: {nodeName: node-1, containers: [{name: main}]}
 }
 
 #[test]
+fn pods_of_a_stateful_set_get_its_volume_claims() {
+    let templates = "  volumeClaimTemplates:
+  - metadata: {name: data, labels: {tier: fast}}
+    spec: {accessModes: [ReadWriteOnce], storageClassName: local, resources: {requests: {storage: 10Gi}}}
+  - metadata: {name: logs}
+    spec: {accessModes: [ReadWriteOnce]}
+  template:
+";
+    let set = DEPLOYMENT
+        .replace("Deployment", "StatefulSet")
+        .replace("  replicas: 3\n", "  replicas: 2\n")
+        .replace("  template:\n", templates);
+    // Of a pod that went: its successor finds the same data.
+    let existing = "\
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data-web-1, namespace: team, uid: kept}
+spec: {accessModes: [ReadWriteOnce], volumeName: volume-7}
+status: {phase: Bound}
+";
+    let mut snapshot = loaded(&format!("{set}---\n{existing}"));
+    assert_eq!(snapshot.ignored, []);
+    expand_workloads(&mut snapshot);
+    let claims = &snapshot.persistent_volume_claims;
+    let names: Vec<&str> = claims.iter().map(|claim| claim.metadata.name.as_str()).collect();
+    assert_eq!(names, ["data-web-0", "data-web-1", "logs-web-0", "logs-web-1"]);
+    let new = &claims[0];
+    assert_eq!((new.metadata.namespace.as_str(), new.phase.as_str()), ("team", "Pending"));
+    assert_eq!(new.spec.storage_class_name.as_deref(), Some("local"));
+    assert_eq!(new.spec.request.as_ref().map(ToString::to_string).as_deref(), Some("10Gi"));
+    let labels: Vec<(&str, &str)> =
+        new.metadata.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(labels, [("app", "web"), ("tier", "fast")]);
+    assert_eq!((claims[1].metadata.uid.as_str(), claims[1].spec.volume_name.as_str()), ("kept", "volume-7"));
+    for pod in &snapshot.pods {
+        let mounted: Vec<String> =
+            pod.spec.volumes.iter().map(|volume| volume.claim_name(&pod.metadata.name)).collect();
+        let name = &pod.metadata.name;
+        assert_eq!(mounted, [format!("data-{name}"), format!("logs-{name}")]);
+    }
+    let expanded = snapshot.clone();
+    expand_workloads(&mut snapshot);
+    assert_eq!(snapshot.persistent_volume_claims, expanded.persistent_volume_claims);
+    // Nothing is told of storage, so that nothing is known of these claims either.
+    let mut untold = loaded(&set);
+    expand_workloads(&mut untold);
+    assert_eq!((untold.pods.len(), untold.persistent_volume_claims.len()), (2, 0));
+}
+
+#[test]
 fn a_daemon_set_has_a_pod_on_each_node_that_fits() {
     let set = "\
 apiVersion: apps/v1

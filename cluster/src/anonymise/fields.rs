@@ -89,6 +89,17 @@ pub(super) fn drop_what_nothing_depends_on(kind: &str, object: &mut Value) {
         }
         "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" => {
             keep(object.pointer_mut("/status"), &["succeeded", "completedIndexes", "failed"]);
+            // Claims of pods that are not there yet: their names are made of these.
+            for (number, template) in
+                list(object.pointer_mut("/spec/volumeClaimTemplates")).iter_mut().enumerate()
+            {
+                metadata(Some(template));
+                if let Some(name) = template.pointer_mut("/metadata/name") {
+                    *name = format!("v{number}").into();
+                }
+                keep(template.pointer_mut("/spec"), &VOLUME_CLAIM_SPEC);
+                remove(template, &["status"]);
+            }
             metadata(object.pointer_mut("/spec/template"));
             pod_spec(object.pointer_mut("/spec/template/spec"));
         }

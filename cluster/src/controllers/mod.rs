@@ -9,6 +9,7 @@ mod names;
 mod pods;
 mod references;
 mod taints;
+mod volume_claims;
 
 pub use claims::create_claims;
 pub use names::generated_name;

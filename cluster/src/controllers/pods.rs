@@ -14,6 +14,7 @@ use crate::path::FieldPath;
 use crate::snapshot::Snapshot;
 
 use super::names::{TakenNames, free_name, template_hash};
+use super::volume_claims::VolumeClaims;
 
 /// What became of one workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,13 +33,15 @@ pub struct Expansion {
 ///
 /// Pods that exist count by their owner reference. A Deployment whose ReplicaSets are in the input makes none
 /// itself. Pods have the names, labels, owners and tolerations that the controllers give them, with suffixes from
-/// [`super::generated_name`].
+/// [`super::generated_name`]. Pods of a StatefulSet get a PersistentVolumeClaim for each of its templates; one that is there
+/// already, of a pod before, is used, and where the input has neither claims nor volumes nor StorageClasses none is made.
 pub fn expand_workloads(snapshot: &mut Snapshot) -> Vec<Expansion> {
     let mut names: BTreeSet<(String, String)> =
         snapshot.pods.iter().map(|pod| (pod.metadata.namespace.clone(), pod.metadata.name.clone())).collect();
     let by_workload = pods_by_workload(&snapshot.pods);
     let mut expansions = Vec::new();
     let mut created = Vec::new();
+    let mut claims = VolumeClaims::new(snapshot);
     for workload in &snapshot.workloads {
         if workload.kind == WorkloadKind::Deployment && has_replica_sets(snapshot, workload) {
             continue;
@@ -58,10 +61,13 @@ pub fn expand_workloads(snapshot: &mut Snapshot) -> Vec<Expansion> {
             created: plan.missing.len(),
         });
         for identity in &plan.missing {
-            created.push(pod(workload, identity, &mut names));
+            let mut pod = pod(workload, identity, &mut names);
+            claims.give(workload, &mut pod);
+            created.push(pod);
         }
     }
     snapshot.pods.extend(created.into_iter().map(Arc::new));
+    snapshot.persistent_volume_claims.extend(claims.created);
     snapshot.sort();
     expansions
 }

@@ -3,7 +3,8 @@
 use super::disruption::label_selector;
 use super::metadata::metadata;
 use super::pod::template;
-use crate::fields::{Fields, Item};
+use super::volume::persistent_volume_claim;
+use crate::fields::{Fields, Item, object};
 use crate::objects::{Origin, Workload, WorkloadKind, WorkloadSize};
 
 /// A workload of the given kind.
@@ -34,7 +35,12 @@ pub(crate) fn workload(fields: &Fields<'_, '_>, origin: Origin, kind: WorkloadKi
             "podReplacementPolicy",
             "managedBy",
         ]);
-        spec.not_considered("volumeClaimTemplates", "where volumes can be mounted is not considered");
+        if kind == WorkloadKind::StatefulSet {
+            let origin = workload.origin.clone();
+            let template =
+                |item: Item<'_, '_>| object(item, |fields| persistent_volume_claim(fields, origin.clone()));
+            workload.volume_claim_templates = spec.list("volumeClaimTemplates", template).unwrap_or_default();
+        }
         spec.not_considered("scheduling", "groups of pods that start together are not considered yet");
         workload.selector = spec.object("selector", label_selector);
         workload.template = spec.object("template", template).unwrap_or_default();

@@ -92,6 +92,13 @@ const KNOWN: &[(&str, &str, &[&str])] = &[
     ("ResourcePoolStatusRequest", "resource.k8s.io", &["v1alpha3", "v1beta2", "v1"]),
 ];
 
+/// The kinds of objects on which answers depend, each with its group and the versions that are read.
+#[cfg(feature = "live")]
+pub(crate) fn known_kinds() -> impl Iterator<Item = (&'static str, &'static str, &'static [&'static str])> {
+    let has_effect = |kind: &str| !["List", "CronJob", "ResourcePoolStatusRequest"].contains(&kind);
+    KNOWN.iter().copied().filter(move |(kind, _, _)| has_effect(kind))
+}
+
 /// Classifies an object by its `apiVersion` and `kind`.
 pub(super) fn classify(api_version: &str, kind: &str) -> Result<Kind, KindError> {
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));

@@ -8,6 +8,8 @@ mod kinds;
 mod reader;
 
 pub use input::Input;
+#[cfg(feature = "live")]
+pub(crate) use kinds::known_kinds;
 
 use crate::fault::{Fault, LoadErrors};
 use crate::objects::ObjectReference;

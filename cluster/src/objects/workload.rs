@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{LabelSelector, Metadata, Origin, PodSpec};
+use super::{LabelSelector, Metadata, Origin, PersistentVolumeClaim, PodSpec};
 
 /// A Deployment, ReplicaSet, StatefulSet, DaemonSet or Job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Workload {
     pub selector: Option<LabelSelector>,
     /// `spec.template`
     pub template: PodTemplate,
+    /// `spec.volumeClaimTemplates` of a StatefulSet: a claim of each for every pod.
+    pub volume_claim_templates: Vec<PersistentVolumeClaim>,
 }
 
 /// The kinds of [`Workload`].

@@ -10,6 +10,9 @@ use drayage_simulator::snapshot::{Finding, Kept, shrink};
 use serde::Serialize;
 use serde_json::Value;
 
+#[cfg_attr(not(feature = "live"), path = "offline.rs")]
+mod live;
+
 use super::activity::Activity;
 use super::arguments::{Kubernetes, ObjectOutput, Objects, Scheduler};
 use super::exit::Exit;
@@ -20,6 +23,10 @@ use super::text::count;
 use super::{kubernetes, objects, output};
 
 /// Write the objects of an input anew: under pseudonyms, and as few as show one finding.
+///
+/// With --live, every kind that other commands read is listed from an API server, and nothing else: no Secrets, no
+/// ConfigMaps. Nothing is ever written there. Kinds that the server has not, or that the user may not list, are left out
+/// and told of. All lists show the same moment where the server can do that.
 ///
 /// With --anonymise, names, values of labels, images and UIDs get pseudonyms that keep their order, and what no answer depends
 /// on is dropped: other answers than names do not change. Attributes of devices, names of drivers, keys of labels and
@@ -34,12 +41,27 @@ Example: as few objects as keep a pod pending for the same reason
   dray snapshot -f dump.json --shrink-to-pod ml/train-0 --anonymise > small.yaml
 
 Example: as few objects as show a finding of lint
-  dray snapshot -f dump.json --shrink-to-rule DRA101",
-    group(clap::ArgGroup::new("input").required(true).args(["filename"]))
+  dray snapshot -f dump.json --shrink-to-rule DRA101
+
+Example: the cluster of a kubeconfig
+  dray snapshot --live --context production -o json > dump.json",
+    group(clap::ArgGroup::new("input").required(true).args(["filename", "live"]))
 )]
 pub(crate) struct Snapshot {
     #[command(flatten)]
     pub(crate) objects: Objects,
+    /// Read from the API server of a kubeconfig, or of the service account of the pod
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// With --live, the context of the kubeconfig in place of its current one
+    #[arg(long, value_name = "NAME", requires = "live")]
+    pub(crate) context: Option<String>,
+    /// With --live, the kubeconfig in place of those that KUBECONFIG names and of `~/.kube/config`
+    #[arg(long, value_name = "FILE", requires = "live")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// With --live, only objects of these namespaces, and those that have none
+    #[arg(short, long, value_name = "NAME", requires = "live")]
+    pub(crate) namespace: Vec<String>,
     #[command(flatten)]
     pub(crate) kubernetes: Kubernetes,
     #[command(flatten)]
@@ -78,7 +100,21 @@ struct List {
 /// Reads, shrinks, renames, prints.
 pub(crate) fn run(typed: &Snapshot, terminal: &Terminal) -> Result<Exit, Failure> {
     let gates = kubernetes::gates(&typed.kubernetes)?;
-    let mut snapshot = objects::load(&typed.objects, terminal)?;
+    let listed = if typed.live { Some(live::list(typed, terminal)?) } else { None };
+    let read = match &listed {
+        Some(items) => reread("live", items),
+        None => objects::load(&typed.objects, terminal),
+    };
+    let changes = typed.anonymise || typed.shrink_to_pod.is_some() || typed.shrink_to_rule.is_some();
+    if let (Some(items), false) = (&listed, changes) {
+        if let Err(failure) = &read {
+            for message in failure.messages() {
+                terminal.warning(&message);
+            }
+        }
+        return print(items.clone(), typed.output, terminal);
+    }
+    let mut snapshot = read?;
     let finding = match (&typed.shrink_to_pod, &typed.shrink_to_rule) {
         (Some(pod), _) => Some(Finding::Pending(pod.clone())),
         (None, Some(rule)) => Some(Finding::Rule(rule.clone())),
@@ -109,7 +145,7 @@ pub(crate) fn run(typed: &Snapshot, terminal: &Terminal) -> Result<Exit, Failure
         if shrunk.limited {
             terminal.warning("looking ended at `--tries`, so that more may be superfluous");
         }
-        snapshot = reread(&shrunk.objects)?;
+        snapshot = reread("shrunk", &shrunk.objects)?;
     }
     let raw = snapshot.raw_objects();
     let items: Vec<Value> = if typed.anonymise {
@@ -128,7 +164,11 @@ pub(crate) fn run(typed: &Snapshot, terminal: &Terminal) -> Result<Exit, Failure
     } else {
         raw.into_iter().map(|object| object.value).collect()
     };
-    let text = match typed.output {
+    print(items, typed.output, terminal)
+}
+
+fn print(items: Vec<Value>, form: ObjectOutput, terminal: &Terminal) -> Result<Exit, Failure> {
+    let text = match form {
         ObjectOutput::Json => output::json(&List { api_version: "v1", kind: "List", items })?,
         ObjectOutput::Yaml => {
             let documents: Vec<String> = items.iter().map(output::yaml).collect::<Result<_, _>>()?;
@@ -139,11 +179,15 @@ pub(crate) fn run(typed: &Snapshot, terminal: &Terminal) -> Result<Exit, Failure
     Ok(Exit::Yes)
 }
 
-/// Objects that were made here as if they had been read.
-fn reread(items: &[Value]) -> Result<drayage_cluster::Snapshot, Failure> {
+/// Objects that come from elsewhere than files as if they had been read; `name` is what faults call them.
+fn reread(name: &str, items: &[Value]) -> Result<drayage_cluster::Snapshot, Failure> {
     let list = List { api_version: "v1", kind: "List", items: items.to_vec() };
     let bytes = output::json(&list)?.into_bytes();
-    let input = drayage_cluster::Input::Bytes { name: "shrunk".to_owned(), bytes };
-    drayage_cluster::load(&[input], drayage_cluster::LoadOptions::default())
-        .map_err(|errors| Failure::Internal(errors.to_string()))
+    let input = drayage_cluster::Input::Bytes { name: name.to_owned(), bytes };
+    drayage_cluster::load(&[input], drayage_cluster::LoadOptions::default()).map_err(|errors| {
+        Failure::Input {
+            complaints: errors.faults.into_iter().map(Complaint::from).collect(),
+            omitted: errors.omitted,
+        }
+    })
 }
