@@ -236,6 +236,28 @@ fn a_flipped_bit_in_the_kubelets_checkpoint_makes_no_other_answer() {
     }
 }
 
+/// A record is rebuilt from the CDI file, the file goes, then the record again: nothing would tell of the claim any more, and
+/// its device would be given to another one. The record remembers the file, and brings it back.
+#[test]
+fn a_record_that_was_rebuilt_from_a_cdi_file_brings_the_file_back() {
+    let disk = Disk::new(0, Path::new(CDI));
+    let hardware = Hardware::default();
+    let machine = open(&disk, &hardware, 0).expect("a start");
+    machine.prepare(&claim("0a"), || Ok(allocated("gpu-0"))).expect("prepared");
+    drop(machine);
+    let record = PathBuf::from(STATE).join("0a.claim");
+    let file = Path::new("/var/run/cdi/k8s.gpu.example.com-claim_0a.json");
+    for path in [&*record, file, &*record] {
+        disk.damage(path, |_| None);
+        drop(open(&disk, &hardware, 0).expect("a start"));
+    }
+    let machine = open(&disk, &hardware, 0).expect("a start");
+    let error = machine.prepare(&claim("0b"), || Ok(allocated("gpu-0"))).expect_err("it is held");
+    assert!(matches!(error, Failure::Transient(_)), "{error}");
+    machine.unprepare(&claim("0a")).expect("unprepared");
+    machine.prepare(&claim("0b"), || Ok(allocated("gpu-0"))).expect("prepared");
+}
+
 /// Section 1.4: claims that vanish while nobody looks are never unprepared by the kubelet.
 #[test]
 fn vanished_claims_are_collected_and_others_stay() {

@@ -250,7 +250,8 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
                 state,
                 holds,
                 answer: found.answer.unwrap_or_default(),
-                cdi: None,
+                // Kept, so that it comes back when the file goes: it is all that tells of the claim besides the record.
+                cdi: found.cdi,
                 metadata: BTreeMap::new(),
                 boot_id: String::new(),
                 other: Map::new(),
@@ -273,7 +274,7 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
 
     fn write_cdi_files(&self, problems: &mut Vec<Problem>) {
         let records: Vec<ClaimRecord> = self.lock().records.values().cloned().collect();
-        for record in records.iter().filter(|record| record.state == State::Prepared) {
+        for record in records.iter().filter(|record| record.state != State::Unpreparing) {
             if let Err(error) = self.write_cdi(record) {
                 let message = format!("its CDI file cannot be written: {error}");
                 problems.push(Problem { uid: record.claim.uid.clone(), message });

@@ -22,6 +22,8 @@ pub struct RecoveredClaim {
     pub holds: Option<Vec<HeldDevice>>,
     /// The answer that the kubelet remembers.
     pub answer: Option<Vec<PreparedDevice>>,
+    /// Content of its CDI file, where that is what tells of it.
+    pub cdi: Option<String>,
 }
 
 /// A place that remembers claims of this driver. Sources are asked at start, the better ones first.
@@ -121,6 +123,7 @@ impl<F: FileSystem> RecoverySource for KubeletCheckpoint<F> {
             recovered.push(RecoveredClaim {
                 claim: ClaimReference { namespace: info.namespace, name: info.claim_name, uid: info.uid },
                 holds: Some(holds.collect()),
+                cdi: None,
                 answer: Some(
                     seen.into_iter()
                         .map(|device| PreparedDevice {
@@ -152,14 +155,16 @@ impl<F: FileSystem> CdiFiles<F> {
         Self { files, directory }
     }
 
-    fn holds(&self, uid: &str) -> Option<Vec<HeldDevice>> {
+    /// What the file of a claim says that it holds, and the file.
+    fn holds(&self, uid: &str) -> Option<(Vec<HeldDevice>, String)> {
         let content = self.directory.read(&self.files, uid).ok()?;
         let spec: Spec = serde_json::from_slice(&content).ok()?;
         let held = spec.devices().iter().map(|device| {
             let (_number, name) = device.name.strip_prefix(uid)?.strip_prefix('-')?.split_once('-')?;
             Some(HeldDevice { device: name.to_owned(), ..HeldDevice::default() })
         });
-        held.collect()
+        let held: Option<Vec<HeldDevice>> = held.collect();
+        Some((held?, String::from_utf8(content).ok()?))
     }
 }
 
@@ -167,10 +172,10 @@ impl<F: FileSystem> RecoverySource for CdiFiles<F> {
     fn claims(&self) -> Vec<RecoveredClaim> {
         let uids = self.directory.claims(&self.files).unwrap_or_default();
         uids.into_iter()
-            .map(|uid| RecoveredClaim {
-                holds: self.holds(&uid),
-                answer: None,
-                claim: ClaimReference { namespace: String::new(), name: String::new(), uid },
+            .map(|uid| {
+                let (holds, cdi) = self.holds(&uid).unzip();
+                let claim = ClaimReference { namespace: String::new(), name: String::new(), uid };
+                RecoveredClaim { holds, answer: None, cdi, claim }
             })
             .collect()
     }
