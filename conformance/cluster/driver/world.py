@@ -257,8 +257,9 @@ def running(name):
     return found["status"].get("phase") == "Running" and "running" in container(name).get("state", {})
 
 
-def runs(name, seconds=30):
-    """How long it takes until the pod runs."""
+def runs(name, seconds=120):
+    """How long it takes until the pod runs. A kubelet that may not read a claim yet, because the API server's Node authorizer
+    is late on a busy machine, tries again only after a minute or more."""
     try:
         return wait(f"pod `{name}` runs", seconds, lambda: running(name))[1]
     except Failed as failed:
