@@ -85,6 +85,8 @@ proptest! {
         let second = simulated(&prepared);
         // A toleration of every effect lets a device be allocated, but does not keep its pod from being evicted.
         prop_assume!(second.summary.evicted == 0);
+        // A pod that failed with an error before others came finds them there now, and may preempt one.
+        prop_assume!(second.pods.iter().all(|pod| pod.outcome != PodOutcome::Preempted));
         let placed = |report: &SimulationReport, outcomes: &[PodOutcome]| -> BTreeMap<String, Value> {
             let pods = report.pods.iter().filter(|pod| outcomes.contains(&pod.outcome));
             let place = |pod: &PodReport| {
