@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// `opaque.parameters` of a claim or class: how its devices are to be set up.
 ///
@@ -71,6 +72,17 @@ const MOST_PARTS: u32 = 64;
 const MOST_ENVIRONMENT: usize = 4096;
 
 impl DeviceConfig {
+    /// Reads opaque parameters of a claim or class strictly, as the driver, its webhook and `dray lint` do.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with them, each with its field.
+    pub fn read(parameters: &Value) -> Result<Self, String> {
+        let config = Self::deserialize(parameters).map_err(|error| error.to_string())?;
+        let faults = config.faults();
+        if faults.is_empty() { Ok(config) } else { Err(faults.join("; ")) }
+    }
+
     /// What is wrong with it, each with its field; nothing if it can be used.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();

@@ -16,6 +16,7 @@ mod feasibility;
 mod finding;
 mod input;
 mod nodes;
+mod parameters;
 mod pods;
 mod pools;
 mod rules;
@@ -74,6 +75,7 @@ pub fn lint(snapshot: &Snapshot, errors: &LoadErrors, options: LintOptions) -> L
     selectors::check(&cluster, &mut findings);
     claims::check(&cluster, &mut findings);
     shadows::check(&cluster, &mut findings);
+    parameters::check(&cluster, &mut findings);
     pods::check(&cluster, &mut findings);
     taints::check(&cluster, &mut findings);
     let undecided = feasibility::check(&cluster, &mut findings);

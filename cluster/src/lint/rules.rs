@@ -227,6 +227,10 @@ rules! {
         "a field whose feature gate is off in the release"
         means "The API server drops or refuses the field; in stored objects the scheduler reports an error, or does not see the devices."
         fix "Switch the gate on, choose a newer release, or do without the field.";
+    DEVICE_CONFIG_INVALID = "DRA312" "device-config-invalid" Error
+        "a DeviceConfig that the driver refuses"
+        means "Claims with such parameters are allocated, and then cannot be prepared: their pods never start."
+        fix "Correct the field that the message names.";
 
     RULE_TAINTS_EVERYTHING = "DRA401" "rule-taints-everything" Error
         "a DeviceTaintRule that selects every device of the cluster"

@@ -1,7 +1,6 @@
 //! A source whose devices take opaque configuration ([`DeviceConfig`]).
 
 use drayage_crds::{DeviceConfig, Sharing};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{DeviceSource, Observation, Pool, SourceError};
@@ -23,11 +22,7 @@ pub struct ConfiguredDevices<S>(pub S);
 pub fn configuration(parameters: &[Value]) -> Result<DeviceConfig, String> {
     let mut whole = DeviceConfig::default();
     for parameters in parameters {
-        let config = DeviceConfig::deserialize(parameters).map_err(|error| error.to_string())?;
-        let faults = config.faults();
-        if !faults.is_empty() {
-            return Err(faults.join("; "));
-        }
+        let config = DeviceConfig::read(parameters)?;
         whole.sharing = config.sharing.or(whole.sharing);
         whole.env.extend(config.env);
     }
