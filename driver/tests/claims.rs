@@ -258,6 +258,69 @@ fn a_record_that_was_rebuilt_from_a_cdi_file_brings_the_file_back() {
     machine.prepare(&claim("0b"), || Ok(allocated("gpu-0"))).expect("prepared");
 }
 
+/// Seed 507764: a damaged record was put aside, and nothing else told of its claim. At the next start it was forgotten, and the
+/// device was given to another claim.
+#[test]
+fn a_record_that_was_put_aside_is_remembered_until_its_claim_goes_or_the_machine_starts_anew() {
+    for reboots in [false, true] {
+        let disk = Disk::new(0, Path::new(CDI));
+        let hardware = Hardware::default();
+        let machine = open(&disk, &hardware, 0).expect("a start");
+        machine.prepare(&claim("0a"), || Ok(allocated("gpu-0"))).expect("prepared");
+        drop(machine);
+        disk.damage(&PathBuf::from(STATE).join("0a.claim"), |_| Some(b"garbage".to_vec()));
+        disk.damage(Path::new("/var/run/cdi/k8s.gpu.example.com-claim_0a.json"), |_| None);
+        for _ in 0..3 {
+            let machine = open(&disk, &hardware, 0).expect("a start");
+            assert_eq!(machine.unknown().len(), 1);
+            let error = machine.prepare(&claim("0b"), || Ok(allocated("gpu-0"))).expect_err("it is held");
+            assert!(error.to_string().contains("`0a` is lost"), "{error}");
+        }
+        if reboots {
+            disk.lose_power();
+        } else {
+            open(&disk, &hardware, 0).expect("a start").unprepare(&claim("0a")).expect("unprepared");
+        }
+        let machine = open(&disk, &hardware, usize::from(reboots)).expect("a start");
+        assert_eq!(machine.unknown(), [], "reboots: {reboots}");
+        machine.prepare(&claim("0b"), || Ok(allocated("gpu-0"))).expect("prepared");
+    }
+}
+
+/// Seed 6554: of a claim with admin access the record was lost and rebuilt from its CDI file, which does not tell admin access.
+/// A claim that was prepared on the same device, and whose record was rebuilt before, could not be replayed any more.
+#[test]
+fn claims_whose_records_were_rebuilt_are_answered_beside_each_other() {
+    let share = |share: &str| {
+        let mut allocation = allocated("shared");
+        allocation[0].share_id = Some(share.to_owned());
+        allocation
+    };
+    let mut admin = allocated("gpu-0");
+    admin[0].admin_access = true;
+    for (first, second) in [(allocated("gpu-0"), admin), (share("a"), share("b"))] {
+        let disk = Disk::new(0, Path::new(CDI));
+        let hardware = Hardware::default();
+        let machine = open(&disk, &hardware, 0).expect("a start");
+        let allocations = [("0a", first), ("0b", second)];
+        let prepare = |machine: &Machine<'_>| {
+            let answer = |(uid, allocation): &(&str, Vec<AllocatedDevice>)| {
+                machine.prepare(&claim(uid), || Ok(allocation.clone())).expect("prepared")
+            };
+            allocations.iter().map(answer).collect::<Vec<_>>()
+        };
+        let answers = prepare(&machine);
+        drop(machine);
+        for (uid, _) in &allocations {
+            disk.damage(&PathBuf::from(STATE).join(format!("{uid}.claim")), |_| None);
+        }
+        let machine = open(&disk, &hardware, 0).expect("a start");
+        assert_eq!(prepare(&machine), answers);
+        let exclusive = allocated(&allocations[0].1[0].device);
+        machine.prepare(&claim("0c"), || Ok(exclusive.clone())).expect_err("others have it");
+    }
+}
+
 /// Section 1.4: claims that vanish while nobody looks are never unprepared by the kubelet.
 #[test]
 fn vanished_claims_are_collected_and_others_stay() {

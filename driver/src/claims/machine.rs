@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{
     metadata::{MetadataFiles, base, describe},
+    quarantine::Quarantine,
     record::{ClaimRecord, HeldDevice, State},
     recovery::RecoverySource,
 };
@@ -22,7 +23,6 @@ use crate::{
 };
 
 const ENDING: &str = ".claim";
-const QUARANTINE: &str = "quarantine";
 const LOCK: &str = "state.lock";
 
 /// One device of the claim's allocation, of this driver.
@@ -147,6 +147,7 @@ pub struct Claims<F, D> {
     devices: D,
     configuration: Configuration,
     metadata: MetadataFiles,
+    quarantine: Quarantine,
     table: Mutex<Table>,
     guard: Option<Arc<dyn ClaimGuard>>,
     /// Held until this is dropped: of two instances of a driver one has the records.
@@ -190,6 +191,7 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
         names.sort();
         let mut table = Table::default();
         let mut problems = Vec::new();
+        let quarantine = Quarantine::beside(&directory, &configuration.boot_id);
         for name in names {
             let Some(uid) = name.strip_suffix(ENDING).filter(|uid| is_uid(uid)) else { continue };
             let problem = match files.read(&directory.join(&name)) {
@@ -203,17 +205,23 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
                 },
                 Err(error) => format!("the record cannot be read: {error}"),
             };
-            let fate = match quarantine(&files, &directory, &name) {
+            let fate = match quarantine.put_aside(&files, &name) {
                 Ok(()) => "it was put aside".to_owned(),
                 Err(error) => format!("it cannot be put aside: {error}"),
             };
             problems.push(Problem { uid: uid.to_owned(), message: format!("{problem}; {fate}") });
-            let claim = ClaimReference { namespace: String::new(), name: String::new(), uid: uid.to_owned() };
-            table.unknown.insert(uid.to_owned(), claim);
+            table.unknown.insert(uid.to_owned(), nameless(uid));
+        }
+        // What was put aside at an earlier start is not forgotten at this one.
+        for uid in quarantine.claims(&files, ENDING) {
+            if !table.records.contains_key(&uid) {
+                table.unknown.insert(uid.clone(), nameless(&uid));
+            }
         }
         let metadata = MetadataFiles::beside(&directory);
         let table = Mutex::new(table);
-        let claims = Self { files, devices, configuration, metadata, table, guard: None, _lock: lock };
+        let claims =
+            Self { files, devices, configuration, metadata, quarantine, table, guard: None, _lock: lock };
         claims.recover(sources, &mut problems);
         claims.write_cdi_files(&mut problems);
         claims.sweep_cdi_files(&mut problems);
@@ -265,7 +273,12 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
             }
             problems.push(Problem { uid, message });
         }
+        let remembered = self.quarantine.claims(&self.files, ENDING);
         for uid in self.lock().unknown.keys() {
+            if !remembered.contains(uid) {
+                // What tells of it may go, too.
+                let _ = self.quarantine.remember(&self.files, &format!("{uid}{ENDING}"));
+            }
             let message = "nothing says which devices the claim holds; no device is given to other claims until it \
                            is unprepared";
             problems.push(Problem { uid: uid.clone(), message: message.to_owned() });
@@ -317,14 +330,15 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
             return self.replay(record.clone(), allocation);
         }
         let plan = self.plan(claim, &allocation()?)?;
-        if let Some(record) = before {
-            // What was begun for other devices is settled first. For the same devices starting again is enough, and
-            // better: of a claim whose record was rebuilt from its CDI file the containers may run.
-            let same = record.holds.len() == plan.holds.len()
-                && record.holds.iter().zip(&plan.holds).all(|(held, wanted)| held.device == wanted.device);
-            if record.state == State::Unpreparing || !same {
-                self.devices.stop(&record.claim, &record.holds)?;
-            }
+        // What was begun for other devices is settled first. For the same devices starting again is enough, and
+        // better: of a claim whose record was rebuilt from its CDI file the containers may run.
+        let holds_already = before.as_ref().is_some_and(|record| {
+            record.state != State::Unpreparing
+                && record.holds.len() == plan.holds.len()
+                && record.holds.iter().zip(&plan.holds).all(|(held, wanted)| held.device == wanted.device)
+        });
+        if let Some(record) = before.filter(|_| !holds_already) {
+            self.devices.stop(&record.claim, &record.holds)?;
         }
         let mut record = ClaimRecord {
             claim: claim.clone(),
@@ -336,7 +350,12 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
             boot_id: self.configuration.boot_id.clone(),
             other: Map::new(),
         };
-        self.reserve(&record)?;
+        if holds_already {
+            // Beside it may be records that were rebuilt too, and tell neither shares nor admin access.
+            self.lock().records.insert(claim.uid.clone(), record.clone());
+        } else {
+            self.reserve(&record)?;
+        }
         self.write(&record).map_err(|error| transient("record of the claim", &error))?;
         self.devices.start(claim, &record.holds)?;
         self.write_cdi(&record).map_err(|error| transient("CDI file of the claim", &error))?;
@@ -416,7 +435,11 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
         self.metadata
             .remove(&self.files, uid)
             .map_err(|error| transient("metadata file of the claim", &error))?;
-        remove_durably(&self.files, &self.configuration.directory, &format!("{uid}{ENDING}"))
+        let name = format!("{uid}{ENDING}");
+        self.quarantine
+            .settle(&self.files, &name)
+            .map_err(|error| transient("damaged record of the claim", &error))?;
+        remove_durably(&self.files, &self.configuration.directory, &name)
             .map_err(|error| transient("record of the claim", &error))?;
         let mut table = self.lock();
         table.records.remove(uid);
@@ -565,15 +588,10 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
     }
 }
 
-fn transient(what: &str, error: &io::Error) -> Failure {
-    Failure::Transient(format!("the {what} cannot be written or removed: {error}"))
+fn nameless(uid: &str) -> ClaimReference {
+    ClaimReference { namespace: String::new(), name: String::new(), uid: uid.to_owned() }
 }
 
-/// Moves a file out of the way, under a name that is free.
-fn quarantine<F: FileSystem>(files: &F, directory: &Path, name: &str) -> io::Result<()> {
-    let aside = directory.join(QUARANTINE);
-    files.create_directory(&aside)?;
-    let taken = files.list(&aside)?;
-    let free = (0..=taken.len()).map(|number| format!("{name}.{number}")).find(|name| !taken.contains(name));
-    files.rename(&directory.join(name), &aside.join(free.unwrap_or_default()))
+fn transient(what: &str, error: &io::Error) -> Failure {
+    Failure::Transient(format!("the {what} cannot be written or removed: {error}"))
 }

@@ -8,6 +8,7 @@
 
 mod machine;
 mod metadata;
+mod quarantine;
 mod record;
 mod recovery;
 

@@ -112,6 +112,8 @@ struct Claim {
     answer: Option<Vec<PreparedDevice>>,
     /// The kubelet believes that it is prepared.
     prepared: bool,
+    /// Its containers may run: it was prepared since the machine started.
+    running: bool,
     /// Its pod is gone: it will be unprepared and never prepared again.
     going: bool,
 }
@@ -192,6 +194,9 @@ impl<'d> World<'d> {
             self.disk.lose_power();
             self.counts.power_losses += 1;
             self.boot += 1;
+            for claim in self.claims.values_mut() {
+                claim.running = false;
+            }
             self.hardware.0.lock().expect("no panic").clear();
         } else {
             self.disk.restart();
@@ -281,7 +286,8 @@ impl<'d> World<'d> {
             name: format!("claim-{}", self.created % 3),
             uid: uid.clone(),
         };
-        let claim = Claim { reference, allocation, answer: None, prepared: false, going: false };
+        let claim =
+            Claim { reference, allocation, answer: None, prepared: false, running: false, going: false };
         self.claims.insert(uid, claim);
     }
 
@@ -315,6 +321,7 @@ impl<'d> World<'d> {
             let claim = self.claims.get_mut(uid).expect("the claim");
             claim.answer = Some(answer.clone());
             claim.prepared = true;
+            claim.running = true;
             self.check_owners();
             self.write_checkpoint();
         } else {
@@ -332,6 +339,7 @@ impl<'d> World<'d> {
         gone.going = true;
         // The kubelet unprepares when no container runs any more.
         gone.prepared = false;
+        gone.running = false;
         let machine = self.machine.as_ref().expect("a running driver");
         let result = machine.unprepare(&claim(uid));
         if result.is_ok() {
@@ -350,7 +358,7 @@ impl<'d> World<'d> {
     /// No device has two owners among the claims whose containers may run.
     fn check_owners(&self) {
         let mut owners: BTreeMap<String, &str> = BTreeMap::new();
-        for claim in self.claims.values().filter(|claim| claim.prepared) {
+        for claim in self.claims.values().filter(|claim| claim.running) {
             for device in claim.allocation.iter().filter(|device| !device.admin_access) {
                 let key = format!("{} {:?}", device.device, device.share_id);
                 if let Some(other) = owners.insert(key, &claim.reference.uid) {
