@@ -79,7 +79,7 @@ write_results() {
     cat <<TEXT
 # Results on a real control plane
 
-Written by \`conformance/cluster/cluster\`, last by \`$command\` on $(date --utc +%F), on $(nproc) cores with $(uname -sr) and
+Written by \`conformance/cluster/cluster\`, last by \`$command\` on $(date --utc +%F), on $(nproc) cores with Linux $(uname -r | cut -d- -f1) and
 $(go version | cut -d' ' -f3). What is compared, and how, is in [README.md](README.md).
 
 | part | Kubernetes | what | compared | result | time of the part | date |
