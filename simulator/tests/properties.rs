@@ -45,7 +45,8 @@ fn allocations(report: &SimulationReport) -> BTreeMap<String, AllocationResult> 
     let requests = json!([{"name": "any", "exactly": {"deviceClassName": "any"}}]);
     // A list without objects is refused as a mistake.
     let mut objects = vec![json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "none"}})];
-    for pod in &report.pods {
+    // An attempt that ended with an error gave its devices back, and its claims may have got others since.
+    for pod in report.pods.iter().filter(|pod| pod.outcome != PodOutcome::Error) {
         for claim in pod.claims.iter().filter(|claim| claim.allocation.is_some()) {
             let object = json!({
                 "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
