@@ -1,7 +1,7 @@
 //! Prepare and unprepare, and what becomes of them when the process ends anywhere in between.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -210,12 +210,12 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
                 Err(error) => format!("it cannot be put aside: {error}"),
             };
             problems.push(Problem { uid: uid.to_owned(), message: format!("{problem}; {fate}") });
-            table.unknown.insert(uid.to_owned(), nameless(uid));
+            table.unknown.insert(uid.to_owned(), ClaimReference::nameless(uid));
         }
         // What was put aside at an earlier start is not forgotten at this one.
         for uid in quarantine.claims(&files, ENDING) {
             if !table.records.contains_key(&uid) {
-                table.unknown.insert(uid.clone(), nameless(&uid));
+                table.unknown.insert(uid.clone(), ClaimReference::nameless(&uid));
             }
         }
         let metadata = MetadataFiles::beside(&directory);
@@ -248,7 +248,11 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
                 continue;
             }
             let Some(holds) = found.holds else {
-                table.unknown.entry(uid).or_insert(found.claim);
+                if let Entry::Vacant(unknown) = table.unknown.entry(uid) {
+                    // What tells of it may go, too.
+                    let _ = self.quarantine.remember(&self.files, &file_name(unknown.key()));
+                    unknown.insert(found.claim);
+                }
                 continue;
             };
             // With the kubelet's answer the claim is prepared, but for its CDI file; else it is begun anew.
@@ -273,12 +277,7 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
             }
             problems.push(Problem { uid, message });
         }
-        let remembered = self.quarantine.claims(&self.files, ENDING);
         for uid in self.lock().unknown.keys() {
-            if !remembered.contains(uid) {
-                // What tells of it may go, too.
-                let _ = self.quarantine.remember(&self.files, &format!("{uid}{ENDING}"));
-            }
             let message = "nothing says which devices the claim holds; no device is given to other claims until it \
                            is unprepared";
             problems.push(Problem { uid: uid.clone(), message: message.to_owned() });
@@ -435,7 +434,7 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
         self.metadata
             .remove(&self.files, uid)
             .map_err(|error| transient("metadata file of the claim", &error))?;
-        let name = format!("{uid}{ENDING}");
+        let name = file_name(uid);
         self.quarantine
             .settle(&self.files, &name)
             .map_err(|error| transient("damaged record of the claim", &error))?;
@@ -569,7 +568,7 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
     }
 
     fn write(&self, record: &ClaimRecord) -> io::Result<()> {
-        let name = format!("{}{ENDING}", record.claim.uid);
+        let name = file_name(&record.claim.uid);
         write_atomically(&self.files, &self.configuration.directory, &name, &record.encode())
     }
 
@@ -588,8 +587,9 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
     }
 }
 
-fn nameless(uid: &str) -> ClaimReference {
-    ClaimReference { namespace: String::new(), name: String::new(), uid: uid.to_owned() }
+/// The name of a claim's record.
+fn file_name(uid: &str) -> String {
+    format!("{uid}{ENDING}")
 }
 
 fn transient(what: &str, error: &io::Error) -> Failure {

@@ -33,7 +33,10 @@ impl Quarantine {
     /// Moves a record out of the way.
     pub(super) fn put_aside<F: FileSystem>(&self, files: &F, name: &str) -> io::Result<()> {
         let free = self.free(files, name)?;
-        files.rename(&self.records.join(name), &free)?;
+        if let Err(error) = files.rename(&self.records.join(name), &free) {
+            let _ = self.remember(files, name);
+            return Err(error);
+        }
         // Else it could be back where it was when the machine starts anew, and count then too.
         files.sync_directory(&self.directory)?;
         files.sync_directory(&self.records)

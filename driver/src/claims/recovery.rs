@@ -174,7 +174,7 @@ impl<F: FileSystem> RecoverySource for CdiFiles<F> {
         uids.into_iter()
             .map(|uid| {
                 let (holds, cdi) = self.holds(&uid).unzip();
-                let claim = ClaimReference { namespace: String::new(), name: String::new(), uid };
+                let claim = ClaimReference::nameless(&uid);
                 RecoveredClaim { holds, answer: None, cdi, claim }
             })
             .collect()

@@ -16,6 +16,13 @@ pub struct ClaimReference {
     pub uid: String,
 }
 
+impl ClaimReference {
+    /// A claim of which only the UID is known.
+    pub fn nameless(uid: &str) -> Self {
+        Self { namespace: String::new(), name: String::new(), uid: uid.to_owned() }
+    }
+}
+
 /// A device as the kubelet is told about it. The same claim has to get the same list in the same order for its whole
 /// life: a restarted kubelet appends what it is told to what it remembers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
