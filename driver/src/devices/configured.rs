@@ -69,6 +69,10 @@ impl<S: DeviceSource> DeviceSource for ConfiguredDevices<S> {
     fn observe(&self) -> Result<Vec<Observation>, SourceError> {
         self.0.observe()
     }
+
+    fn notes(&self) -> Vec<String> {
+        self.0.notes()
+    }
 }
 
 #[cfg(test)]

@@ -217,4 +217,8 @@ impl<S: DeviceSource> DeviceSource for FaultyDevices<S> {
         }
         Ok(observations)
     }
+
+    fn notes(&self) -> Vec<String> {
+        self.source.notes()
+    }
 }

@@ -41,6 +41,9 @@ pub enum Condition {
     Faulty(String),
     /// It is not there any more, although it was published.
     Vanished,
+    /// Nobody can tell whether it works, for a reason that users may read. A device that was not looked at at all becomes
+    /// unknown too, after a while and without a reason.
+    Unknown(String),
 }
 
 /// What a source sees of one device.
@@ -69,6 +72,12 @@ pub trait DeviceSource: Devices + 'static {
     ///
     /// Nobody can tell at the moment: all devices become unknown.
     fn observe(&self) -> Result<Vec<Observation>, SourceError>;
+
+    /// What a person should know who wonders about the devices and what is no error, a sentence each: for example that
+    /// there are none because the library that knows them is not there. Logged whenever they change.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A source that cannot tell what it has.
@@ -90,6 +99,9 @@ pub enum SourceError {
         /// What is wrong, and where.
         message: String,
     },
+    /// A library does not answer as it should.
+    #[error("{0}")]
+    Library(String),
 }
 
 impl<S: Devices + ?Sized> Devices for Box<S> {
@@ -117,6 +129,10 @@ impl<S: DeviceSource + ?Sized> DeviceSource for Box<S> {
 
     fn observe(&self) -> Result<Vec<Observation>, SourceError> {
         (**self).observe()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        (**self).notes()
     }
 }
 

@@ -34,4 +34,8 @@ impl<S: DeviceSource> DeviceSource for Undescribed<S> {
     fn observe(&self) -> Result<Vec<Observation>, SourceError> {
         self.0.observe()
     }
+
+    fn notes(&self) -> Vec<String> {
+        self.0.notes()
+    }
 }

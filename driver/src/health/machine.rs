@@ -214,6 +214,11 @@ impl Device {
                 self.faults = self.faults.saturating_add(1);
                 self.fall_after(1, "it has vanished", rules, now, wall);
             }
+            Condition::Unknown(message) => {
+                self.faults = 0;
+                self.works_since = None;
+                self.turn(HealthState::Unknown, message, wall);
+            }
         }
         before != (self.state, self.message.clone(), self.vanished)
     }
@@ -263,6 +268,7 @@ mod tests {
                 'w' => Some(Condition::Works),
                 'f' => Some(Condition::Faulty("hot".to_owned())),
                 'v' => Some(Condition::Vanished),
+                'u' => Some(Condition::Unknown("nobody listens".to_owned())),
                 _ => None,
             };
             let observation = condition.map(|condition| Observation {
@@ -312,6 +318,15 @@ mod tests {
     }
 
     #[test]
+    fn a_device_of_which_nobody_can_tell_is_unknown_at_once_and_does_not_heal_by_that() {
+        assert_eq!(states(rules(), "u"), [HealthState::Unknown]);
+        assert_eq!(last(rules(), "wu"), HealthState::Unknown);
+        assert_eq!(last(rules(), "wuw"), HealthState::Healthy, "it was never seen broken");
+        assert_eq!(last(rules(), "wffuw"), HealthState::Unhealthy, "it was broken before");
+        assert_eq!(last(rules(), "wffuwwwwwwwwwww"), HealthState::Healthy);
+    }
+
+    #[test]
     fn a_device_that_flaps_has_to_work_for_the_whole_window() {
         let fall = format!("f{}", "w".repeat(12));
         let three = fall.repeat(3);
@@ -324,12 +339,13 @@ mod tests {
     proptest! {
         /// No state is left without a reason: unhealthy needs a fault, healthy needs a working device now.
         #[test]
-        fn states_follow_from_observations(observations in "[wfv.]{1,60}") {
+        fn states_follow_from_observations(observations in "[wfvu.]{1,60}") {
             let states = states(rules(), &observations);
             for (letter, state) in observations.chars().zip(&states) {
                 match letter {
                     'v' => prop_assert_eq!(*state, HealthState::Unhealthy),
                     'w' => prop_assert_ne!(*state, HealthState::Unknown),
+                    'u' => prop_assert_eq!(*state, HealthState::Unknown),
                     _ => {}
                 }
             }

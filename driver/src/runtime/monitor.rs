@@ -46,27 +46,34 @@ impl<R: ClaimReader> Monitor<R> {
         let mut machine = HealthMachine::new(self.settings.health.clone());
         let mut pools: Vec<Pool> = Vec::new();
         let mut error = String::new();
+        let mut notes: Vec<String> = Vec::new();
         let mut faults = self.source.changes();
         loop {
             let source = Arc::clone(&self.source);
-            let look =
-                spawn_blocking(move || source.pools().and_then(|pools| Ok((pools, source.observe()?))));
+            let look = spawn_blocking(move || {
+                (source.pools().and_then(|pools| Ok((pools, source.observe()?))), source.notes())
+            });
             // A look that hangs makes devices unknown after a while, and not the driver.
             let seen = timeout(self.settings.health.silence, look).await;
             let (now, wall) = (start.elapsed(), SystemTime::now());
-            let found = match seen {
-                Ok(Ok(Ok(found))) => {
-                    error.clear();
-                    Some(found)
+            let found = if let Ok(Ok((found, new_notes))) = seen {
+                for note in new_notes.iter().filter(|note| !notes.contains(note)) {
+                    (self.log)(Level::Info, note, &[]);
                 }
-                Ok(Ok(Err(source_error))) => {
-                    self.complain(&mut error, source_error.to_string());
-                    None
+                notes = new_notes;
+                match found {
+                    Ok(found) => {
+                        error.clear();
+                        Some(found)
+                    }
+                    Err(source_error) => {
+                        self.complain(&mut error, source_error.to_string());
+                        None
+                    }
                 }
-                Ok(Err(_)) | Err(_) => {
-                    self.complain(&mut error, "nobody can look at the devices".to_owned());
-                    None
-                }
+            } else {
+                self.complain(&mut error, "nobody can look at the devices".to_owned());
+                None
             };
             if let Some((found, mut observations)) = found {
                 if found != pools {

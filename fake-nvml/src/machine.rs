@@ -1,0 +1,188 @@
+//! The state behind the functions: the description as it is now, and which events were told.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use crate::{Card, FakeEvent, Machine, MigDevice, codes, installed::description_of};
+
+/// Variable with the file of the description.
+const VARIABLE: &str = "DRAYAGE_FAKE_NVML";
+/// How often a function that waits for events looks for one.
+const PAUSE: Duration = Duration::from_millis(5);
+
+const UNINITIALIZED: u32 = 1;
+const INVALID_ARGUMENT: u32 = 2;
+const NOT_FOUND: u32 = 6;
+const TIMEOUT: u32 = 10;
+
+/// What a program has done with the library.
+#[derive(Debug, Default)]
+struct Used {
+    initialised: u32,
+    /// Events that were told, or passed by while nobody listened.
+    told: usize,
+    /// Kinds by card, of each set.
+    sets: BTreeMap<usize, BTreeMap<usize, u64>>,
+    last_set: usize,
+}
+
+static USED: Mutex<Option<Used>> = Mutex::new(None);
+
+fn used<T>(work: impl FnOnce(&mut Used) -> T) -> T {
+    let mut used: MutexGuard<'_, _> = USED.lock().unwrap_or_else(PoisonError::into_inner);
+    work(used.get_or_insert_default())
+}
+
+/// A handle: the number of the card above the number of its MIG device, both counted from 1, zero for the card itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Handle(pub(crate) usize);
+
+impl Handle {
+    fn of(card: usize, mig: usize) -> Self {
+        Self((card + 1) << 8 | mig)
+    }
+
+    fn card(self) -> Option<usize> {
+        (self.0 >> 8).checked_sub(1)
+    }
+}
+
+/// Where this library lies, as the kernel says.
+fn own_path() -> Option<PathBuf> {
+    let address = own_path as *const () as usize;
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    maps.lines().find_map(|line| {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        let within = usize::from_str_radix(start, 16).ok()? <= address
+            && address < usize::from_str_radix(end, 16).ok()?;
+        let path = rest.find('/').and_then(|place| rest.get(place..))?;
+        within.then(|| PathBuf::from(path))
+    })
+}
+
+/// The description as it is now.
+fn described() -> Result<Machine, u32> {
+    let path = match env::var_os(VARIABLE) {
+        Some(path) => PathBuf::from(path),
+        None => description_of(&own_path().ok_or(codes::UNKNOWN)?),
+    };
+    let text = fs::read_to_string(path).map_err(|_| codes::UNKNOWN)?;
+    serde_json::from_str(&text).map_err(|_| codes::UNKNOWN)
+}
+
+/// The description for a call of `function`, after the time that it takes and unless it fails.
+pub(crate) fn machine(function: &str) -> Result<Machine, u32> {
+    if function != "nvmlInit_v2" && used(|used| used.initialised) == 0 {
+        return Err(UNINITIALIZED);
+    }
+    let machine = described()?;
+    if let Some(time) = machine.milliseconds.get(function) {
+        sleep(Duration::from_millis(*time));
+    }
+    match machine.errors.get(function) {
+        Some(error) => Err(*error),
+        None => Ok(machine),
+    }
+}
+
+pub(crate) fn initialise() {
+    used(|used| used.initialised += 1);
+}
+
+pub(crate) fn shut_down() {
+    used(|used| used.initialised = used.initialised.saturating_sub(1));
+}
+
+/// The card that a function is asked about.
+pub(crate) fn card(function: &str, handle: Handle) -> Result<Card, u32> {
+    let place = handle.card().ok_or(INVALID_ARGUMENT)?;
+    card_at(function, place).map(|(card, _)| card)
+}
+
+/// The card of an index.
+pub(crate) fn card_at(function: &str, index: usize) -> Result<(Card, Handle), u32> {
+    let card = machine(function)?.cards.get(index).cloned().ok_or(INVALID_ARGUMENT)?;
+    if card.lost {
+        return Err(codes::GPU_IS_LOST);
+    }
+    match card.errors.get(function) {
+        Some(error) => Err(*error),
+        None => Ok((card, Handle::of(index, 0))),
+    }
+}
+
+/// The MIG device that a function is asked about; none if it is asked about a card.
+pub(crate) fn mig_device(handle: Handle, card: &Card) -> Option<&MigDevice> {
+    let place = (handle.0 & 0xff).checked_sub(1)?;
+    card.mig_devices.get(place)?.as_ref()
+}
+
+/// The MIG device of an index.
+pub(crate) fn mig_device_at(function: &str, handle: Handle, index: usize) -> Result<Handle, u32> {
+    let card = card(function, handle)?;
+    if card.mig_mode != Some(true) {
+        return Err(codes::NOT_SUPPORTED);
+    }
+    let place = handle.card().ok_or(INVALID_ARGUMENT)?;
+    match card.mig_devices.get(index) {
+        Some(Some(_)) => Ok(Handle::of(place, index + 1)),
+        _ => Err(NOT_FOUND),
+    }
+}
+
+pub(crate) fn make_set() -> usize {
+    used(|used| {
+        used.last_set += 1;
+        used.sets.insert(used.last_set, BTreeMap::new());
+        used.last_set
+    })
+}
+
+pub(crate) fn free_set(set: usize) -> Result<(), u32> {
+    used(|used| used.sets.remove(&set)).map(|_| ()).ok_or(INVALID_ARGUMENT)
+}
+
+pub(crate) fn register(function: &str, set: usize, handle: Handle, types: u64) -> Result<(), u32> {
+    let known = card(function, handle)?.event_types;
+    if types & !known != 0 {
+        return Err(codes::NOT_SUPPORTED);
+    }
+    let place = handle.card().ok_or(INVALID_ARGUMENT)?;
+    used(|used| {
+        let set = used.sets.get_mut(&set).ok_or(INVALID_ARGUMENT)?;
+        *set.entry(place).or_default() |= types;
+        Ok(())
+    })
+}
+
+/// The next event for a set, within so many milliseconds.
+pub(crate) fn wait(function: &str, set: usize, milliseconds: u32) -> Result<(FakeEvent, Handle), u32> {
+    let end = Instant::now() + Duration::from_millis(milliseconds.into());
+    loop {
+        let machine = machine(function)?;
+        let found = used(|used| {
+            let listens = used.sets.get(&set).cloned().ok_or(INVALID_ARGUMENT)?;
+            while let Some(event) = machine.events.get(used.told) {
+                used.told += 1;
+                if listens.get(&event.card).is_some_and(|types| types & event.event_type != 0) {
+                    return Ok::<_, u32>(Some((event.clone(), Handle::of(event.card, 0))));
+                }
+            }
+            Ok(None)
+        })?;
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        if Instant::now() >= end {
+            return Err(TIMEOUT);
+        }
+        sleep(PAUSE);
+    }
+}

@@ -1,0 +1,60 @@
+//! NVIDIA's management library (NVML), loaded at run time.
+//!
+//! [`Library::open`] finds it or says why not; [`Library`], [`Device`] and [`EventSet`] are what a driver for Dynamic
+//! Resource Allocation asks it for. Every function is looked up by itself: a library of an older release lacks some,
+//! and only the call of one that is missing fails. All calls may block for as long as the kernel's driver likes.
+//!
+//! The bindings are those of `nvml-wrapper-sys`, which are generated from NVIDIA's header, so that no structure is laid
+//! out by hand. Unsafe code is in the module `calls` and nowhere else.
+
+mod calls;
+mod error;
+
+pub use calls::{Device, EventSet, Library};
+pub use error::{Code, Error, OpenError};
+
+/// What a MIG device has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MigAttributes {
+    /// Streaming multiprocessors.
+    pub multiprocessors: u32,
+    /// Copy engines.
+    pub copy_engines: u32,
+    /// Decoders.
+    pub decoders: u32,
+    /// Encoders.
+    pub encoders: u32,
+    /// JPEG engines.
+    pub jpeg_engines: u32,
+    /// Optical flow accelerators.
+    pub ofa_engines: u32,
+    /// Compute slices of the GPU instance.
+    pub gpu_instance_slices: u32,
+    /// Compute slices of the compute instance.
+    pub compute_instance_slices: u32,
+    /// Memory in MiB.
+    pub memory_mebibytes: u64,
+}
+
+/// Kinds of events, as bits.
+pub mod event_types {
+    /// A memory error of two bits, which cannot be corrected.
+    pub const DOUBLE_BIT_ECC_ERROR: u64 = 2;
+    /// A critical error with a number, the XID.
+    pub const XID_CRITICAL_ERROR: u64 = 8;
+}
+
+/// Something that happened to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'library> {
+    /// The device: always a whole GPU.
+    pub device: Device<'library>,
+    /// What happened: one of [`event_types`].
+    pub event_type: u64,
+    /// The XID of a critical error.
+    pub data: u64,
+    /// GPU instance, if it concerns one of MIG.
+    pub gpu_instance: Option<u32>,
+    /// Compute instance, if it concerns one of MIG.
+    pub compute_instance: Option<u32>,
+}
