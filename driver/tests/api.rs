@@ -48,7 +48,7 @@ async fn slices_are_made_changed_watched_and_removed() {
 
     let made = client.create("node-1-gpu-", spec("gpu-0")).await.unwrap();
     assert!(made.name.starts_with("node-1-gpu-"));
-    assert_eq!(made.spec, spec("gpu-0"));
+    assert_eq!(made.spec.map(), spec("gpu-0"));
     assert_eq!(next(&mut watch).await, Some(WatchEvent::Changed(made.clone())));
     let stored = server.state().slices[&made.name].clone();
     let owner = &stored["metadata"]["ownerReferences"][0];
@@ -57,8 +57,8 @@ async fn slices_are_made_changed_watched_and_removed() {
 
     // What others have written into the metadata stays.
     server.state().slices.get_mut(&made.name).unwrap()["metadata"]["labels"] = json!({ "kept": "yes" });
-    let changed = client.update(Slice { spec: spec("gpu-1"), ..made.clone() }).await.unwrap();
-    assert_eq!((changed.spec.clone(), &changed.uid), (spec("gpu-1"), &made.uid));
+    let changed = client.update(Slice { spec: spec("gpu-1").into(), ..made.clone() }).await.unwrap();
+    assert_eq!((changed.spec.map(), &changed.uid), (spec("gpu-1"), &made.uid));
     assert_eq!(server.state().slices[&made.name]["metadata"]["labels"], json!({ "kept": "yes" }));
     assert_eq!(next(&mut watch).await, Some(WatchEvent::Changed(changed.clone())));
 
@@ -78,7 +78,7 @@ async fn a_server_of_1_32_gets_devices_in_a_block() {
     let server = Server::start(&["v1alpha3", "v1beta1"]).await.unwrap();
     let client = client(&server).await;
     let made = client.create("slice-", spec("gpu-0")).await.unwrap();
-    assert_eq!(made.spec, spec("gpu-0"));
+    assert_eq!(made.spec.map(), spec("gpu-0"));
     let device = server.state().slices[&made.name]["spec"]["devices"][0].clone();
     assert_eq!(device["basic"]["attributes"]["model"]["string"], "A100");
     assert_eq!(client.list_and_watch().await.unwrap().0, [made]);

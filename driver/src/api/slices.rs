@@ -9,7 +9,10 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use super::{ApiServer, GROUP, get, request};
-use crate::publish::{ApiError, ApiVersion, Served, Slice, SliceApi, Watch, WatchEvent};
+use crate::{
+    devices::Fields,
+    publish::{ApiError, ApiVersion, Served, Slice, SliceApi, Watch, WatchEvent},
+};
 
 /// Objects in one page of a list.
 const PAGE: usize = 500;
@@ -37,8 +40,9 @@ struct ListMetadata {
 #[derive(Clone, Deserialize)]
 struct Object {
     metadata: Metadata,
+    /// As text at once: a page has hundreds.
     #[serde(default)]
-    spec: Map<String, Value>,
+    spec: Fields,
 }
 
 #[derive(Clone, Deserialize)]
@@ -55,7 +59,11 @@ struct Metadata {
 impl Object {
     fn slice(self, version: ApiVersion) -> Slice {
         let Metadata { name, uid, resource_version } = self.metadata;
-        Slice { name, uid, resource_version, spec: version.decode(self.spec) }
+        let spec = match version {
+            ApiVersion::V1Beta1 => version.decode(self.spec.map()).into(),
+            ApiVersion::V1Beta2 | ApiVersion::V1 => self.spec,
+        };
+        Slice { name, uid, resource_version, spec }
     }
 }
 
@@ -148,7 +156,7 @@ impl SliceApi for ApiServer {
         // resource version, which a slice made anew under the same name does not have.
         let steps = json!([
             { "op": "replace", "path": "/metadata/resourceVersion", "value": slice.resource_version },
-            { "op": "replace", "path": "/spec", "value": version.encode(slice.spec) },
+            { "op": "replace", "path": "/spec", "value": version.encode(slice.spec.map()) },
         ]);
         let path = format!("{}/{}", Self::slices_path(version), slice.name);
         let asked = request("PATCH", &path, "application/json-patch+json", Some(&steps))?;

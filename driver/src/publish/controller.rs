@@ -3,10 +3,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     compare::{dropped, keep_times, same},
@@ -29,8 +30,8 @@ pub struct Slice {
     pub uid: String,
     /// `metadata.resourceVersion`
     pub resource_version: String,
-    /// `spec`
-    pub spec: Map<String, Value>,
+    /// `spec`, as text: there may be hundreds of slices, and as trees they take twenty times the memory.
+    pub spec: Fields,
 }
 
 /// What a server can do.
@@ -102,7 +103,7 @@ pub enum Action {
         /// `metadata.generateName`
         name_prefix: String,
         /// `spec`
-        spec: Map<String, Value>,
+        spec: Fields,
     },
     /// Change a slice, if it still has its resource version.
     Update {
@@ -163,31 +164,26 @@ struct Stored {
     stored: Fields,
 }
 
-/// A slice that the server has, in little memory.
+/// A slice that the server has, with what is asked of it again and again.
 #[derive(Clone, Debug)]
 struct Known {
-    uid: String,
-    resource_version: String,
+    slice: Slice,
     pool: String,
-    spec: Fields,
+    generation: i64,
+    driver: Option<Value>,
+    node: Option<Value>,
 }
 
 impl Known {
-    fn new(slice: &Slice) -> Self {
+    fn new(slice: Slice) -> Self {
+        let mut spec = slice.spec.map();
+        let pool = spec.remove("pool").unwrap_or_default();
         Self {
-            uid: slice.uid.clone(),
-            resource_version: slice.resource_version.clone(),
-            pool: pool_name(slice).to_owned(),
-            spec: Fields::from(&slice.spec),
-        }
-    }
-
-    fn slice(&self, name: &str) -> Slice {
-        Slice {
-            name: name.to_owned(),
-            uid: self.uid.clone(),
-            resource_version: self.resource_version.clone(),
-            spec: self.spec.map(),
+            pool: pool["name"].as_str().unwrap_or_default().to_owned(),
+            generation: pool["generation"].as_i64().unwrap_or_default(),
+            driver: spec.remove("driver"),
+            node: spec.remove("nodeName"),
+            slice,
         }
     }
 }
@@ -214,10 +210,11 @@ pub struct Controller {
     view: View,
     pools: BTreeMap<String, Pool>,
     /// The pools spread over slices, for the server that is known.
-    contents: BTreeMap<String, Vec<SliceContent>>,
+    contents: BTreeMap<String, Arc<[SliceContent]>>,
     /// Pools that have to be looked at.
     unsettled: BTreeSet<String>,
     slices: BTreeMap<String, Known>,
+    /// Only of slices that are not stored as they were sent.
     stored: BTreeMap<String, Stored>,
     writes: BTreeMap<u64, Write>,
     /// UIDs of slices that the watch saw go while writes were under way: the answer to a write may come after that.
@@ -276,8 +273,8 @@ impl Controller {
     }
 
     /// The slices as they are known.
-    pub fn slices(&self) -> impl Iterator<Item = Slice> {
-        self.slices.iter().map(|(name, known)| known.slice(name))
+    pub fn slices(&self) -> impl Iterator<Item = &Slice> {
+        self.slices.values().map(|known| &known.slice)
     }
 
     /// Takes an event at a time since some fixed moment, and says what is to be done.
@@ -307,7 +304,8 @@ impl Controller {
                 self.failed(now, &format!("cannot ask for the versions of the API: {error}"), &mut actions);
             }
             Event::Listed(Ok(slices)) => {
-                self.slices = slices.iter().map(|slice| (slice.name.clone(), Known::new(slice))).collect();
+                self.slices =
+                    slices.into_iter().map(|slice| (slice.name.clone(), Known::new(slice))).collect();
                 self.stored.retain(|name, _| self.slices.contains_key(name));
                 self.view = View::Current;
                 self.unsettled.extend(self.slices.values().map(|known| known.pool.clone()));
@@ -318,15 +316,17 @@ impl Controller {
                 self.view = if error == ApiError::NotFound { View::Undiscovered } else { View::Unlisted };
                 self.failed(now, &format!("cannot list slices: {error}"), &mut actions);
             }
-            Event::Changed(slice) => self.changed(now, &slice),
+            Event::Changed(slice) => self.changed(now, slice),
             Event::Deleted(slice) => {
                 if !self.writes.is_empty() {
                     self.gone.insert(slice.uid.clone());
                 }
-                if self.slices.get(&slice.name).is_some_and(|known| known.uid == slice.uid) {
-                    self.slices.remove(&slice.name);
+                let is_it = |known: &Known| known.slice.uid == slice.uid;
+                if self.slices.get(&slice.name).is_some_and(is_it)
+                    && let Some(known) = self.slices.remove(&slice.name)
+                {
                     self.stored.remove(&slice.name);
-                    self.unsettled.insert(pool_name(&slice).to_owned());
+                    self.unsettled.insert(known.pool);
                 }
             }
             Event::WatchLost => {
@@ -359,21 +359,21 @@ impl Controller {
         }
     }
 
-    fn changed(&mut self, now: Duration, slice: &Slice) {
-        let pool = pool_name(slice).to_owned();
+    fn changed(&mut self, now: Duration, slice: Slice) {
         let number = |version: &str| version.parse::<u64>().unwrap_or(u64::MAX);
-        match self.slices.get(&slice.name) {
-            // The watch lags behind our own writes.
-            Some(known) if number(&known.resource_version) >= number(&slice.resource_version) => return,
-            Some(known) if same(&known.spec.map(), &slice.spec) => {}
-            // Our own write may be seen before its answer comes.
-            _ if self.writes.values().any(|write| write.pool == pool) => {}
-            _ => {
-                self.patience.insert(pool, now + FOREIGN_CHANGE);
-            }
+        let before = self.slices.get(&slice.name).map(|known| &known.slice);
+        // The watch lags behind our own writes.
+        if before.is_some_and(|known| number(&known.resource_version) >= number(&slice.resource_version)) {
+            return;
         }
-        self.unsettled.insert(pool_name(slice).to_owned());
-        self.slices.insert(slice.name.clone(), Known::new(slice));
+        let is_same = before.is_some_and(|known| same(&known.spec.map(), &slice.spec.map()));
+        let changed = Known::new(slice);
+        // Our own write may be seen before its answer comes.
+        if !is_same && !self.writes.values().any(|write| write.pool == changed.pool) {
+            self.patience.insert(changed.pool.clone(), now + FOREIGN_CHANGE);
+        }
+        self.unsettled.insert(changed.pool.clone());
+        self.slices.insert(changed.slice.name.clone(), changed);
     }
 
     fn written(
@@ -393,13 +393,17 @@ impl Controller {
         match (result, sent) {
             (Ok(Some(made)), Some(sent)) => {
                 self.succeeded();
-                let fields = dropped(&sent.map(), &made.spec);
+                let (sent_fields, made_fields) = (sent.map(), made.spec.map());
+                let fields = dropped(&sent_fields, &made_fields);
                 if !fields.is_empty() && self.reported.insert(format!("{pool} {fields:?}")) {
                     actions.push(Action::Report(Report::DroppedFields { pool, fields }));
                 }
-                let known = Known::new(&made);
-                self.stored.insert(made.name.clone(), Stored { sent, stored: known.spec.clone() });
-                self.slices.insert(made.name, known);
+                if same(&sent_fields, &made_fields) {
+                    self.stored.remove(&made.name);
+                } else {
+                    self.stored.insert(made.name.clone(), Stored { sent, stored: made.spec.clone() });
+                }
+                self.slices.insert(made.name.clone(), Known::new(made));
             }
             (Ok(_) | Err(ApiError::NotFound), _) => {
                 // Deleted, by us or by somebody else.
@@ -467,26 +471,27 @@ impl Controller {
                 return;
             }
         };
-        let of_pool: Vec<Slice> = self.slices().filter(|slice| pool_name(slice) == pool).collect();
-        let newest = of_pool.iter().map(generation).max();
+        let of_pool = || self.slices.values().filter(|known| known.pool == pool);
+        let newest = of_pool().map(|known| known.generation).max();
         // Slices by their place; obsolete ones and doubles go.
-        let mut current: BTreeMap<usize, Slice> = BTreeMap::new();
+        let mut current: BTreeMap<usize, &Slice> = BTreeMap::new();
         let mut surplus = Vec::new();
-        for slice in of_pool {
+        for known in of_pool() {
+            let slice = &known.slice;
             let place = place(&slice.name).filter(|place| *place < contents.len());
-            let usable = Some(generation(&slice)) == newest && self.can_be_updated(&slice);
+            let usable = Some(known.generation) == newest && self.can_be_updated(known);
             match place.filter(|place| usable && !current.contains_key(place)) {
                 Some(place) => {
                     current.insert(place, slice);
                 }
-                None => surplus.push(slice),
+                None => surplus.push(slice.clone()),
             }
         }
         let known = newest.unwrap_or(0).max(self.generations.get(pool).copied().unwrap_or(0));
         let wanted = |generation: i64, content: &SliceContent| {
             spec(&self.driver, &self.node, pool, generation, contents.len(), content)
         };
-        let differs = |(place, slice): (&usize, &Slice)| {
+        let differs = |(place, slice): (&usize, &&Slice)| {
             let content = contents.get(*place)?;
             (!self.is_stored(slice, &wanted(newest.unwrap_or(0), content))).then_some(*place)
         };
@@ -508,13 +513,13 @@ impl Controller {
                 && (all || changed.contains(place))
             {
                 let mut spec = wanted(generation, content);
-                keep_times(&mut spec, &slice.spec);
-                planned.push((Some(slice.clone()), Some(spec)));
+                keep_times(&mut spec, &slice.spec.map());
+                planned.push((Some((*slice).clone()), Some(Fields::from(spec))));
             }
         }
         for place in &missing {
             if let Some(content) = contents.get(*place) {
-                planned.push((None, Some(wanted(generation, content))));
+                planned.push((None, Some(wanted(generation, content).into())));
             }
         }
         planned.extend(surplus.into_iter().map(|slice| (Some(slice), None)));
@@ -526,10 +531,7 @@ impl Controller {
             let write = self.next_write;
             self.next_write += 1;
             let name = slice.as_ref().map(|slice| slice.name.clone());
-            self.writes.insert(
-                write,
-                Write { pool: pool.to_owned(), sent: spec.as_ref().map(Fields::from), slice: name },
-            );
+            self.writes.insert(write, Write { pool: pool.to_owned(), sent: spec.clone(), slice: name });
             actions.push(match (slice, spec) {
                 (Some(slice), Some(spec)) => Action::Update { write, slice: Slice { spec, ..slice } },
                 (Some(slice), None) => Action::Delete { write, slice },
@@ -543,28 +545,32 @@ impl Controller {
     }
 
     /// What the slices of a pool are to hold; nothing for a pool that is not wanted.
-    fn contents(&mut self, pool: &str) -> Result<Vec<SliceContent>, LayoutError> {
+    fn contents(&mut self, pool: &str) -> Result<Arc<[SliceContent]>, LayoutError> {
         if let Some(contents) = self.contents.get(pool) {
-            return Ok(contents.clone());
+            return Ok(Arc::clone(contents));
         }
-        let Some(wanted) = self.pools.get(pool) else { return Ok(Vec::new()) };
+        let Some(wanted) = self.pools.get(pool) else { return Ok(Arc::default()) };
         let counters_apart = self.served.is_none_or(|served| served.minor >= 35);
-        let contents = spread(wanted, Layout { counters_apart, taints: self.taints })?;
-        self.contents.insert(pool.to_owned(), contents.clone());
+        let contents: Arc<[SliceContent]> =
+            spread(wanted, Layout { counters_apart, taints: self.taints })?.into();
+        self.contents.insert(pool.to_owned(), Arc::clone(&contents));
         Ok(contents)
     }
 
     /// Whether the server has what is wanted, or what it makes of that.
     fn is_stored(&self, slice: &Slice, wanted: &Map<String, Value>) -> bool {
+        let found = slice.spec.map();
         let made_of_it =
-            |stored: &Stored| same(wanted, &stored.sent.map()) && same(&stored.stored.map(), &slice.spec);
-        same(wanted, &slice.spec) || self.stored.get(&slice.name).is_some_and(made_of_it)
+            |stored: &Stored| same(wanted, &stored.sent.map()) && same(&stored.stored.map(), &found);
+        same(wanted, &found) || self.stored.get(&slice.name).is_some_and(made_of_it)
     }
 
     /// Driver, node and pool of a slice cannot be changed.
-    fn can_be_updated(&self, slice: &Slice) -> bool {
-        slice.spec.get("driver") == Some(&json!(self.driver))
-            && slice.spec.get("nodeName") == Some(&json!(self.node))
+    fn can_be_updated(&self, known: &Known) -> bool {
+        let is = |found: &Option<Value>, wanted: &str| {
+            found.as_ref().and_then(Value::as_str).is_some_and(|found| found == wanted)
+        };
+        is(&known.driver, &self.driver) && is(&known.node, &self.node)
     }
 
     /// The place of a slice in its pool comes first in its name, because servers cut long names at their end.
@@ -576,12 +582,4 @@ impl Controller {
 fn place(name: &str) -> Option<usize> {
     let (digits, _) = name.split_once('-')?;
     (digits.len() >= 5).then(|| usize::from_str_radix(digits, 16).ok()).flatten()
-}
-
-fn pool_name(slice: &Slice) -> &str {
-    slice.spec.get("pool").and_then(|pool| pool["name"].as_str()).unwrap_or_default()
-}
-
-fn generation(slice: &Slice) -> i64 {
-    slice.spec.get("pool").and_then(|pool| pool["generation"].as_i64()).unwrap_or_default()
 }

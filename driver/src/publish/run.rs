@@ -20,7 +20,7 @@ use super::{
     version::ApiVersion,
 };
 use crate::{
-    devices::Pool,
+    devices::{Fields, Pool},
     files::{HostFileSystem, write_atomically},
 };
 
@@ -154,7 +154,7 @@ async fn perform<A: SliceApi>(api: &A, action: Action) -> (Event, Option<Watch>)
             Err(error) => Event::Listed(Err(error)),
         },
         Action::Create { write, name_prefix, spec } => {
-            Event::Written { write, result: api.create(&name_prefix, spec).await.map(Some) }
+            Event::Written { write, result: api.create(&name_prefix, spec.map()).await.map(Some) }
         }
         Action::Update { write, slice } => {
             Event::Written { write, result: api.update(slice).await.map(Some) }
@@ -201,13 +201,13 @@ impl SliceFiles {
             name: name.to_owned(),
             uid: name.to_owned(),
             resource_version: known.version.to_string(),
-            spec,
+            spec: Fields::from(&spec),
         };
         let object = json!({
             "apiVersion": "resource.k8s.io/v1",
             "kind": "ResourceSlice",
             "metadata": { "name": name },
-            "spec": slice.spec,
+            "spec": spec,
         });
         let text = serde_json::to_string_pretty(&object).unwrap_or_default() + "\n";
         write_atomically(&HostFileSystem, &self.folder, &format!("{name}.json"), text.as_bytes()).map_err(
@@ -238,7 +238,7 @@ impl SliceApi for SliceFiles {
     }
 
     async fn update(&self, slice: Slice) -> Result<Slice, ApiError> {
-        self.write(&slice.name, slice.spec)
+        self.write(&slice.name, slice.spec.map())
     }
 
     async fn delete(&self, slice: Slice) -> Result<(), ApiError> {

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use drayage_driver::publish::{Action, ApiError, ApiVersion, Controller, Event, Report, Served, Slice};
+use drayage_driver::{
+    devices::Fields,
+    publish::{Action, ApiError, ApiVersion, Controller, Event, Report, Served, Slice},
+};
 use serde_json::{Map, Value};
 
 use crate::support::disk::Random;
@@ -28,12 +31,35 @@ pub(crate) fn text(device: &Value) -> String {
     format!("{} {flavour} {} {}", device["name"], device["taints"], device["bindsToNode"])
 }
 
+/// What a scheduler sees of a slice.
+struct Shown {
+    pool: String,
+    generation: i64,
+    count: u64,
+    devices: Vec<String>,
+}
+
+impl Shown {
+    fn new(slice: &Slice) -> Self {
+        let spec = slice.spec.map();
+        let pool = &spec["pool"];
+        Self {
+            pool: pool["name"].as_str().expect("a name").to_owned(),
+            generation: pool["generation"].as_i64().expect("a number"),
+            count: pool["resourceSliceCount"].as_u64().expect("a number"),
+            devices: spec.get("devices").and_then(Value::as_array).into_iter().flatten().map(text).collect(),
+        }
+    }
+}
+
 /// The server with one controller, and what is on the way between them.
 pub(crate) struct World {
     pub(crate) now: Duration,
     pub(crate) random: Random,
     pub(crate) controller: Controller,
     pub(crate) slices: BTreeMap<String, Slice>,
+    /// The same as [`World::slices`].
+    seen: BTreeMap<String, Shown>,
     pub(crate) faults: Faults,
     pub(crate) served: Served,
     /// Fields of devices that this server does not store.
@@ -61,6 +87,7 @@ impl World {
             random: Random(seed),
             controller: Controller::new("gpu.example.com", "node-1", false),
             slices: BTreeMap::new(),
+            seen: BTreeMap::new(),
             faults: Faults::default(),
             served: Served { version: ApiVersion::V1, minor: 36 },
             dropped: Vec::new(),
@@ -118,15 +145,15 @@ impl World {
         self.version.to_string()
     }
 
-    fn store(&mut self, spec: Map<String, Value>) -> Map<String, Value> {
-        let mut spec = spec;
+    fn store(&self, spec: &Fields) -> Fields {
+        let mut spec = spec.map();
         let devices = spec.get_mut("devices").and_then(Value::as_array_mut);
         for device in devices.into_iter().flatten().filter_map(Value::as_object_mut) {
             for field in &self.dropped {
                 device.remove(*field);
             }
         }
-        spec
+        spec.into()
     }
 
     fn perform(&mut self, action: Action) {
@@ -152,7 +179,7 @@ impl World {
                 self.answers.insert((at, self.order), Event::Listed(Ok(slices)));
             }
             Action::Create { write, name_prefix, spec } => {
-                let result = if refused { Err(away()) } else { self.create(&name_prefix, spec).map(Some) };
+                let result = if refused { Err(away()) } else { self.create(&name_prefix, &spec).map(Some) };
                 self.answer_write(write, result, lost);
             }
             Action::Update { write, slice } => {
@@ -180,10 +207,10 @@ impl World {
         self.answer(Event::Written { write, result });
     }
 
-    fn create(&mut self, name_prefix: &str, spec: Map<String, Value>) -> Result<Slice, ApiError> {
+    fn create(&mut self, name_prefix: &str, spec: &Fields) -> Result<Slice, ApiError> {
         let mut base = name_prefix.to_owned();
         base.truncate(58);
-        let devices = spec.get("devices").and_then(Value::as_array).map_or(0, Vec::len);
+        let devices = spec.get("devices").as_ref().and_then(Value::as_array).map_or(0, Vec::len);
         if devices > 128 {
             return Err(ApiError::Invalid("too many devices".to_owned()));
         }
@@ -202,7 +229,7 @@ impl World {
             return Err(ApiError::Conflict);
         }
         let resource_version = self.next_version();
-        let spec = self.store(slice.spec);
+        let spec = self.store(&slice.spec);
         let slice = Slice { resource_version, spec, ..slice };
         self.put(slice.clone());
         Ok(slice)
@@ -210,12 +237,18 @@ impl World {
 
     fn put(&mut self, slice: Slice) {
         self.writes += 1;
-        self.slices.insert(slice.name.clone(), slice.clone());
+        self.insert(slice.clone());
         self.show(Event::Changed(slice));
         self.look();
     }
 
+    fn insert(&mut self, slice: Slice) {
+        self.seen.insert(slice.name.clone(), Shown::new(&slice));
+        self.slices.insert(slice.name.clone(), slice);
+    }
+
     fn remove(&mut self, name: &str) {
+        self.seen.remove(name);
         if let Some(slice) = self.slices.remove(name) {
             self.next_version();
             self.show(Event::Deleted(slice));
@@ -234,9 +267,11 @@ impl World {
     pub(crate) fn meddle(&mut self, change: impl FnOnce(&mut Map<String, Value>) -> bool) {
         let place = self.random.below(self.slices.len());
         let Some(mut slice) = self.slices.values().nth(place).cloned() else { return };
-        if change(&mut slice.spec) {
+        let mut spec = slice.spec.map();
+        if change(&mut spec) {
+            slice.spec = spec.into();
             slice.resource_version = self.next_version();
-            self.slices.insert(slice.name.clone(), slice.clone());
+            self.insert(slice.clone());
             self.show(Event::Changed(slice));
         } else {
             self.remove(&slice.name);
@@ -255,23 +290,18 @@ impl World {
 
     /// Devices of complete pools, in the order of names of slices.
     pub(crate) fn visible(&self) -> BTreeMap<String, Vec<String>> {
-        let mut pools: BTreeMap<&str, Vec<&Slice>> = BTreeMap::new();
-        for slice in self.slices.values() {
-            pools.entry(slice.spec["pool"]["name"].as_str().expect("a name")).or_default().push(slice);
+        let mut pools: BTreeMap<&str, Vec<&Shown>> = BTreeMap::new();
+        for slice in self.seen.values() {
+            pools.entry(&slice.pool).or_default().push(slice);
         }
         let mut visible = BTreeMap::new();
-        for (pool, slices) in pools {
-            let generation = |slice: &&Slice| slice.spec["pool"]["generation"].as_i64().expect("a number");
-            let newest = slices.iter().map(generation).max();
-            let slices: Vec<&Slice> =
-                slices.into_iter().filter(|slice| Some(generation(slice)) == newest).collect();
-            let counts = |slice: &&Slice| {
-                slice.spec["pool"]["resourceSliceCount"].as_u64() == Some(slices.len() as u64)
-            };
-            if slices.iter().all(counts) {
-                let devices =
-                    slices.iter().filter_map(|slice| slice.spec.get("devices")?.as_array()).flatten();
-                visible.insert(pool.to_owned(), devices.map(text).collect());
+        for (pool, mut slices) in pools {
+            let newest = slices.iter().map(|slice| slice.generation).max();
+            slices.retain(|slice| Some(slice.generation) == newest);
+            let count = slices.len() as u64;
+            if slices.iter().all(|slice| slice.count == count) {
+                let devices = slices.iter().flat_map(|slice| slice.devices.iter().cloned());
+                visible.insert(pool.to_owned(), devices.collect());
             }
         }
         visible

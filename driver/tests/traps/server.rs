@@ -10,7 +10,7 @@ use drayage_driver::{
     publish::{ApiError, Controller, Slice, SliceApi as _, publish},
 };
 use drayage_fake_kubelet::api_server::{Faults, Server};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::{
     runtime::Handle,
     sync::watch,
@@ -88,7 +88,7 @@ async fn trap_15_fields_that_nobody_knows_are_kept() {
     let client = client(&server, "node-1").await;
     let (slices, _) = client.list_and_watch().await.expect("slices");
     let slice = slices.into_iter().next().expect("a slice");
-    let mut spec: Map<String, Value> = slice.spec.clone();
+    let mut spec = slice.spec.clone();
     spec.insert("another".to_owned(), json!(1));
     client.update(Slice { spec, ..slice }).await.expect("updated");
     let slices = server.state().slices.clone();
