@@ -7,16 +7,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use super::{
+    devices::{AllocatedDevice, Devices},
     metadata::{MetadataFiles, base, describe},
     quarantine::Quarantine,
     record::{ClaimRecord, HeldDevice, State},
     recovery::RecoverySource,
 };
 use crate::{
-    cdi::{self, CdiDirectory, ContainerEdits, Spec},
+    cdi::{self, CdiDirectory, Spec},
     files::{FileSystem, remove_durably, remove_temporaries, write_atomically},
     guard::ClaimGuard,
     kubelet::{ClaimReference, Failure, PreparedDevice, service::is_uid},
@@ -24,61 +25,6 @@ use crate::{
 
 const ENDING: &str = ".claim";
 const LOCK: &str = "state.lock";
-
-/// One device of the claim's allocation, of this driver.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AllocatedDevice {
-    /// Request as the allocation names it, with the alternative after a slash.
-    pub request: String,
-    /// What the pod calls the claim, if it was made for the pod from a template.
-    pub pod_claim: Option<String>,
-    /// Pool of the device.
-    pub pool: String,
-    /// Name of the device.
-    pub device: String,
-    /// Share, for a device that allows several allocations.
-    pub share_id: Option<String>,
-    /// Admin access takes nothing away from others.
-    pub admin_access: bool,
-    /// What the share takes of the device's capacities, as quantities (KEP-5075).
-    pub consumed_capacity: BTreeMap<String, String>,
-    /// Opaque parameters for this device: those of the class first, later ones win.
-    pub configuration: Vec<Value>,
-}
-
-/// What the node has to do for devices besides remembering who holds them. Every function may be called again for the
-/// same claim, also after it was interrupted.
-pub trait Devices: Send + Sync {
-    /// Changes that containers with this device need; none means that it needs no CDI device. The same device of the
-    /// same claim has to get the same edits for its whole life.
-    ///
-    /// # Errors
-    ///
-    /// The device does not exist or cannot be used as the claim wants.
-    fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure>;
-
-    /// Attributes of a device, as in its slice, for containers to read (KEP-5304); none where they get no file with them.
-    /// What is returned for the first prepare of a claim is what its containers see.
-    fn attributes(&self, _: &AllocatedDevice) -> Option<Map<String, Value>> {
-        None
-    }
-
-    /// Configures the devices for the claim.
-    ///
-    /// # Errors
-    ///
-    /// The devices are not ready.
-    fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure>;
-
-    /// Undoes [`Devices::start`]; succeeds where nothing was done. Nobody else gets the devices before it succeeds.
-    /// Without devices: what the claim holds is not known, if anything, and a device that knows it by itself should be
-    /// given up.
-    ///
-    /// # Errors
-    ///
-    /// The devices cannot be given to others.
-    fn stop(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure>;
-}
 
 /// What a claim is to get, computed from its allocation.
 #[derive(Clone, Debug, PartialEq)]
@@ -462,7 +408,12 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
 
     /// The records as they are now, by UID.
     pub fn records(&self) -> Vec<ClaimRecord> {
-        self.lock().records.values().cloned().collect()
+        self.of_records(Clone::clone)
+    }
+
+    /// Something of each record, by UID.
+    pub fn of_records<T>(&self, what: impl FnMut(&ClaimRecord) -> T) -> Vec<T> {
+        self.lock().records.values().map(what).collect()
     }
 
     /// Claims of which nothing says what they hold.

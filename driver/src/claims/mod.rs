@@ -6,15 +6,15 @@
 //!   read is put aside and rebuilt from the kubelet's checkpoint or the CDI files; where nothing says what a claim
 //!   holds, no device is given to others until it is unprepared.
 
+mod devices;
 mod machine;
 mod metadata;
 mod quarantine;
 mod record;
 mod recovery;
 
-pub use machine::{
-    AllocatedDevice, Claims, Configuration, Devices, OpenError, Plan, Problem, claim_device_name,
-};
+pub use devices::{AllocatedDevice, Devices};
+pub use machine::{Claims, Configuration, OpenError, Plan, Problem, claim_device_name};
 pub(crate) use metadata::is_label;
 pub use record::{ClaimRecord, HeldDevice, RecordError, State};
 pub use recovery::{CdiFiles, KubeletCheckpoint, RecoveredClaim, RecoverySource};

@@ -149,7 +149,12 @@ impl HealthMachine {
         self.devices.iter().map(health).collect()
     }
 
-    /// For taints and metrics.
+    /// How many devices have a state.
+    pub fn count(&self, state: HealthState) -> usize {
+        self.devices.values().filter(|device| device.state == state).count()
+    }
+
+    /// For taints.
     pub fn verdicts(&self) -> Vec<Verdict> {
         let verdict = |((pool, name), device): (&(String, String), &Device)| Verdict {
             pool: pool.clone(),

@@ -35,7 +35,7 @@ impl Vanished {
         D: Devices,
         R: ClaimReader,
     {
-        let held = claims.records().into_iter().map(|record| record.claim).chain(claims.unknown());
+        let held = claims.of_records(|record| record.claim.clone()).into_iter().chain(claims.unknown());
         // Of a claim without a name nobody can be asked.
         let asked = held.filter(|claim| !claim.name.is_empty() && !remembered.contains(&claim.uid));
         let gone: Vec<ClaimReference> = asked.filter(|claim| is_gone(claim, &reader.claim(claim))).collect();

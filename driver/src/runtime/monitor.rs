@@ -44,9 +44,12 @@ impl<R: ClaimReader> Monitor<R> {
     pub(super) async fn run(mut self) {
         let start = Instant::now();
         let mut machine = HealthMachine::new(self.settings.health.clone());
-        let mut pools: Vec<Pool> = Vec::new();
+        // None before the first look.
+        let mut pools: Option<Vec<Pool>> = None;
+        let mut vanished: Vec<Observation> = Vec::new();
         let mut error = String::new();
         let mut notes: Vec<String> = Vec::new();
+        let mut unpublished = false;
         let mut faults = self.source.changes();
         loop {
             let source = Arc::clone(&self.source);
@@ -75,24 +78,48 @@ impl<R: ClaimReader> Monitor<R> {
                 self.complain(&mut error, "nobody can look at the devices".to_owned());
                 None
             };
-            if let Some((found, mut observations)) = found {
-                if found != pools {
+            // Of thousands of devices everything that is made of them is large, so it is made when something changed.
+            let mut changed = false;
+            if let Some((found, observations)) = found {
+                let mut others = false;
+                if pools.as_ref() != Some(&found) {
                     match self.guard.set_pools(&found) {
-                        Ok(()) => pools = found,
+                        Ok(()) => {
+                            pools = Some(found);
+                            others = true;
+                        }
                         Err(errors) => self.complain(&mut error, errors.to_string()),
                     }
                 }
-                let vanished = self.vanished(&pools);
-                let devices = pools.iter().flat_map(|pool| {
-                    pool.devices.iter().map(|device| (pool.name.as_str(), device.name.as_str()))
-                });
-                let held = vanished.iter().map(|seen| (seen.pool.as_str(), seen.device.as_str()));
-                machine.set_devices(devices.chain(held), now, wall);
-                observations.extend(vanished.iter().cloned());
-                machine.observe(&observations, now, wall);
+                let pools = pools.as_deref().unwrap_or_default();
+                let gone = self.vanished(pools);
+                others |= gone != vanished;
+                vanished = gone;
+                if others {
+                    let devices = pools.iter().flat_map(|pool| {
+                        pool.devices.iter().map(|device| (pool.name.as_str(), device.name.as_str()))
+                    });
+                    let held = vanished.iter().map(|seen| (seen.pool.as_str(), seen.device.as_str()));
+                    machine.set_devices(devices.chain(held), now, wall);
+                }
+                changed |= others;
+                changed |= machine.observe(&observations, now, wall);
+                changed |= machine.observe(&vanished, now, wall);
             }
-            machine.tick(now, wall);
-            self.hand_on(&machine, &pools);
+            changed |= machine.tick(now, wall);
+            if changed {
+                self.reports.send_replace(machine.report());
+                self.count_health(&machine);
+            }
+            self.count_claims();
+            unpublished |= changed;
+            // A pod that is scheduled here before the kubelet knows the driver would lose a minute.
+            let wanted =
+                *self.state.borrow() == RegistrationState::Registered && self.node.claims().is_some();
+            if let (Some(pools), true, true) = (&pools, wanted, unpublished) {
+                self.publish(pools.clone(), &machine);
+                unpublished = false;
+            }
             // The kubelet may register or refuse, and a fault may begin, at any time.
             let registration = tokio::select! {
                 registration = timeout(self.settings.interval, self.state.changed()) => registration,
@@ -135,47 +162,40 @@ impl<R: ClaimReader> Monitor<R> {
                 (pool.name.as_str(), pool.devices.iter().map(|device| device.name.as_str()).collect())
             })
             .collect();
-        let records = self.node.claims().map(|claims| claims.records()).unwrap_or_default();
-        let held: BTreeSet<(String, String)> = records
-            .into_iter()
-            .flat_map(|record| record.holds)
-            .filter_map(|held| Some((held.pool?, held.device)))
-            .filter(|(pool, device)| {
-                !there.get(pool.as_str()).is_some_and(|devices| devices.contains(device.as_str()))
-            })
-            .collect();
+        let mut held: BTreeSet<(String, String)> = BTreeSet::new();
+        let gone = |pool: &String, device: &String| {
+            !there.get(pool.as_str()).is_some_and(|devices| devices.contains(device.as_str()))
+        };
+        if let Some(claims) = self.node.claims() {
+            claims.of_records(|record| {
+                let of_pools =
+                    record.holds.iter().filter_map(|held| Some((held.pool.as_ref()?, &held.device)));
+                let gone = of_pools.filter(|(pool, device)| gone(pool, device));
+                held.extend(gone.map(|(pool, device)| (pool.clone(), device.clone())));
+            });
+        }
         let observation = |(pool, device)| Observation { pool, device, condition: Condition::Vanished };
         held.into_iter().map(observation).collect()
     }
 
-    fn hand_on(&self, machine: &HealthMachine, pools: &[Pool]) {
-        self.reports.send_if_modified(|report| {
-            let new = machine.report();
-            let changed = *report != new;
-            *report = new;
-            changed
-        });
-        let verdicts = machine.verdicts();
-        for (place, state) in
-            [HealthState::Unknown, HealthState::Healthy, HealthState::Unhealthy].into_iter().enumerate()
-        {
-            let count = verdicts.iter().filter(|verdict| verdict.state == state).count();
-            if let Some(gauge) = self.metrics.health.get(place) {
-                gauge.store(count as u64, Ordering::Relaxed);
-            }
+    fn count_health(&self, machine: &HealthMachine) {
+        let states = [HealthState::Unknown, HealthState::Healthy, HealthState::Unhealthy];
+        for (state, gauge) in states.into_iter().zip(&self.metrics.health) {
+            gauge.store(machine.count(state) as u64, Ordering::Relaxed);
         }
+    }
+
+    fn count_claims(&self) {
         let Some(claims) = self.node.claims() else { return };
-        let records = claims.records();
-        let prepared = records.iter().filter(|record| record.state == State::Prepared);
-        let devices: usize = prepared.clone().map(|record| record.holds.len()).sum();
-        self.metrics.prepared_claims.store(prepared.count() as u64, Ordering::Relaxed);
-        self.metrics.prepared_devices.store(devices as u64, Ordering::Relaxed);
-        // A pod that is scheduled here before the kubelet knows the driver would lose a minute.
-        if *self.state.borrow() != RegistrationState::Registered {
-            return;
-        }
-        let mut wanted = pools.to_vec();
-        self.settings.taints.apply(&mut wanted, &verdicts);
+        let held =
+            claims.of_records(|record| (record.state == State::Prepared).then_some(record.holds.len()));
+        let held: Vec<usize> = held.into_iter().flatten().collect();
+        self.metrics.prepared_claims.store(held.len() as u64, Ordering::Relaxed);
+        self.metrics.prepared_devices.store(held.iter().sum::<usize>() as u64, Ordering::Relaxed);
+    }
+
+    fn publish(&self, mut wanted: Vec<Pool>, machine: &HealthMachine) {
+        self.settings.taints.apply(&mut wanted, &machine.verdicts());
         let devices: usize = wanted.iter().map(|pool| pool.devices.len()).sum();
         self.pools.send_if_modified(|published| {
             let changed = published.as_ref() != Some(&wanted);

@@ -1,0 +1,66 @@
+//! What the state machine of claims asks of the devices themselves.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::record::HeldDevice;
+use crate::{
+    cdi::ContainerEdits,
+    kubelet::{ClaimReference, Failure},
+};
+
+/// One device of the claim's allocation, of this driver.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllocatedDevice {
+    /// Request as the allocation names it, with the alternative after a slash.
+    pub request: String,
+    /// What the pod calls the claim, if it was made for the pod from a template.
+    pub pod_claim: Option<String>,
+    /// Pool of the device.
+    pub pool: String,
+    /// Name of the device.
+    pub device: String,
+    /// Share, for a device that allows several allocations.
+    pub share_id: Option<String>,
+    /// Admin access takes nothing away from others.
+    pub admin_access: bool,
+    /// What the share takes of the device's capacities, as quantities (KEP-5075).
+    pub consumed_capacity: BTreeMap<String, String>,
+    /// Opaque parameters for this device: those of the class first, later ones win.
+    pub configuration: Vec<Value>,
+}
+
+/// What the node has to do for devices besides remembering who holds them. Every function may be called again for the
+/// same claim, also after it was interrupted.
+pub trait Devices: Send + Sync {
+    /// Changes that containers with this device need; none means that it needs no CDI device. The same device of the
+    /// same claim has to get the same edits for its whole life.
+    ///
+    /// # Errors
+    ///
+    /// The device does not exist or cannot be used as the claim wants.
+    fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure>;
+
+    /// Attributes of a device, as in its slice, for containers to read (KEP-5304); none where they get no file with them.
+    /// What is returned for the first prepare of a claim is what its containers see.
+    fn attributes(&self, _: &AllocatedDevice) -> Option<Map<String, Value>> {
+        None
+    }
+
+    /// Configures the devices for the claim.
+    ///
+    /// # Errors
+    ///
+    /// The devices are not ready.
+    fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure>;
+
+    /// Undoes [`Devices::start`]; succeeds where nothing was done. Nobody else gets the devices before it succeeds.
+    /// Without devices: what the claim holds is not known, if anything, and a device that knows it by itself should be
+    /// given up.
+    ///
+    /// # Errors
+    ///
+    /// The devices cannot be given to others.
+    fn stop(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure>;
+}
