@@ -5,7 +5,7 @@
 
 use std::{io, thread, time::Duration};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tonic::{Request, body::Body, transport::Server};
 
 use super::{
@@ -93,6 +93,7 @@ impl Methods for Registration {
 pub struct Registrar {
     state: watch::Receiver<RegistrationState>,
     stop: watch::Sender<bool>,
+    failure: oneshot::Receiver<io::Error>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -102,15 +103,18 @@ impl Registrar {
     ///
     /// # Errors
     ///
-    /// No thread or no runtime can be had.
+    /// No thread or no runtime can be had, or the socket cannot be served.
     pub fn start(identity: Identity, socket: Socket) -> io::Result<Self> {
         let (sender, state) = watch::channel(RegistrationState::default());
         let (stop, mut stopped) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let service = Rpc(Registration::new(identity, sender));
+        let (connections, failure) = {
+            let _inside = runtime.enter();
+            Connections::of(&socket)?
+        };
         let thread = thread::Builder::new().name("registration".to_owned()).spawn(move || {
             runtime.block_on(async move {
-                let Ok(connections) = Connections::of(&socket) else { return };
                 let server = Server::builder().add_service(service).serve_with_incoming(connections);
                 tokio::select! {
                     _ = server => {}
@@ -120,12 +124,19 @@ impl Registrar {
             });
             runtime.shutdown_timeout(Duration::from_millis(100));
         })?;
-        Ok(Self { state, stop, thread: Some(thread) })
+        Ok(Self { state, stop, failure, thread: Some(thread) })
     }
 
     /// What the kubelet said last; the receiver sees every change.
     pub fn state(&self) -> watch::Receiver<RegistrationState> {
         self.state.clone()
+    }
+
+    /// Waits until nobody can connect any more although nobody has stopped it, and says why. The socket is gone then, and
+    /// the kubelet deregisters the plugin. To be awaited once.
+    pub async fn failure(&mut self) -> io::Error {
+        let ended = |_| io::Error::other("the thread has ended");
+        (&mut self.failure).await.unwrap_or_else(ended)
     }
 
     /// Takes the socket away, which deregisters the plugin, and ends the thread.

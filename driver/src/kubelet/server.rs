@@ -76,12 +76,18 @@ impl<P: NodePlugin> NodeServer<P> {
     ///
     /// # Errors
     ///
-    /// The socket cannot be served.
+    /// The socket cannot be served, or not any more: then everything ends as after a stop.
     pub async fn serve(&self, socket: &Socket, patience: Duration) -> io::Result<usize> {
-        let connections = Connections::of(socket)?;
-        let result = self.serve_connections(connections, patience).await;
+        let (connections, failure) = Connections::of(socket)?;
+        let failure = async {
+            // It goes with the connections.
+            let error = failure.await.ok()?;
+            self.stop.send_replace(true);
+            Some(error)
+        };
+        let (result, failure) = tokio::join!(self.serve_connections(connections, patience), failure);
         socket.remove();
-        result
+        failure.map_or(result, Err)
     }
 
     /// As [`NodeServer::serve`], over any connections; they need a [`super::transport::AuthorityStream`] when a

@@ -148,6 +148,15 @@ impl Socket {
         self.listener.try_clone()
     }
 
+    /// Puts something that accepts nothing in the place of the listener.
+    #[cfg(test)]
+    pub(crate) fn spoil(&mut self) -> io::Result<()> {
+        let (stream, _) = UnixStream::pair()?;
+        stream.set_nonblocking(true)?;
+        self.listener = std::os::fd::OwnedFd::from(stream).into();
+        Ok(())
+    }
+
     /// Removes the file if it is still ours; a successor may have replaced it. True if it was removed.
     pub fn remove(&self) -> bool {
         let ours = fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.file);

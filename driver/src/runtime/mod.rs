@@ -17,7 +17,7 @@ use std::{
 
 use tokio::{
     sync::{mpsc, watch},
-    task::{JoinError, spawn_blocking},
+    task::{JoinError, JoinHandle, spawn_blocking},
     time::sleep,
 };
 
@@ -216,14 +216,14 @@ where
     let server = NodeServer::new(measured, report_receiver);
     let stop_server = server.stop_handle();
     let patience = settings.patience;
-    let serving = tokio::spawn(async move { server.serve(&data, patience).await });
+    let mut serving = tokio::spawn(async move { server.serve(&data, patience).await });
     let identity = Identity {
         driver: settings.driver.clone(),
         endpoint: paths.data.display().to_string(),
         health: true,
     };
     let registration = Socket::bind(&paths.registration)?;
-    let registrar = Registrar::start(identity, registration).map_err(failed("a thread"))?;
+    let mut registrar = Registrar::start(identity, registration).map_err(failed("a thread"))?;
     let state = registrar.state();
     log(
         Level::Info,
@@ -304,10 +304,17 @@ where
         parts.spawn(probes::serve(listener, paths.clone(), state.clone()));
     }
 
-    let _ = stop.wait_for(|stop| *stop).await;
+    let broken = tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => None,
+        broken = broken(&mut serving, &mut registrar) => Some(broken),
+    };
+    if let Some(Broken { error, .. }) = &broken {
+        log(Level::Warning, &error.to_string(), &[]);
+    }
     log(Level::Info, "stopping", &[]);
     stop_server.stop();
-    let left = serving.await?.map_err(failed("the data socket"))?;
+    let served = broken.as_ref().is_some_and(|broken| broken.served);
+    let left = if served { 0 } else { serving.await?.map_err(failed("the data socket"))? };
     if left > 0 {
         log(Level::Warning, "claims are still being worked on", &[("claims", &left.to_string())]);
     }
@@ -317,11 +324,84 @@ where
     metrics.registered.store(0, Ordering::Relaxed);
     node.close();
     log(Level::Info, "stopped", &[]);
-    Ok(())
+    broken.map_or(Ok(()), |broken| Err(broken.error))
+}
+
+/// Why a driver ends that nobody has told to stop.
+#[derive(Debug)]
+struct Broken {
+    /// Whether the data socket is not served any more.
+    served: bool,
+    error: RunError,
+}
+
+/// Waits until nobody can connect to one of the sockets any more. A new process makes new ones.
+async fn broken(serving: &mut JoinHandle<io::Result<usize>>, registrar: &mut Registrar) -> Broken {
+    tokio::select! {
+        served = serving => {
+            let data = failed("the data socket");
+            let error = match served {
+                Ok(Ok(_)) => data(io::Error::other("it is not served any more")),
+                Ok(Err(error)) => data(error),
+                Err(error) => error.into(),
+            };
+            Broken { served: true, error }
+        }
+        error = registrar.failure() => Broken { served: false, error: failed("the registration socket")(error) },
+    }
 }
 
 fn tell(log: &Log, problems: Option<Vec<Problem>>) {
     for Problem { uid, message } in problems.unwrap_or_default() {
         log(Level::Warning, &message, &[("claim", &uid)]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::kubelet::{ClaimReference, Failure, NodePlugin, PreparedDevice};
+
+    struct Nothing;
+
+    impl NodePlugin for Nothing {
+        async fn prepare(&self, _: &ClaimReference) -> Result<Vec<PreparedDevice>, Failure> {
+            Ok(Vec::new())
+        }
+
+        async fn unprepare(&self, _: &ClaimReference) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    /// Section 8.5: nobody can connect to a socket any more, and nobody would notice.
+    #[tokio::test]
+    async fn an_error_in_serving_a_socket_is_reported() {
+        for which in [Some("the data socket"), Some("the registration socket"), None] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let bind = |name: &str| Socket::bind(&folder.path().join(name)).expect("a socket");
+            let (mut data, mut registration) = (bind("dra.sock"), bind("gpu-reg.sock"));
+            match which {
+                Some("the data socket") => data.spoil().expect("a socket"),
+                Some(_) => registration.spoil().expect("a socket"),
+                None => {}
+            }
+            let server = NodeServer::new(Arc::new(Nothing), watch::channel(Vec::new()).1);
+            let patience = Duration::from_millis(100);
+            let mut serving = tokio::spawn(async move { server.serve(&data, patience).await });
+            let identity =
+                Identity { driver: "gpu".to_owned(), endpoint: "/dra.sock".to_owned(), health: true };
+            let mut registrar = Registrar::start(identity, registration).expect("a thread");
+            let wait = Duration::from_millis(if which.is_some() { 20_000 } else { 300 });
+            let found = timeout(wait, broken(&mut serving, &mut registrar)).await.ok();
+            let found = found.map(|found| (found.served, found.error.to_string()));
+            let expected = which.map(|which| {
+                let error = io::Error::from_raw_os_error(22);
+                (which == "the data socket", format!("cannot use {which}: {error}"))
+            });
+            assert_eq!(found, expected);
+        }
     }
 }
