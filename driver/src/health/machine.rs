@@ -52,6 +52,8 @@ struct Device {
     /// Since when it works without a fault.
     works_since: Option<Duration>,
     seen: Duration,
+    /// Whether it was unhealthy when it became unknown.
+    unhealthy_before: bool,
     /// When it became unhealthy, as far as that still counts.
     falls: Vec<Duration>,
     vanished: bool,
@@ -103,6 +105,7 @@ impl HealthMachine {
                 faults: 0,
                 works_since: None,
                 seen: now,
+                unhealthy_before: false,
                 falls: Vec::new(),
                 vanished: false,
             };
@@ -127,6 +130,7 @@ impl HealthMachine {
         let mut changed = false;
         for device in self.devices.values_mut() {
             if now.saturating_sub(device.seen) > self.rules.silence && device.state != HealthState::Unknown {
+                device.unhealthy_before = device.state == HealthState::Unhealthy;
                 device.turn(HealthState::Unknown, "the monitor stalled", wall);
                 device.faults = 0;
                 device.works_since = None;
@@ -195,8 +199,8 @@ impl Device {
                 let patience = if flaps { rules.flapping_window } else { rules.recovery };
                 let recovered = match self.state {
                     HealthState::Healthy => true,
-                    // A device that was never seen broken needs no recovery.
-                    HealthState::Unknown => self.falls.is_empty(),
+                    // That nobody looked is no fault of the device: only one that was broken before needs to recover.
+                    HealthState::Unknown => !self.unhealthy_before,
                     HealthState::Unhealthy => false,
                 } || now.saturating_sub(works_since) >= patience;
                 if recovered {
@@ -320,6 +324,20 @@ mod tests {
         assert_eq!(last(rules(), &format!("w{silence}")), HealthState::Unknown);
         assert_eq!(last(rules(), &format!("w{silence}w")), HealthState::Healthy);
         assert_eq!(last(rules(), &format!("wff{silence}w")), HealthState::Unhealthy, "it was broken before");
+        let recovered = format!("wff{}", "w".repeat(11));
+        assert_eq!(last(rules(), &recovered), HealthState::Healthy);
+        assert_eq!(
+            last(rules(), &format!("{recovered}{silence}w")),
+            HealthState::Healthy,
+            "it had recovered"
+        );
+        let twice = format!("wff{silence}w{silence}");
+        assert_eq!(
+            last(rules(), &format!("{twice}wwwwwwwwww")),
+            HealthState::Unhealthy,
+            "not for long enough"
+        );
+        assert_eq!(last(rules(), &format!("{twice}wwwwwwwwwww")), HealthState::Healthy);
     }
 
     #[test]

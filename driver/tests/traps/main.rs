@@ -35,7 +35,7 @@
 //! | 30 results of other drivers and nodes | [`claims`]`::trap_30_…` |
 //! | 31 slices at the stop | `program.rs::trap_31_…` |
 //!
-//! Section 8.5 is [`node_e2e`] and [`node_e2e_slices`].
+//! Section 8.5 is [`node_e2e`] and [`node_e2e_slices`]; an error in serving is `runtime/mod.rs::an_error_in_serving_a_socket_is_reported`.
 //!
 //! That a test sees its trap was tried by taking the driver's cure away, one at a time; each of these then fails:
 //!
@@ -54,6 +54,7 @@
 //! | waiting for the API server | `trap_22_…` |
 //! | leaving out results of other drivers | `trap_30_…` |
 //! | repeating health reports | `health_changes_reach_the_pod_and_silence_does_not_age` |
+//! | dealing with errors of accept, tonic's way instead | `an_error_in_serving_a_socket_is_reported` |
 //! | cutting messages by octets | `health_changes_reach_the_pod_and_silence_does_not_age` |
 
 #[path = "../support/mod.rs"]
