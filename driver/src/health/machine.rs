@@ -52,7 +52,7 @@ struct Device {
     /// Since when it works without a fault.
     works_since: Option<Duration>,
     seen: Duration,
-    /// Whether it was unhealthy when it became unknown.
+    /// Whether it was unhealthy before it came to its state.
     unhealthy_before: bool,
     /// When it became unhealthy, as far as that still counts.
     falls: Vec<Duration>,
@@ -130,7 +130,6 @@ impl HealthMachine {
         let mut changed = false;
         for device in self.devices.values_mut() {
             if now.saturating_sub(device.seen) > self.rules.silence && device.state != HealthState::Unknown {
-                device.unhealthy_before = device.state == HealthState::Unhealthy;
                 device.turn(HealthState::Unknown, "the monitor stalled", wall);
                 device.faults = 0;
                 device.works_since = None;
@@ -175,6 +174,7 @@ impl Device {
     fn turn(&mut self, state: HealthState, message: &str, wall: SystemTime) {
         if self.state != state {
             self.since = wall;
+            self.unhealthy_before = self.state == HealthState::Unhealthy;
         }
         self.state = state;
         message.clone_into(&mut self.message);

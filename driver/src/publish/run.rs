@@ -194,14 +194,14 @@ impl SliceFiles {
         Ok(Self { folder, known: Mutex::default() })
     }
 
-    fn write(&self, name: &str, spec: Map<String, Value>) -> Result<Slice, ApiError> {
+    fn write(&self, name: &str, spec: &Map<String, Value>) -> Result<Slice, ApiError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.version += 1;
         let slice = Slice {
             name: name.to_owned(),
             uid: name.to_owned(),
             resource_version: known.version.to_string(),
-            spec: Fields::from(&spec),
+            spec: Fields::from(spec),
         };
         let object = json!({
             "apiVersion": "resource.k8s.io/v1",
@@ -234,11 +234,11 @@ impl SliceApi for SliceFiles {
     async fn create(&self, name_prefix: &str, spec: Map<String, Value>) -> Result<Slice, ApiError> {
         let pool =
             spec.get("pool").and_then(|pool| pool["name"].as_str()).unwrap_or_default().replace('/', "-");
-        self.write(&format!("{name_prefix}{pool}"), spec)
+        self.write(&format!("{name_prefix}{pool}"), &spec)
     }
 
     async fn update(&self, slice: Slice) -> Result<Slice, ApiError> {
-        self.write(&slice.name, slice.spec.map())
+        self.write(&slice.name, &slice.spec.map())
     }
 
     async fn delete(&self, slice: Slice) -> Result<(), ApiError> {

@@ -313,8 +313,8 @@ where
     }
     log(Level::Info, "stopping", &[]);
     stop_server.stop();
-    let served = broken.as_ref().is_some_and(|broken| broken.served);
-    let left = if served { 0 } else { serving.await?.map_err(failed("the data socket"))? };
+    let is_over = broken.as_ref().is_some_and(|broken| broken.over);
+    let left = if is_over { 0 } else { serving.await?.map_err(failed("the data socket"))? };
     if left > 0 {
         log(Level::Warning, "claims are still being worked on", &[("claims", &left.to_string())]);
     }
@@ -331,7 +331,7 @@ where
 #[derive(Debug)]
 struct Broken {
     /// Whether the data socket is not served any more.
-    served: bool,
+    over: bool,
     error: RunError,
 }
 
@@ -345,9 +345,9 @@ async fn broken(serving: &mut JoinHandle<io::Result<usize>>, registrar: &mut Reg
                 Ok(Err(error)) => data(error),
                 Err(error) => error.into(),
             };
-            Broken { served: true, error }
+            Broken { over: true, error }
         }
-        error = registrar.failure() => Broken { served: false, error: failed("the registration socket")(error) },
+        error = registrar.failure() => Broken { over: false, error: failed("the registration socket")(error) },
     }
 }
 
@@ -396,7 +396,7 @@ mod tests {
             let mut registrar = Registrar::start(identity, registration).expect("a thread");
             let wait = Duration::from_millis(if which.is_some() { 20_000 } else { 300 });
             let found = timeout(wait, broken(&mut serving, &mut registrar)).await.ok();
-            let found = found.map(|found| (found.served, found.error.to_string()));
+            let found = found.map(|found| (found.over, found.error.to_string()));
             let expected = which.map(|which| {
                 let error = io::Error::from_raw_os_error(22);
                 (which == "the data socket", format!("cannot use {which}: {error}"))
