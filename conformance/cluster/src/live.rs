@@ -63,6 +63,9 @@ pub(crate) fn make(api: &Api, objects: &[&Value]) -> Result<BTreeMap<String, Str
                 "Pod" => {
                     api.merge(&made, "/status", &json!({"status": {"phase": "Running"}}))?;
                 }
+                "ResourceClaim" if object["status"].is_object() => {
+                    api.merge(&made, "/status", &json!({"status": object["status"]}))?;
+                }
                 _ => {}
             }
         }

@@ -21,30 +21,46 @@ const DRIVER: &str = "test-driver.cdi.k8s.io";
 const NAMESPACE: &str = "test";
 const DEVICES: usize = 10;
 
-/// One of the tests: how many devices a pod takes, and what its claim says.
+/// One of the tests.
 struct Shape {
     name: &'static str,
+    /// Two devices a node, which take from counters, instead of ten.
+    partitions: bool,
+    /// How many devices of each node are taken beforehand.
+    taken: usize,
     devices_of_pod: usize,
+    /// What its claim says.
     claim: Value,
 }
 
-fn shapes() -> [Shape; 3] {
+impl Shape {
+    fn devices(&self) -> usize {
+        if self.partitions { 2 } else { DEVICES }
+    }
+}
+
+fn shapes() -> [Shape; 5] {
+    let one = json!({"requests": [{"name": "req-0", "exactly": {"deviceClassName": "test-class"}}]});
+    let two =
+        json!({"requests": [{"name": "req-0", "exactly": {"deviceClassName": "test-class", "count": 2}}]});
     [
-        Shape {
-            name: "templates",
-            devices_of_pod: 1,
-            claim: json!({"requests": [{"name": "req-0", "exactly": {"deviceClassName": "test-class"}}]}),
-        },
+        Shape { name: "templates", partitions: false, taken: 0, devices_of_pod: 1, claim: one.clone() },
+        Shape { name: "half full", partitions: false, taken: 5, devices_of_pod: 1, claim: one },
         Shape {
             name: "match attribute",
+            partitions: false,
+            taken: 0,
             devices_of_pod: 2,
             claim: json!({
                 "requests": [{"name": "req-0", "exactly": {"deviceClassName": "test-class", "count": 2}}],
                 "constraints": [{"requests": ["req-0"], "matchAttribute": "test-driver.cdi.k8s.io/numa"}],
             }),
         },
+        Shape { name: "partitionable", partitions: true, taken: 0, devices_of_pod: 2, claim: two },
         Shape {
             name: "prioritised list",
+            partitions: false,
+            taken: 0,
             devices_of_pod: 1,
             claim: json!({"requests": [{"name": "req-0", "firstAvailable": [
                 {"name": "sub-0", "deviceClassName": "no-devices-class"},
@@ -60,8 +76,9 @@ pub(crate) fn run(api: &Api, rows: &mut Rows, nodes: usize) -> Result<(), ApiErr
     let build = if cfg!(debug_assertions) { ", not optimised" } else { "" };
     for shape in shapes() {
         let there = cluster(&shape, nodes);
-        // Half of what would fit: pods are not to wait for each other. A device of each NUMA node is left over.
-        let pods: Vec<Value> = (0..nodes * DEVICES / shape.devices_of_pod / 2).map(pod).collect();
+        // Half of what would fit, so that the last pods find as much as the first.
+        let fit = nodes * (shape.devices() - shape.taken) / shape.devices_of_pod;
+        let pods: Vec<Value> = (0..fit / 2).map(pod).collect();
         let real = real(api, &there, &pods)?;
         let (whole, without_reading, placed) = ours(&there, &pods, &options).map_err(ApiError::Nowhere)?;
         #[expect(clippy::cast_precision_loss, reason = "numbers of pods are small")]
@@ -69,7 +86,7 @@ pub(crate) fn run(api: &Api, rows: &mut Rows, nodes: usize) -> Result<(), ApiErr
         let (real, whole, bare) = (count / real, count / whole, count / without_reading);
         rows.write(
             &format!("scheduler_perf's *{}*, pods per second", shape.name),
-            &format!("{nodes} nodes with {DEVICES} devices, {} pods", pods.len()),
+            &format!("{nodes} nodes with {} devices, {} pods", shape.devices(), pods.len()),
             &format!(
                 "real control plane {real:.0}; Drayage{build} {whole:.0} with reading ({:.0} times as many), {bare:.0} without ({:.0} times)",
                 whole / real,
@@ -92,6 +109,7 @@ fn cluster(shape: &Shape, nodes: usize) -> Vec<Value> {
     };
     let mut objects = vec![
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "init"}}),
         class("test-class", DRIVER),
         class("no-devices-class", "nobody"),
         json!({"apiVersion": api, "kind": "ResourceClaimTemplate",
@@ -100,19 +118,53 @@ fn cluster(shape: &Shape, nodes: usize) -> Vec<Value> {
     ];
     for number in 0..nodes {
         let name = format!("node-{number:03}");
-        let devices: Vec<Value> = (0..DEVICES)
-            .map(|at| json!({"name": format!("device-{at}"), "attributes": {"numa": {"int": at / 5}}}))
-            .collect();
         objects.push(json!({"apiVersion": "v1", "kind": "Node",
             "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
             "status": {"allocatable": {"pods": "110", "cpu": "4", "memory": "32Gi"}}}));
-        objects.push(
-            json!({"apiVersion": api, "kind": "ResourceSlice", "metadata": {"name": name}, "spec": {
-            "driver": DRIVER, "nodeName": name, "devices": devices,
-            "pool": {"name": name, "generation": 1, "resourceSliceCount": 1}}}),
-        );
+        objects.extend(slices(shape, &name));
+        objects.extend((0..shape.taken).map(|at| taken(&name, at)));
     }
     objects
+}
+
+/// The pool of a node: one slice with devices, or one with counters and one with the devices that take from them.
+fn slices(shape: &Shape, node: &str) -> Vec<Value> {
+    let count = if shape.partitions { 2 } else { 1 };
+    let slice = |name: String, content: &str, value: Value| {
+        json!({"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": {"name": name}, "spec": {
+            "driver": DRIVER, "nodeName": node, content: value,
+            "pool": {"name": node, "generation": 1, "resourceSliceCount": count}}})
+    };
+    if !shape.partitions {
+        let device =
+            |at: usize| json!({"name": format!("device-{at}"), "attributes": {"numa": {"int": at / 5}}});
+        return vec![slice(node.to_owned(), "devices", (0..DEVICES).map(device).collect())];
+    }
+    let counters = |numbers: std::ops::Range<usize>| -> Value {
+        numbers.map(|number| (format!("counter{number}"), json!({"value": "1"}))).collect()
+    };
+    let device = |at: usize| {
+        json!({"name": format!("device-{at}"), "consumesCounters": [
+            {"counterSet": "counter-set", "counters": counters(2 * at..2 * at + 2)}]})
+    };
+    vec![
+        slice(
+            format!("{node}-counters"),
+            "sharedCounters",
+            json!([{"name": "counter-set", "counters": counters(0..4)}]),
+        ),
+        slice(format!("{node}-devices"), "devices", (0..2).map(device).collect()),
+    ]
+}
+
+/// A claim that has a device of a node.
+fn taken(node: &str, at: usize) -> Value {
+    let result =
+        json!({"request": "req-0", "driver": DRIVER, "pool": node, "device": format!("device-{at}")});
+    json!({"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
+        "metadata": {"namespace": "init", "name": format!("{node}-{at}")},
+        "spec": {"devices": {"requests": [{"name": "req-0", "exactly": {"deviceClassName": "test-class"}}]}},
+        "status": {"allocation": {"devices": {"results": [result]}}}})
 }
 
 fn pod(number: usize) -> Value {
