@@ -34,6 +34,8 @@ pub(crate) struct Finding {
 pub(crate) enum FindingKind {
     /// The value cannot be used.
     Wrong { message: String, hint: Option<String> },
+    /// The API server would refuse the value, but the meaning is clear.
+    Refused { message: &'static str, hint: &'static str },
     /// No served version has such a field.
     UnknownField,
     /// The field has a meaning that Drayage does not take into account.
@@ -386,6 +388,14 @@ impl<'t> Fields<'_, 't> {
             && !matches!(&item.node.value, Value::Map(entries) if entries.is_empty())
         {
             item.findings.add(&item.path, item.node.at, FindingKind::NotConsidered { why });
+        }
+    }
+
+    /// Says that the API server would refuse a field, though its meaning is clear.
+    pub(crate) fn refused(&self, key: &'static str, message: &'static str, hint: &'static str) {
+        if let (Some(item), Some(entry)) = (self.get(key), self.entries.iter().find(|entry| entry.key == key))
+        {
+            item.findings.add(&item.path, entry.key_at, FindingKind::Refused { message, hint });
         }
     }
 

@@ -1,12 +1,13 @@
 //! ResourceSlice, in every version.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use drayage_allocator::objects::{
     AttributeValue, CapacityRequestPolicy, CapacityRequestPolicyRange, CounterSet, Device, DeviceCapacity,
     DeviceCounterConsumption, DeviceTaint, ResourcePool, ResourceSlice,
 };
-
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use drayage_cel::Timestamp;
 
 use super::ResourceVersion;
 use super::common::{counters, node_selector, texts_or_none, zero};
@@ -32,8 +33,8 @@ pub(crate) fn spec_with_times(
         pool: spec.object("pool", pool).unwrap_or_default(),
         node_name: spec.text("nodeName"),
         node_selector: spec.object("nodeSelector", node_selector),
-        all_nodes: spec.flag("allNodes"),
-        per_device_node_selection: spec.boolean("perDeviceNodeSelection"),
+        all_nodes: true_or_left_out(spec, "allNodes").unwrap_or(false),
+        per_device_node_selection: true_or_left_out(spec, "perDeviceNodeSelection"),
         devices: spec
             .list("devices", |item| object(item, |fields| device(fields, version, &times)))
             .unwrap_or_default(),
@@ -41,7 +42,24 @@ pub(crate) fn spec_with_times(
         partition_type_attribute: spec.text("partitionTypeAttribute"),
         skip_node_operations: spec.texts("skipNodeOperations"),
     };
+    // Lists without elements count as well.
+    if spec.has("devices") && spec.has("sharedCounters") {
+        spec.refused(
+            "sharedCounters",
+            "since Kubernetes 1.35 a slice has either counters or devices",
+            "move the counters to a slice of their own in the same pool",
+        );
+    }
     (slice, times.into_inner())
+}
+
+/// A flag that says one of several ways to choose nodes.
+fn true_or_left_out(fields: &Fields<'_, '_>, key: &'static str) -> Option<bool> {
+    let value = fields.boolean(key);
+    if value == Some(false) {
+        fields.refused(key, "the API server takes no `false` here", "leave the field out");
+    }
+    value
 }
 
 fn pool(pool: &Fields<'_, '_>) -> ResourcePool {
@@ -95,7 +113,7 @@ fn basic_device(
             .unwrap_or_default(),
         node_name: fields.text("nodeName"),
         node_selector: fields.object("nodeSelector", node_selector),
-        all_nodes: fields.flag("allNodes"),
+        all_nodes: true_or_left_out(fields, "allNodes").unwrap_or(false),
         taints: fields.list("taints", |item| object(item, taint)).unwrap_or_default(),
         binds_to_node: fields.flag("bindsToNode"),
         binding_conditions: texts_or_none(fields, "bindingConditions"),
@@ -169,7 +187,16 @@ fn counter_consumption(fields: &Fields<'_, '_>) -> DeviceCounterConsumption {
 
 /// `timeAdded` of a `DeviceTaint`.
 pub(crate) fn time_added(fields: &Fields<'_, '_>) -> Option<String> {
-    fields.text("timeAdded").filter(|text| !text.is_empty())
+    let item = fields.get("timeAdded")?;
+    let text = item.text()?;
+    if !matches!(Timestamp::parse(&text), Some(Ok(_))) {
+        item.wrong(
+            format!("`{text}` is no time"),
+            Some("write it as in `2026-01-31T09:30:00Z`, or leave it out"),
+        );
+        return None;
+    }
+    Some(text)
 }
 
 /// `DeviceTaint`, of a device or a rule.

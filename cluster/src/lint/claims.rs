@@ -9,8 +9,8 @@ use super::cluster::{Ask, Cluster, Demand};
 use super::finding::{Draft, Findings};
 use super::pools::shown;
 use super::rules::{
-    ADMIN_ACCESS_REFUSED, ALL_WITH_BROKEN_POOL, CONFIG_WITHOUT_DRIVER, CONSTRAINT_KINDS_DIFFER,
-    CONSTRAINT_WITHOUT_ATTRIBUTE, FEATURE_OFF, Rule, Severity, UNKNOWN_CLASS,
+    ADMIN_ACCESS_REFUSED, ALL_WITH_BROKEN_POOL, BEYOND_LIMITS, CONFIG_WITHOUT_DRIVER,
+    CONSTRAINT_KINDS_DIFFER, CONSTRAINT_WITHOUT_ATTRIBUTE, FEATURE_OFF, Rule, Severity, UNKNOWN_CLASS,
 };
 use super::selectors::nearest;
 use crate::path::FieldPath;
@@ -115,6 +115,13 @@ fn constraints<'s>(cluster: &Cluster<'s>, demand: &Demand<'s>, asks: &[Ask<'s>],
             (None, None) => continue,
         };
         let field = || demand.devices.clone().field("constraints").index(index).field(name);
+        let domain = attribute.split_once('/').map_or("", |(domain, _)| domain);
+        let release = cluster.options.profile.release();
+        if release.minor() >= 37 && domain.contains(|letter: char| letter.is_ascii_uppercase()) {
+            let message = format!("Kubernetes {release} refuses upper case in the domain `{domain}`");
+            let draft = draft(BEYOND_LIMITS, demand, field(), message);
+            findings.add(draft.fix("write the domain of the attribute as the driver does, in lower case"));
+        }
         let mut kinds: Vec<(String, BTreeSet<&'static str>)> = Vec::new();
         for ask in asks.iter().filter(|ask| ask.is_among(&constraint.requests)) {
             if ask.derived.iter().any(|derived| derived.name == *attribute) {

@@ -52,7 +52,8 @@ fn check_pool(id: &PoolId, pool: &Pool<'_>, findings: &mut Findings) {
                 let field =
                     || FieldPath::fields("spec.devices").index(index).field("consumesCounters").index(at);
                 let Some(set) = sets.get(consumed.counter_set.as_str()) else {
-                    if pool.is_complete() {
+                    // Without a name there is another finding.
+                    if pool.is_complete() && !consumed.counter_set.is_empty() {
                         let names: Vec<&str> = sets.keys().copied().collect();
                         let message = format!(
                             "device `{}` consumes counters of set `{}`, which pool `{id}` does not have",

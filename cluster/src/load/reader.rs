@@ -320,6 +320,15 @@ impl Reader {
                 );
                 return;
             }
+            FindingKind::Refused { message, hint } => {
+                self.report.notice(
+                    Pending::at(source, finding.at, message)
+                        .object(reference.clone())
+                        .field(finding.path)
+                        .hint(Some(hint.to_owned())),
+                );
+                return;
+            }
             FindingKind::UnknownField => IgnoredReason::UnknownField,
             FindingKind::NotConsidered { why } => IgnoredReason::NotConsidered(why.to_owned()),
         };

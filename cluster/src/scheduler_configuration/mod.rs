@@ -141,6 +141,7 @@ impl SchedulerConfiguration {
         for finding in found {
             let (message, hint) = match finding.kind {
                 FindingKind::Wrong { message, hint } => (message, hint),
+                FindingKind::Refused { message, hint } => (message.to_owned(), Some(hint.to_owned())),
                 FindingKind::UnknownField => ("unknown field".to_owned(), None),
                 FindingKind::NotConsidered { why } => {
                     read.without_effect.push(format!("`{}`: {why}", finding.path));

@@ -13,7 +13,7 @@ pub(crate) use claim::{claim, claim_template, class};
 pub(crate) use pod::{node, pod, workload};
 pub(crate) use slice::{slice, taint_rule};
 
-use drayage_allocator::objects::{DeviceSelector, NodeSelector, NodeSelectorTerm};
+use drayage_allocator::objects::{DeviceSelector, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm};
 
 use crate::objects::{
     CsiDriver, CsiNode, DisruptionBudget, GangWorkload, Metadata, Namespace, PersistentVolume,
@@ -147,7 +147,14 @@ impl Issues {
             self.error(field().field("nodeSelectorTerms"), "at least one term is required");
         }
         for (index, term) in selector.terms.iter().enumerate() {
-            self.node_selector_term(term, || field().field("nodeSelectorTerms").index(index));
+            let at = || field().field("nodeSelectorTerms").index(index);
+            self.node_selector_term(term, at);
+            for (index, requirement) in term.match_expressions.iter().enumerate() {
+                for (value, text) in requirement.values.iter().enumerate() {
+                    let at = || at().field("matchExpressions").index(index).field("values").index(value);
+                    self.label_value(text, at);
+                }
+            }
         }
     }
 
@@ -166,6 +173,8 @@ impl Issues {
                     self.error(at().field("key"), "a key is required");
                 } else if list == "matchExpressions" {
                     self.label_key(&requirement.key, || at().field("key"));
+                } else {
+                    self.field_requirement(requirement, at);
                 }
                 self.one_of(&requirement.operator, operators, || at().field("operator"));
                 let count = requirement.values.len();
@@ -179,6 +188,26 @@ impl Issues {
                     at().field("values"),
                     format!("operator `{}` takes {wanted}", requirement.operator),
                 );
+            }
+        }
+    }
+
+    /// A node has one field to choose by, its name, and a requirement names one.
+    fn field_requirement(&mut self, requirement: &NodeSelectorRequirement, field: impl Fn() -> FieldPath) {
+        const NAME: &str = "metadata.name";
+        if requirement.key != NAME {
+            let message = format!("nodes are not chosen by the field `{}`", requirement.key);
+            self.refused(field().field("key"), message, "the only field is `metadata.name`");
+        }
+        let values = || field().field("values");
+        if requirement.values.len() > 1 {
+            let message = "a requirement for the name of a node has one value".to_owned();
+            self.refused(values(), message, "for several nodes, write a term for each");
+        }
+        for (index, name) in requirement.values.iter().enumerate().filter(|_| requirement.key == NAME) {
+            if !is_subdomain(name) {
+                let message = format!("`{name}` is not a valid name of a node");
+                self.refused(values().index(index), message, "use the name of a node");
             }
         }
     }

@@ -36,14 +36,6 @@ pub(crate) fn slice(slice: &Slice) -> Vec<Issue> {
     counter_sets(&mut issues, &spec.shared_counters);
     skipped_operations(&mut issues, &spec.skip_node_operations);
     partition_type(&mut issues, spec);
-    if !spec.shared_counters.is_empty() && !spec.devices.is_empty() {
-        issues.add(
-            Severity::Notice,
-            FieldPath::fields("spec.sharedCounters"),
-            "since Kubernetes 1.35 a slice has either counters or devices".to_owned(),
-            Some("move the counters to a slice of their own in the same pool"),
-        );
-    }
     issues.list
 }
 
@@ -205,6 +197,14 @@ fn device(issues: &mut Issues, device: &Device, per_device: bool, field: impl Fn
     });
     for (index, entry) in device.consumes_counters.iter().enumerate() {
         let at = || field().field("consumesCounters").index(index);
+        let before = device.consumes_counters.iter().take(index);
+        if before.into_iter().any(|before| before.counter_set == entry.counter_set) {
+            issues.refused(
+                at(),
+                format!("the device takes from counter set `{}` twice", entry.counter_set),
+                "put the counters of a set into one entry",
+            );
+        }
         if entry.counter_set.is_empty() {
             issues.error(at().field("counterSet"), "the name of a counter set is required");
         } else {
@@ -276,7 +276,7 @@ fn device_nodes(issues: &mut Issues, device: &Device, per_device: bool, field: i
         node_name(issues, name, || field().field("nodeName"));
     }
     if let Some(selector) = &device.node_selector {
-        one_term(issues, selector, || field().field("nodeSelector"));
+        issues.node_selector(selector, || field().field("nodeSelector"));
     }
     let chosen = usize::from(device.node_name.is_some())
         + usize::from(device.node_selector.is_some())
