@@ -94,5 +94,7 @@ fn devices(options: &Options) -> Result<String, String> {
     let slices = allocator_slices(&options.driver_name, &options.node_name, &pools)
         .map_err(|errors| format!("the API server would refuse them: {errors}"))?;
     let devices: usize = slices.iter().map(|slice| slice.devices.len()).sum();
-    Ok(format!("{devices} in {} pools and {} slices", pools.len(), slices.len()))
+    let notes: Vec<String> = source.notes().iter().map(|note| format!("; {note}")).collect();
+    let notes = notes.concat();
+    Ok(format!("{devices} in {} pools and {} slices{notes}", pools.len(), slices.len()))
 }

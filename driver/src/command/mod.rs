@@ -1,6 +1,8 @@
 //! Arguments, signals and messages of `dray-driver`.
 
+mod devices;
 mod doctor;
+mod nvml;
 mod support;
 mod webhook;
 
@@ -32,7 +34,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-/// A kubelet plugin for Dynamic Resource Allocation, with fake or PCI devices.
+/// A kubelet plugin for Dynamic Resource Allocation, with fake devices, PCI functions or NVIDIA GPUs.
 #[derive(Debug, Parser)]
 #[command(
     name = "dray-driver",
@@ -48,6 +50,8 @@ struct Arguments {
 enum Command {
     /// Serves the kubelet until it is told to stop
     Run(Options),
+    /// Prints the devices of this machine as they would be offered, with their health
+    Devices(devices::DevicesArguments),
     /// Looks for what would keep the driver from working on this machine
     Doctor(Options),
     /// Writes an archive for whoever is to find out from afar what is wrong: records, CDI files, slices, metrics, doctor
@@ -130,12 +134,19 @@ struct Options {
         long,
         env = "INVENTORY",
         value_name = "FILE",
-        conflicts_with = "sysfs",
-        required_unless_present = "sysfs"
+        conflicts_with_all = ["sysfs", "nvml"],
+        required_unless_present_any = ["sysfs", "nvml"]
     )]
     inventory: Option<PathBuf>,
     /// Real devices: PCI functions of this sysfs
-    #[arg(long, env = "SYSFS", value_name = "FOLDER", num_args = 0..=1, default_missing_value = "/sys")]
+    #[arg(
+        long,
+        env = "SYSFS",
+        value_name = "FOLDER",
+        num_args = 0..=1,
+        default_missing_value = "/sys",
+        conflicts_with = "nvml"
+    )]
     sysfs: Option<PathBuf>,
     /// PCI classes to take, as hexadecimal digits from the left, such as 0302
     #[arg(long, env = "PCI_CLASSES", value_delimiter = ',', requires = "sysfs")]
@@ -143,6 +154,8 @@ struct Options {
     /// PCI vendors to take, such as 10de
     #[arg(long, env = "PCI_VENDORS", value_delimiter = ',', requires = "sysfs")]
     pci_vendor: Vec<String>,
+    #[command(flatten)]
+    nvml: nvml::NvmlArguments,
     /// Whether containers get a file with the attributes of their devices (KEP-5304)
     #[arg(
         long,
@@ -235,6 +248,9 @@ impl Options {
     fn source(&self) -> Result<FaultyDevices<Box<dyn DeviceSource>>, SourceError> {
         let source: Box<dyn DeviceSource> = match (&self.inventory, &self.sysfs) {
             (Some(inventory), _) => Box::new(FakeDevices::open(inventory, &self.node_name)?),
+            (None, None) if self.nvml.nvml.is_some() => {
+                self.nvml.source(&self.node_name, Duration::from_secs(self.interval_seconds))?
+            }
             (None, sysfs) => {
                 let filter =
                     SysfsFilter { classes: self.pci_class.clone(), vendors: self.pci_vendor.clone() };
@@ -251,6 +267,7 @@ impl Options {
 pub(crate) fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Doctor(options) => doctor::examine(&options),
+        Command::Devices(arguments) => ended(devices::print(&arguments)),
         Command::Run(options) => ended(serve(&options)),
         Command::Fault(faults) => ended(make(&faults)),
         Command::SupportBundle(bundle) => ended(support::write(&bundle)),

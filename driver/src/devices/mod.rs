@@ -2,6 +2,7 @@
 //!
 //! - [`FakeDevices`]: an inventory in a file ([`drayage_crds::DeviceInventory`]), for nodes without hardware.
 //! - [`SysfsDevices`]: PCI functions as the kernel shows them.
+//! - `nvml` (a feature): NVIDIA GPUs as their management library tells of them.
 //! - [`ConfiguredDevices`]: any of them, with opaque configuration ([`drayage_crds::DeviceConfig`]).
 //! - [`Undescribed`]: any of them, without metadata files for containers.
 //! - [`FaultyDevices`]: any of them, with faults on purpose ([`drayage_crds::DeviceFault`]).
@@ -10,6 +11,8 @@ mod configured;
 mod fake;
 mod faulty;
 mod fields;
+#[cfg(feature = "nvml")]
+pub mod nvml;
 mod pool;
 mod sysfs;
 mod undescribed;

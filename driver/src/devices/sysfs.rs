@@ -90,6 +90,23 @@ fn is_address(text: &str) -> bool {
         })
 }
 
+/// The root complex that the function of a folder is below, `pciDDDD:BB`.
+pub(super) fn pcie_root(folder: &Path) -> Option<String> {
+    let target = fs::read_link(folder).ok()?;
+    // The domain has more digits behind some bridges, such as Intel's for volumes.
+    let is_root = |part: &&str| {
+        let numbers = part.strip_prefix("pci").and_then(|rest| rest.split_once(':'));
+        numbers.is_some_and(|(domain, bus)| domain.len() >= 4 && bus.len() == 2)
+    };
+    target.iter().filter_map(|part| part.to_str()).find(is_root).map(str::to_owned)
+}
+
+/// The NUMA node of the function of a folder. -1 is a machine without NUMA.
+pub(super) fn numa_node(folder: &Path) -> Option<i64> {
+    let text = fs::read_to_string(folder.join("numa_node")).ok()?;
+    text.trim().parse().ok().filter(|node| *node >= 0)
+}
+
 impl Function {
     /// Name of the device: a DNS label.
     fn name(&self) -> String {
@@ -112,15 +129,6 @@ impl Function {
         target.file_name()?.to_str().map(str::to_owned)
     }
 
-    /// The root complex that the function is below, `pciDDDD:BB`.
-    fn root(&self) -> Option<String> {
-        let target = fs::read_link(&self.folder).ok()?;
-        let is_root = |part: &&str| {
-            part.strip_prefix("pci").is_some_and(|rest| rest.len() == 7 && rest.as_bytes()[4] == b':')
-        };
-        target.iter().filter_map(|part| part.to_str()).find(is_root).map(str::to_owned)
-    }
-
     fn attributes(&self) -> Map<String, Value> {
         let mut attributes = Map::new();
         let mut string = |name: &str, value: Option<String>| {
@@ -130,7 +138,7 @@ impl Function {
             }
         };
         string("resource.kubernetes.io/pciBusID", Some(self.address.clone()));
-        string("resource.kubernetes.io/pcieRoot", self.root());
+        string("resource.kubernetes.io/pcieRoot", pcie_root(&self.folder));
         string("vendor", self.hex("vendor"));
         string("device", self.hex("device"));
         string("class", self.hex("class"));
@@ -140,9 +148,7 @@ impl Function {
         string("iommuGroup", self.link("iommu_group"));
         string("linkSpeed", self.text("current_link_speed"));
         string("physicalFunction", self.link("physfn"));
-        // -1 is a machine without NUMA.
-        let numa = self.text("numa_node").and_then(|text| text.parse::<i64>().ok()).filter(|node| *node >= 0);
-        if let Some(numa) = numa {
+        if let Some(numa) = numa_node(&self.folder) {
             attributes.insert("resource.kubernetes.io/numaNode".to_owned(), json!({ "int": numa }));
         }
         attributes
