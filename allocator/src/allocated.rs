@@ -1,6 +1,6 @@
 //! What other claims already hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use drayage_cel::Quantity;
@@ -18,7 +18,20 @@ use crate::persistent::Map;
 pub struct AllocatedState {
     /// Pools of which something is held.
     pools: Map<PoolId, Arc<PoolBooks>>,
+    /// The latest changes.
+    history: Arc<VecDeque<Arc<Change>>>,
 }
+
+/// A change of what is held, known by its place in memory.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) pool: PoolId,
+    /// Whether something was given back.
+    pub(crate) relief: bool,
+}
+
+/// How many changes are kept.
+const HISTORY: usize = 16;
 
 /// What is held of the devices of one pool. Devices without anything held have no entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,31 +100,31 @@ impl AllocatedState {
 
     /// Marks a device as held exclusively.
     pub fn insert_device(&mut self, id: &DeviceId) {
-        self.change(id, |books| books.exclusive = true);
+        self.change(id, false, |books| books.exclusive = true);
     }
 
     /// Takes back [`insert_device`](Self::insert_device).
     pub fn remove_device(&mut self, id: &DeviceId) {
-        self.change(id, |books| books.exclusive = false);
+        self.change(id, true, |books| books.exclusive = false);
     }
 
     /// Records a share of a device. It blocks nothing by itself, but counters of the device are in use.
     pub fn insert_share(&mut self, id: &SharedDeviceId) {
-        self.change(&id.device, |books| {
+        self.change(&id.device, false, |books| {
             books.shares.insert(id.share_id.clone());
         });
     }
 
     /// Takes back [`insert_share`](Self::insert_share).
     pub fn remove_share(&mut self, id: &SharedDeviceId) {
-        self.change(&id.device, |books| {
+        self.change(&id.device, true, |books| {
             books.shares.remove(&id.share_id);
         });
     }
 
     /// Adds consumed capacity of a device, by capacity name.
     pub fn insert_capacity(&mut self, id: &DeviceId, amounts: &BTreeMap<String, Quantity>) {
-        self.change(id, |books| {
+        self.change(id, false, |books| {
             let consumed = books.capacity.get_or_insert_default();
             for (name, amount) in amounts {
                 match consumed.get_mut(name) {
@@ -127,7 +140,7 @@ impl AllocatedState {
     /// Subtracts consumed capacity of a device. Names that are not booked are ignored; when every booked amount
     /// is zero, the device's entry disappears.
     pub fn remove_capacity(&mut self, id: &DeviceId, amounts: &BTreeMap<String, Quantity>) {
-        self.change(id, |books| {
+        self.change(id, true, |books| {
             let Some(consumed) = &mut books.capacity else { return };
             for (name, amount) in amounts {
                 if let Some(sum) = consumed.get_mut(name) {
@@ -179,7 +192,26 @@ impl AllocatedState {
         self.pool(&id.pool)?.devices.get(&id.device).map(Arc::as_ref)
     }
 
-    fn change(&mut self, id: &DeviceId, change: impl FnOnce(&mut DeviceBooks)) {
+    /// The latest change; `None` where nothing was ever held.
+    pub(crate) fn latest_change(&self) -> Option<&Arc<Change>> {
+        self.history.back()
+    }
+
+    /// The changes since one that was the latest; `None` where that is not known any more.
+    pub(crate) fn changes_since<'a>(
+        &'a self,
+        known: &Arc<Change>,
+    ) -> Option<impl Iterator<Item = &'a Change>> {
+        let at = self.history.iter().rposition(|change| Arc::ptr_eq(change, known))?;
+        Some(self.history.iter().skip(at + 1).map(Arc::as_ref))
+    }
+
+    fn change(&mut self, id: &DeviceId, relief: bool, change: impl FnOnce(&mut DeviceBooks)) {
+        let history = Arc::make_mut(&mut self.history);
+        if history.len() == HISTORY {
+            history.pop_front();
+        }
+        history.push_back(Arc::new(Change { pool: id.pool.clone(), relief }));
         if self.pools.get(&id.pool).is_none() {
             self.pools.insert(id.pool.clone(), Arc::default());
         }

@@ -10,12 +10,12 @@ use crate::counters::CounterLayout;
 use crate::error::AllocationError;
 use crate::features::Features;
 use crate::held::HeldDevices;
-use crate::inventory::{Inventory, NodeView, Touched, ViewRules};
+use crate::inventory::{Inventory, NodeView, Sights, Touched, ViewRules};
 use crate::objects::{DeviceClass, Node, ResourceClaim, ResourceSlice};
 use crate::persistent::Map;
 use crate::problem::{Problem, Setting};
 use crate::profile::Profile;
-use crate::recent::{Circumstances, LastAnswer, Question};
+use crate::recent::{Circumstances, LastAnswer, LastFloor, Question};
 use crate::result;
 use crate::search::{self, Chosen, ChosenDevice, Ending};
 use crate::selectors::Selectors;
@@ -40,6 +40,12 @@ pub struct Allocator {
     selectors: Selectors,
     rules: ViewRules,
     nodes: Map<String, KnownNode>,
+    /// What tells nodes without slices of their own apart, once there is one.
+    sights: Option<Arc<Sights>>,
+    /// The views of such nodes.
+    shared: Map<Box<[bool]>, Arc<KnownView>>,
+    /// How many of them there ever were.
+    shared_so_far: u32,
     /// What was asked last about a node that was known already.
     last: Option<Arc<Question>>,
     /// For diagnoses, which share no code with the search.
@@ -49,7 +55,8 @@ pub struct Allocator {
 /// A node that was asked about, and what it sees.
 #[derive(Clone, Debug)]
 enum KnownNode {
-    View(Arc<KnownView>),
+    /// With the node's labels then, where they have a say.
+    View(Arc<KnownView>, BTreeMap<String, String>),
     Error(Arc<(BTreeMap<String, String>, AllocationError)>),
 }
 
@@ -59,9 +66,11 @@ pub(crate) struct KnownView {
     pub(crate) view: NodeView,
     pub(crate) counters: CounterLayout,
     pub(crate) groups: GroupLayout,
-    /// The node's labels then, where they have a say.
-    labels: BTreeMap<String, String>,
+    /// The number of a view that several nodes may have.
+    shared: Option<u32>,
     last: LastAnswer,
+    /// Devices that are of no use any more for what was asked.
+    pub(crate) floor: LastFloor,
 }
 
 impl Allocator {
@@ -82,6 +91,9 @@ impl Allocator {
             classes: Arc::new(classes.into_iter().map(|class| (class.name.clone(), class)).collect()),
             selectors: Selectors::new(features, profile),
             nodes: Map::with_capacity(inventory.node_count()),
+            sights: None,
+            shared: Map::default(),
+            shared_so_far: 0,
             last: None,
             diagnosed: Programs::default(),
             inventory,
@@ -99,6 +111,9 @@ impl Allocator {
             classes: self.classes.clone(),
             selectors: self.selectors.without_results(),
             nodes: Map::with_capacity(inventory.node_count()),
+            sights: None,
+            shared: Map::default(),
+            shared_so_far: 0,
             last: None,
             diagnosed: self.diagnosed.clone(),
             rules: ViewRules::new(&inventory, self.features, self.profile),
@@ -131,6 +146,8 @@ impl Allocator {
     fn forget(&mut self, touched: &Touched) {
         if self.rules.update(&self.inventory, touched) {
             self.nodes = Map::with_capacity(self.inventory.node_count());
+            self.sights = None;
+            self.shared = Map::default();
         } else {
             for node in &touched.nodes {
                 self.nodes.remove(node.as_str());
@@ -184,7 +201,7 @@ impl Allocator {
         // Whoever asks about a node for the first time need not be the one who asks again.
         let circumstances = (!is_new).then(|| Circumstances {
             question: self.question(claims),
-            held: held.clone(),
+            held: held.as_ref().map(Arc::downgrade),
             skips_operations,
         });
         if let Some(circumstances) = &circumstances
@@ -205,12 +222,21 @@ impl Allocator {
         let mut problem = Problem::default();
         problem.add_claims(&setting, &mut self.selectors, claims)?;
         let mut steps = 0;
-        let outcome = search(&setting, &mut problem, &known, held, node, share_ids, &mut steps, budget);
+        let question = circumstances.as_ref().map(|circumstances| &circumstances.question);
+        let asked = Asked { known: &known, question, node, budget };
+        let outcome = search(&setting, &mut problem, &asked, held, share_ids, &mut steps);
         let answer = Answer { outcome, steps };
         if let Some(circumstances) = circumstances {
             known.last.keep(circumstances, &answer);
         }
         Ok(answer)
+    }
+
+    /// A number that nodes have in common which see the same and have no slices of their own, until slices change: then
+    /// equal questions about them, with the same held, have equal answers. `None` for other nodes.
+    pub fn shared_view(&mut self, node: &Node) -> Option<u32> {
+        let number = self.known_view(node).ok()?.0.shared?;
+        number.checked_mul(2)?.checked_add(u32::from(node.declared_features.contains(SKIPS_OPERATIONS)))
     }
 
     /// The question of these claims, the last one if that is the same.
@@ -225,20 +251,33 @@ impl Allocator {
     /// it was not known before.
     fn known_view(&mut self, node: &Node) -> Result<(Arc<KnownView>, bool), AllocationError> {
         match self.nodes.get(node.name.as_str()) {
-            Some(KnownNode::View(view)) if !view.view.uses_labels || view.labels == node.labels => {
+            Some(KnownNode::View(view, labels)) if !view.view.uses_labels || *labels == node.labels => {
                 return Ok((view.clone(), false));
             }
             Some(KnownNode::Error(error)) if error.0 == node.labels => return Err(error.1.clone()),
             _ => {}
         }
+        let sights = self.sights.get_or_insert_with(|| Arc::new(Sights::new(&self.inventory)));
+        let sight = sights.of(&self.inventory, node);
+        if let Some(view) = sight.as_ref().and_then(|sight| self.shared.get(sight)).cloned() {
+            self.nodes.insert(node.name.clone(), KnownNode::view(view.clone(), node));
+            return Ok((view, false));
+        }
         // Filled where it stays, since it is large.
         let mut view = Arc::<KnownView>::default();
         let found = match Arc::get_mut(&mut view) {
-            Some(known) => self.find(node, known),
+            Some(known) => {
+                known.shared = sight.as_ref().map(|_| self.shared_so_far);
+                self.find(node, known)
+            }
             None => Ok(()),
         };
+        if let (Ok(()), Some(sight)) = (&found, sight) {
+            self.shared.insert(sight, view.clone());
+            self.shared_so_far = self.shared_so_far.wrapping_add(1);
+        }
         let known = match &found {
-            Ok(()) => KnownNode::View(view.clone()),
+            Ok(()) => KnownNode::view(view.clone(), node),
             Err(error) => KnownNode::Error(Arc::new((node.labels.clone(), error.clone()))),
         };
         self.nodes.insert(node.name.clone(), known);
@@ -246,7 +285,7 @@ impl Allocator {
     }
 
     fn find(&self, node: &Node, known: &mut KnownView) -> Result<(), AllocationError> {
-        let KnownView { view, counters, groups, labels, last: _ } = known;
+        let KnownView { view, counters, groups, shared: _, last: _, floor: _ } = known;
         self.rules.gather(&self.inventory, node, view)?;
         if self.features.partitionable_devices {
             *counters = CounterLayout::new(&self.inventory, view, self.profile);
@@ -254,24 +293,35 @@ impl Allocator {
         if self.features.compatibility_groups {
             *groups = GroupLayout::new(&self.inventory, view);
         }
-        if view.uses_labels {
-            labels.clone_from(&node.labels);
-        }
         Ok(())
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the second half of one function")]
+impl KnownNode {
+    fn view(view: Arc<KnownView>, node: &Node) -> Self {
+        let labels = if view.view.uses_labels { node.labels.clone() } else { BTreeMap::new() };
+        Self::View(view, labels)
+    }
+}
+
+/// What is searched for, and where.
+struct Asked<'a> {
+    known: &'a KnownView,
+    /// The question, if the next one who asks can have the answer.
+    question: Option<&'a Arc<Question>>,
+    node: &'a Node,
+    budget: u64,
+}
+
 fn search<'s>(
     setting: &Setting<'s>,
     problem: &mut Problem<'s>,
-    known: &KnownView,
+    asked: &Asked<'_>,
     held: Option<Arc<HeldDevices>>,
-    node: &Node,
     share_ids: &mut dyn FnMut() -> String,
     steps: &mut u64,
-    budget: u64,
 ) -> Outcome {
+    let &Asked { known, question, node, budget } = asked;
     let mut assemble =
         |problem: &Problem<'_>, devices: &[ChosenDevice], alternatives: &[_]| match result::assemble(
             setting,
@@ -291,8 +341,15 @@ fn search<'s>(
         return assemble(problem, &devices, &[]);
     }
     problem.prepare(setting);
+    let era = held.as_ref().map(|held| held.era().clone());
+    let floor = question.zip(era.as_ref()).map(|(question, era)| known.floor.find(question, era));
     let mut chosen = Chosen::new(setting, problem, known, held);
-    match search::run(setting, problem, &mut chosen, steps, budget) {
+    let mut lowest = floor.unwrap_or_default();
+    let ending = search::run(setting, problem, &mut chosen, &mut lowest, steps, budget);
+    if let Some((question, era)) = question.zip(era) {
+        known.floor.keep(question, era, lowest);
+    }
+    match ending {
         Ending::Solved(alternatives) => assemble(problem, chosen.devices(), &alternatives),
         Ending::Failed => Outcome::Unsatisfiable { invalid_pools: setting.view.has_invalid_pools() },
         Ending::Error(error) => Outcome::Error(error),

@@ -1,7 +1,7 @@
 //! Constraints over the devices of a claim: `matchAttribute` and `distinctAttribute`.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHashMap;
 
@@ -37,6 +37,8 @@ pub(crate) struct AttributeColumn {
     has_larger_sets: bool,
     /// Why a derivation gives no value on a device.
     faults: Vec<AllocationError>,
+    /// The positions of each value that is published, rising; once somebody asks.
+    places: OnceLock<FxHashMap<u32, Vec<u32>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +167,13 @@ impl<'a> Constraint<'a> {
         self.column().values[derivation as usize * self.column().positions + position as usize]
     }
 
+    /// The first position from this one on that publishes this value.
+    pub(crate) fn next_of(&self, value: u32, position: u32) -> Option<u32> {
+        let places = self.column().places.get_or_init(|| self.column().places_of_values());
+        let places = places.get(&value)?;
+        places.get(places.partition_point(|place| *place < position)).copied()
+    }
+
     /// How many values each device has: one, and one for each derivation.
     pub(crate) fn kinds_of_values(&self) -> u32 {
         u32::try_from(self.column().derivations.len()).map_or(u32::MAX, |derived| derived.saturating_add(1))
@@ -227,7 +236,18 @@ impl AttributeColumn {
             sets,
             has_larger_sets,
             faults,
+            places: OnceLock::new(),
         }
+    }
+
+    fn places_of_values(&self) -> FxHashMap<u32, Vec<u32>> {
+        let mut places: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
+        for (position, value) in (0_u32..).zip(self.values.iter().take(self.positions)) {
+            if let AttributeClass::Value(value) = value {
+                places.entry(*value).or_default().push(position);
+            }
+        }
+        places
     }
 }
 

@@ -21,6 +21,10 @@ pub(crate) struct CounterLayout {
     consumption: Vec<Option<(u32, Consumption)>>,
     /// Whether devices of which other claims hold shares take their counters.
     shares_take: bool,
+    /// Whether a book belongs to several pools.
+    mixes_pools: bool,
+    /// Whether a device takes less than nothing.
+    takes_less_than_nothing: bool,
 }
 
 /// What a device takes: number of the counter in its book, and amount.
@@ -115,6 +119,9 @@ impl CounterLayout {
             });
             layout.consumption = taken.collect();
         }
+        layout.mixes_pools = layout.books.iter().any(|book| book.sources.len() > 1);
+        let mut amounts = layout.consumption.iter().flatten().flat_map(|(_, taken)| taken);
+        layout.takes_less_than_nothing = amounts.any(|(_, amount)| amount.sign() < 0);
         layout
     }
 
@@ -138,7 +145,12 @@ impl CounterLayout {
 
     /// Whether some book belongs to several pools, so that the order of the search decides what is available.
     pub(crate) fn mixes_pools(&self) -> bool {
-        self.books.iter().any(|book| book.sources.len() > 1)
+        self.mixes_pools
+    }
+
+    /// Whether less is left of every counter, the more devices are held.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.mixes_pools && !self.takes_less_than_nothing
     }
 }
 
@@ -243,16 +255,13 @@ struct RunningBook {
     /// What was available before this search, computed when a device of the book is first looked at; from then
     /// on it stays, whichever pool of the book that device belongs to.
     available: Option<Totals>,
+    /// Empty before a device of the book is looked at.
     consumed: Vec<Quantity>,
 }
 
 impl CounterState {
     pub(crate) fn new(layout: &CounterLayout) -> Self {
-        let running = |book: &CounterBook| RunningBook {
-            available: None,
-            consumed: vec![Quantity::ZERO; book.names.len()],
-        };
-        Self { books: layout.books.iter().map(running).collect() }
+        Self { books: vec![RunningBook::default(); layout.books.len()] }
     }
 
     /// Takes what a device needs, if **every** counter of the book still covers what is taken: one counter that is
@@ -264,7 +273,8 @@ impl CounterState {
         available: impl FnOnce() -> Totals,
     ) -> Result<(), u32> {
         let running = &mut self.books[book as usize];
-        running.available.get_or_insert_with(available);
+        let counters = running.available.get_or_insert_with(available).len();
+        running.consumed.resize(counters, Quantity::ZERO);
         for (counter, amount) in consumption {
             amount::add(&mut running.consumed[*counter as usize], amount);
         }
@@ -283,7 +293,7 @@ impl CounterState {
         }
     }
 
-    /// What the search has taken from a book so far, by counter.
+    /// What the search has taken from a book so far, by counter; empty before it looked at any of its devices.
     pub(crate) fn consumed(&self, book: u32) -> &[Quantity] {
         &self.books[book as usize].consumed
     }

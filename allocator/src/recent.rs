@@ -4,10 +4,10 @@
 //! for. Their names are in errors only, and errors are not kept. Neither are answers with identities of shares, which
 //! the caller makes for each question anew.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::answer::{Answer, Outcome};
-use crate::held::HeldDevices;
+use crate::held::{Era, HeldDevices};
 use crate::objects::ResourceClaim;
 
 /// What the claims of a question ask for.
@@ -35,7 +35,7 @@ impl Question {
 pub(crate) struct Circumstances {
     pub(crate) question: Arc<Question>,
     /// What other claims hold of the node's devices, if they hold anything.
-    pub(crate) held: Option<Arc<HeldDevices>>,
+    pub(crate) held: Option<Weak<HeldDevices>>,
     /// Whether the kubelet of the node can skip operations.
     pub(crate) skips_operations: bool,
 }
@@ -45,7 +45,7 @@ impl Circumstances {
         Arc::ptr_eq(&self.question, &other.question)
             && self.skips_operations == other.skips_operations
             && match (&self.held, &other.held) {
-                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                (Some(one), Some(other)) => Weak::ptr_eq(one, other),
                 (None, None) => true,
                 _ => false,
             }
@@ -77,6 +77,34 @@ impl LastAnswer {
         };
         if same_for_all {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((circumstances, answer.clone()));
+        }
+    }
+}
+
+/// The first device of a view that is of use for the first request of a question, found out in an earlier search. Those
+/// before it are refused for themselves, which stays so as long as devices are only taken.
+#[derive(Debug, Default)]
+pub(crate) struct LastFloor(Mutex<Option<Floor>>);
+
+#[derive(Debug)]
+struct Floor {
+    question: Arc<Question>,
+    era: Era,
+    position: u32,
+}
+
+impl LastFloor {
+    /// The position of that device; the first where nothing is known.
+    pub(crate) fn find(&self, question: &Arc<Question>, era: &Era) -> u32 {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |floor: &&Floor| Arc::ptr_eq(&floor.question, question) && floor.era.is(era);
+        last.as_ref().filter(known).map_or(0, |floor| floor.position)
+    }
+
+    pub(crate) fn keep(&self, question: &Arc<Question>, era: Era, position: u32) {
+        if position > 0 {
+            let question = question.clone();
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Floor { question, era, position });
         }
     }
 }

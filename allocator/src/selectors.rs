@@ -1,7 +1,7 @@
 //! Results of selectors on devices, remembered over nodes and pods.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use drayage_cel::{Compiler, Environment, ExpressionStage, Program};
 use rustc_hash::FxHashMap;
@@ -69,6 +69,8 @@ type Example = (Arc<ResourceSlice>, u32);
 pub(crate) struct VerdictColumn {
     pub(crate) expression: Arc<Expression>,
     cells: Cells,
+    /// Whether there is a verdict on every device, once somebody asks.
+    free_of_errors: OnceLock<bool>,
 }
 
 /// Where the results of an expression on the devices of a view are from.
@@ -176,7 +178,14 @@ impl VerdictColumn {
         } else {
             Cells::Many((0..view.len()).map(|_| AtomicU8::new(UNKNOWN)).collect())
         };
-        Self { expression, cells }
+        Self { expression, cells, free_of_errors: OnceLock::new() }
+    }
+
+    /// Whether there is a verdict on every device of the view.
+    pub(crate) fn is_free_of_errors(&self, inventory: &Inventory, view: &NodeView) -> bool {
+        *self.free_of_errors.get_or_init(|| {
+            (0..view.len()).all(|position| self.verdict(inventory, view, position) != Verdict::Error)
+        })
     }
 
     /// Whether the expression selects the device at a position.

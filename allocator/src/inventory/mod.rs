@@ -2,6 +2,7 @@
 
 mod agreement;
 mod pool;
+mod sight;
 mod view;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use crate::persistent::{List, Map};
 
 pub(crate) use agreement::Agreement;
 pub(crate) use pool::PoolState;
+pub(crate) use sight::Sights;
 pub(crate) use view::{NodeMatch, NodeView, ViewRules};
 
 /// Everything drivers publish, indexed for a cluster and shared by all allocations.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::pool::{self, PoolRules, PoolSlices, PoolState};
@@ -12,7 +13,7 @@ use crate::error::{AllocationError, ErrorKind};
 use crate::features::Features;
 use crate::held::LastHeld;
 use crate::node_selection;
-use crate::objects::Node;
+use crate::objects::{Node, PoolId};
 use crate::profile::{BindingLast, CounterSlices, InvalidPools, PoolOrder, Profile, SliceOrder};
 use crate::remembered::Remembered;
 use crate::selectors::{Expression, VerdictColumn};
@@ -38,6 +39,10 @@ pub(crate) struct NodeView {
     pub(crate) attributes: Remembered<AttributeColumn>,
     /// What other claims hold of the devices.
     pub(crate) held: LastHeld,
+    /// Places in `pools` by the pool in the inventory, once somebody asks.
+    pool_places: OnceLock<FxHashMap<u32, usize>>,
+    /// Whether some capacity is below nothing, once somebody asks.
+    negative_capacity: OnceLock<bool>,
 }
 
 /// One pool of a view.
@@ -329,6 +334,27 @@ impl NodeView {
             |column| Arc::ptr_eq(&column.expression, expression),
             || VerdictColumn::new(expression.clone(), self),
         )
+    }
+
+    /// The index in [`NodeView::pools`] of a pool.
+    pub(crate) fn pool_of_id(&self, inventory: &Inventory, id: &PoolId) -> Option<usize> {
+        let number = inventory.pool_numbers.get(id)?;
+        let places = self
+            .pool_places
+            .get_or_init(|| self.pools.iter().enumerate().map(|(place, pool)| (pool.pool, place)).collect());
+        places.get(number).copied()
+    }
+
+    /// Whether some device has a capacity below nothing, or gives out less than nothing by default.
+    pub(crate) fn has_negative_capacity(&self, inventory: &Inventory) -> bool {
+        let negative = |position: &Position| {
+            inventory.device(position.device).capacity.values().any(|capacity| {
+                let policy = capacity.request_policy.as_deref();
+                let default = policy.and_then(|policy| policy.default.as_ref());
+                capacity.value.sign() < 0 || default.is_some_and(|amount| amount.sign() < 0)
+            })
+        };
+        *self.negative_capacity.get_or_init(|| self.positions.iter().any(negative))
     }
 
     /// How many devices the view has.

@@ -21,6 +21,8 @@ use crate::taints;
 
 use super::marks::Marks;
 
+static NOTHING: Quantity = Quantity::ZERO;
+
 /// What the search has chosen so far, and the books that follow from it.
 #[derive(Debug)]
 pub(crate) struct Chosen<'s> {
@@ -200,8 +202,10 @@ impl<'s> Chosen<'s> {
     }
 
     /// What this search has taken from a counter book, by counter.
-    pub(crate) fn consumed_counters(&self, book: u32) -> &[Quantity] {
-        self.counters.consumed(book)
+    pub(crate) fn consumed_counters(&self, book: u32) -> impl Iterator<Item = &Quantity> {
+        let counters = self.layout.books.get(book as usize).map_or(0, |book| book.names.len());
+        let taken = self.counters.consumed(book);
+        taken.iter().chain(std::iter::repeat_n(&NOTHING, counters.saturating_sub(taken.len())))
     }
 
     /// The counter sets that the device draws on, where compatibility groups matter.

@@ -11,6 +11,7 @@ use crate::profile::{AllInAlternatives, ClaimLimit, OverLimit};
 
 use super::candidate::{Chosen, Refusal};
 use super::guide::Guide;
+use super::leaps::{self, Leaps};
 use super::memory::{self, Remainder};
 use super::relaxation::Relaxation;
 use super::selections::Selections;
@@ -88,6 +89,9 @@ pub(crate) struct Walk<'w, 's> {
     problem: &'s Problem<'s>,
     chosen: &'w mut Chosen<'s>,
     frames: SmallVec<[Frame; 8]>,
+    leaps: Leaps,
+    /// Devices before this position are of no use for the first choice.
+    floor: &'w mut u32,
     steps: &'w mut u64,
     budget: u64,
     selections: Selections,
@@ -105,15 +109,19 @@ impl<'w, 's> Walk<'w, 's> {
         setting: &'s Setting<'s>,
         problem: &'s Problem<'s>,
         chosen: &'w mut Chosen<'s>,
+        floor: &'w mut u32,
         steps: &'w mut u64,
         budget: u64,
     ) -> Self {
         let selections = Selections::new(setting, problem, chosen);
+        let leaps = Leaps::new(setting, problem, chosen, selections);
         Self {
             setting,
             problem,
             chosen,
             frames: SmallVec::new(),
+            leaps,
+            floor,
             steps,
             budget,
             selections,
@@ -351,7 +359,27 @@ impl<'w, 's> Walk<'w, 's> {
         let choice = self.problem.choice(number);
         let mut tried = self.tried_classes(&place);
         let reach = self.setting.view.reach();
-        for position in place.start..reach {
+        let mut next = if number == 0 { place.start.max(*self.floor) } else { place.start };
+        let mut rises = number == 0
+            && next == *self.floor
+            && self.leaps.steady
+            && self.guide.is_none()
+            && !choice.admin_access
+            && self.chosen.devices().is_empty();
+        while next < reach {
+            if rises {
+                // Those before this one were all refused.
+                *self.floor = next;
+                rises = !self.chosen.is_shareable(self.chosen.device(next));
+            }
+            if self.guide.is_none() {
+                match self.leaps.next(self.setting, self.problem, self.chosen, number, next) {
+                    Some(leapt) => next = leapt,
+                    None => break,
+                }
+            }
+            let position = next;
+            next += 1;
             if let (Some(tried), Some(guide)) = (&mut tried, &self.guide)
                 && !is_worth_trying(guide, self.chosen, tried, number, position)
             {
@@ -377,7 +405,10 @@ impl<'w, 's> Walk<'w, 's> {
                 Ok(()) => {}
                 Err(refusal) => match self.fatal(number, refusal) {
                     Some(error) => return Next::End(Ending::Error(error)),
-                    None => continue,
+                    None => {
+                        rises = rises && leaps::stands(refusal);
+                        continue;
+                    }
                 },
             }
             let device = self.chosen.device(position);

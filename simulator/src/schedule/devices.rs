@@ -11,6 +11,7 @@ use drayage_allocator::{AllocatedState, Allocator, Answer, Features, Inventory, 
 use drayage_cel::Release;
 
 use super::explain::{self, NodeFailure};
+use super::verdicts::{Cell, Changes, Verdicts};
 use super::workers::Workers;
 
 /// A verdict on some demands on one node.
@@ -32,7 +33,7 @@ pub(crate) enum Verdict {
 
 /// Demands that are to be met together, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ShapeId(u32);
+pub(crate) struct ShapeId(pub(super) u32);
 
 /// The allocator with what is held, and the verdicts so far. Copies share what does not change.
 ///
@@ -58,8 +59,7 @@ pub(crate) struct Devices {
     /// Whether failures may stand for good at all in this cluster and with these features.
     lasting: bool,
     shapes: Map<Box<[usize]>, ShapeId>,
-    /// By shape, then by node; shorter where the last nodes were not looked at.
-    remembered: List<List<Cell>>,
+    remembered: Verdicts,
     /// Failures found, by shape and node.
     explained: Map<(ShapeId, usize), Explained>,
     /// The pod whose full explanation stands for a shape and node, and the count of changes it is true for.
@@ -84,34 +84,6 @@ pub(crate) struct Question<'a> {
 
 /// Failures, and the count of changes they are true for.
 type Explained = (u32, Arc<[NodeFailure]>);
-
-/// How often something changed.
-#[derive(Clone, Copy, Debug, Default)]
-struct Changes {
-    all: u32,
-    /// Changes after which what failed before need not fail: devices are given back, slices come or go.
-    relief: u32,
-}
-
-impl Changes {
-    fn note(&mut self, relief: bool) {
-        self.all = self.all.wrapping_add(1);
-        self.relief = self.relief.wrapping_add(u32::from(relief));
-    }
-}
-
-/// What is remembered of a shape on a node.
-#[derive(Clone, Copy, Debug, Default)]
-enum Cell {
-    #[default]
-    Unknown,
-    /// True while the count of changes is this; with what the chosen alternatives are worth.
-    Fits(u32, u16),
-    /// As before.
-    Unsatisfiable(u32, bool),
-    /// True until this count of changes that may help changes.
-    Hopeless(u32, bool),
-}
 
 /// Remembered verdicts are dropped beyond this many.
 const MOST_CELLS: usize = 8 << 20;
@@ -149,7 +121,7 @@ impl Devices {
             all_changes: 0,
             lasting: !counters && !features.list_type_attributes,
             shapes: Map::default(),
-            remembered: List::default(),
+            remembered: Verdicts::default(),
             explained: Map::default(),
             explained_in_full: Map::default(),
             workers: Workers::new(threads),
@@ -245,6 +217,7 @@ impl Devices {
     fn note_slice(&mut self, node: Option<Arc<str>>) {
         let at = node.and_then(|name| self.node_numbers.get(&name).copied());
         self.slice_changes = self.slice_changes.wrapping_add(1);
+        self.remembered.forget_numbers(at);
         self.note_change(at, true);
         if let Some(workers) = &mut self.workers {
             workers.forget();
@@ -257,15 +230,10 @@ impl Devices {
             return shape;
         }
         if self.shapes.len().saturating_mul(self.node_changes.len() as usize) > MOST_CELLS {
-            // Numbers given before stay valid; only nothing is remembered under them any more.
             self.shapes = Map::default();
-            let mut forgotten = List::default();
-            for _ in 0..self.remembered.len() {
-                forgotten.push(List::default());
-            }
-            self.remembered = forgotten;
+            self.remembered.clear();
         }
-        let shape = ShapeId(self.remembered.push(List::default()));
+        let shape = ShapeId(self.remembered.add_shape());
         self.shapes.insert(demands.into(), shape);
         shape
     }
@@ -277,19 +245,29 @@ impl Devices {
         if self.forgetful {
             return None;
         }
-        let cell = *self.remembered.get(shape.0)?.get(u32::try_from(at).ok()?)?;
-        match cell {
-            Cell::Fits(when, alternatives) if when == self.changes(at) => {
-                Some(Verdict::Fits(None, alternatives))
-            }
-            Cell::Unsatisfiable(when, invalid_pools) if when == self.changes(at) => {
-                Some(Verdict::Unsatisfiable { invalid_pools })
-            }
-            Cell::Hopeless(when, invalid_pools) if when == self.reliefs(at) => {
-                Some(Verdict::Unsatisfiable { invalid_pools })
-            }
-            _ => None,
+        let (cell, changes) = match self.remembered.number(at)? {
+            Some(number) => (self.remembered.of_number(shape, number), self.common_changes),
+            None => (self.remembered.of_node(shape, at), self.changes_of(at)),
+        };
+        if !cell.holds(changes) {
+            return None;
         }
+        match cell {
+            Cell::Unknown => None,
+            Cell::Fits(_, alternatives) => Some(Verdict::Fits(None, alternatives)),
+            Cell::Unsatisfiable(_, invalid_pools) | Cell::Hopeless(_, invalid_pools) => {
+                Some(Verdict::Unsatisfiable { invalid_pools })
+            }
+        }
+    }
+
+    /// The number that a node has in common with others that see the same devices, and have no slices of their own.
+    pub(crate) fn shared_view(&mut self, at: usize, node: &Node) -> Option<u32> {
+        self.remembered.number(at).unwrap_or_else(|| {
+            let number = self.allocator.shared_view(node);
+            self.remembered.set_number(at, number);
+            number
+        })
     }
 
     /// Finds the verdict on claims of a shape on a node and remembers it. `lasting` says whether a failure of these
@@ -302,6 +280,13 @@ impl Devices {
         node: &Node,
         claims: &[&ResourceClaim],
     ) -> Verdict {
+        // What the first of nodes that see the same was told is true for the others.
+        if self.remembered.number(at).is_none()
+            && self.shared_view(at, node).is_some()
+            && let Some(known) = self.known_verdict(shape, at)
+        {
+            return known;
+        }
         let verdict = self.allocate(node, claims);
         self.remember(shape, lasting, at, &verdict);
         verdict
@@ -335,22 +320,20 @@ impl Devices {
     }
 
     fn remember(&mut self, shape: ShapeId, lasting: bool, at: usize, verdict: &Verdict) {
-        let changes = self.changes(at);
+        let number = self.remembered.number(at).flatten();
+        let changes = if number.is_some() { self.common_changes } else { self.changes_of(at) };
         let cell = match verdict {
-            Verdict::Fits(_, alternatives) => Cell::Fits(changes, *alternatives),
+            Verdict::Fits(_, alternatives) => Cell::Fits(changes.all, *alternatives),
             Verdict::Unsatisfiable { invalid_pools } if lasting && self.lasting => {
-                Cell::Hopeless(self.reliefs(at), *invalid_pools)
+                Cell::Hopeless(changes.relief, *invalid_pools)
             }
-            Verdict::Unsatisfiable { invalid_pools } => Cell::Unsatisfiable(changes, *invalid_pools),
+            Verdict::Unsatisfiable { invalid_pools } => Cell::Unsatisfiable(changes.all, *invalid_pools),
             // An error ends the pod's turn, so it is not met again and again.
             Verdict::Failed(_) | Verdict::Undecided => Cell::Unknown,
         };
-        let (Some(cells), Ok(number)) = (self.remembered.get_mut(shape.0), u32::try_from(at)) else { return };
-        while cells.len() <= number {
-            cells.push(Cell::Unknown);
-        }
-        if let Some(remembered) = cells.get_mut(number) {
-            *remembered = cell;
+        match number {
+            Some(number) => self.remembered.set_of_number(shape, number, cell),
+            None => self.remembered.set_of_node(shape, at, cell),
         }
     }
 
@@ -459,23 +442,19 @@ impl Devices {
         changes.unwrap_or(&mut self.common_changes).note(relief);
     }
 
-    /// Counts changes that a node can see. Both parts only grow, so that an equal sum means no change.
+    /// Counts changes that a node can see.
     pub(crate) fn changes(&self, at: usize) -> u32 {
-        self.common_changes.all.wrapping_add(self.of_node(at).all)
+        self.changes_of(at).all
+    }
+
+    fn changes_of(&self, at: usize) -> Changes {
+        let of_node = u32::try_from(at).ok().and_then(|at| self.node_changes.get(at).copied());
+        self.common_changes.and(of_node.unwrap_or_default())
     }
 
     /// How often anything changed that some node can see.
     pub(crate) fn all_changes(&self) -> u64 {
         self.all_changes
-    }
-
-    /// As [`changes`](Self::changes), of those after which a failure need not stand.
-    fn reliefs(&self, at: usize) -> u32 {
-        self.common_changes.relief.wrapping_add(self.of_node(at).relief)
-    }
-
-    fn of_node(&self, at: usize) -> Changes {
-        u32::try_from(at).ok().and_then(|at| self.node_changes.get(at).copied()).unwrap_or_default()
     }
 
     /// What is held.

@@ -16,7 +16,7 @@ use super::plan::{DevicePlan, DeviceVerdict};
 use super::profile::{FilterPlugin, SchedulerProfile};
 use super::resources::Amounts;
 use super::score::{Candidate, DeviceAmount};
-use super::standing::{Known, KnownNodes, Likeness};
+use super::standing::{Known, KnownNodes, Likeness, NodeChanges};
 use super::tally::Refusal;
 use super::volumes::VolumePlan;
 use crate::report::PodOutcome;
@@ -96,7 +96,8 @@ impl ClusterState {
         cancel: &AtomicBool,
         known: &mut KnownNodes,
     ) -> Result<Result<Vec<Candidate>, Box<Attempt>>, SimulateError> {
-        let &Asked { nodes, pod, verdicts, neighbours, likeness, profile: (_, profile), .. } = asked;
+        let &Asked { nodes, pod, verdicts, neighbours, likeness, profile: (profile_number, profile), .. } =
+            asked;
         let is_content = neighbours.is_content();
         self.tally.clear();
         let mut named = Vec::new();
@@ -111,13 +112,18 @@ impl ClusterState {
         let wanted = profile.nodes_to_find(nodes.len());
         let mut candidates: Vec<Candidate> = Vec::with_capacity(wanted.min(nodes.len()));
         let mut ahead = LookAhead::default();
+        let scorers = self.scorers.get(profile_number);
+        let scores_devices = scorers.is_none_or(|scorers| scorers.scalars(asked.needs).next().is_some());
+        let needs_devices = scores_devices || !plan.is_empty();
         for (position, &at) in nodes.iter().enumerate() {
             if candidates.len() == wanted {
                 break;
             }
             self.looked_at += 1;
-            let changes = self.nodes.changes(at).wrapping_add(self.devices.changes(at));
-            let (mut of_node, mut score) = known.get(at, changes);
+            // Who needs no devices does not mind what happens to them.
+            let devices = if needs_devices { self.devices.changes(at) } else { 0 };
+            let changes = NodeChanges { node: self.nodes.changes(at), devices };
+            let (mut of_node, mut score) = known.get(at, changes, scores_devices);
             if of_node == Known::Nothing {
                 if !self.begin(asked, at) {
                     continue;

@@ -51,6 +51,7 @@ mod tests;
 mod ties;
 mod topology;
 mod turns;
+mod verdicts;
 mod view;
 mod volumes;
 mod workers;

@@ -219,11 +219,19 @@ impl DevicePlan {
         names: &ResourceNames,
     ) {
         let mut unknown: Vec<(usize, &NodeState, Needed)> = Vec::with_capacity(nodes.len());
+        let mut shared: Vec<(ShapeId, u32)> = Vec::new();
         for &at in nodes {
             let Some(state) = states.get(at) else { continue };
             if let Ok(Some(needed)) = self.needed(pod, state, book, devices, names)
                 && devices.known_verdict(needed.shape, at).is_none()
             {
+                // One of those that see the same is enough.
+                if let Some(number) = devices.shared_view(at, &state.for_allocator) {
+                    if shared.contains(&(needed.shape, number)) {
+                        continue;
+                    }
+                    shared.push((needed.shape, number));
+                }
                 unknown.push((at, state, needed));
             }
         }

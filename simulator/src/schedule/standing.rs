@@ -32,10 +32,17 @@ pub(crate) enum Known {
     NoDevices { invalid_pools: bool },
 }
 
+/// How often a node changed, with the pods on it, and how often the devices that it sees did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NodeChanges {
+    pub(crate) node: u32,
+    pub(crate) devices: u32,
+}
+
 /// What is known of a node, and the count of its changes for which that is true.
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
-    changes: u32,
+    changes: NodeChanges,
     known: Known,
     score: i64,
 }
@@ -45,16 +52,19 @@ struct Entry {
 pub(crate) struct KnownNodes(List<Entry>);
 
 impl KnownNodes {
-    /// What is known of a node that changed so often, and its own score.
-    pub(crate) fn get(&self, at: usize, changes: u32) -> (Known, i64) {
+    /// What is known of a node that changed so often, and its own score. Filters before that for devices do not look at
+    /// devices; `scores_devices` says whether the node's own score does.
+    pub(crate) fn get(&self, at: usize, changes: NodeChanges, scores_devices: bool) -> (Known, i64) {
         let entry = u32::try_from(at).ok().and_then(|at| self.0.get(at));
-        entry
-            .filter(|entry| entry.changes == changes)
-            .map_or((Known::Nothing, 0), |entry| (entry.known, entry.score))
+        match entry.filter(|entry| entry.changes.node == changes.node && entry.known != Known::Nothing) {
+            Some(entry) if entry.changes == changes => (entry.known, entry.score),
+            Some(entry) if !scores_devices => (Known::Begun, entry.score),
+            _ => (Known::Nothing, 0),
+        }
     }
 
     /// Takes note of a node that changed so often.
-    pub(crate) fn set(&mut self, at: usize, changes: u32, known: Known, score: i64) {
+    pub(crate) fn set(&mut self, at: usize, changes: NodeChanges, known: Known, score: i64) {
         let Ok(at) = u32::try_from(at) else { return };
         while self.0.len() <= at {
             self.0.push(Entry::default());
