@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use drayage_cel::Quantity;
+use rustc_hash::FxHashMap;
 
 use crate::allocated::{AllocatedState, DeviceBooks};
 use crate::amount;
@@ -247,8 +248,14 @@ fn length(books: &[CounterBook]) -> u32 {
 /// The running books of one search.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CounterState {
-    books: Vec<RunningBook>,
+    /// By number; empty where there are many.
+    few: Vec<RunningBook>,
+    /// Of many, those that the search looked at.
+    many: FxHashMap<u32, RunningBook>,
 }
+
+/// So many books are made for each search, whether it looks at them or not.
+const FEW: usize = 64;
 
 #[derive(Clone, Debug, Default)]
 struct RunningBook {
@@ -261,7 +268,8 @@ struct RunningBook {
 
 impl CounterState {
     pub(crate) fn new(layout: &CounterLayout) -> Self {
-        Self { books: vec![RunningBook::default(); layout.books.len()] }
+        let few = Some(layout.books.len()).filter(|books| *books <= FEW).unwrap_or_default();
+        Self { few: vec![RunningBook::default(); few], many: FxHashMap::default() }
     }
 
     /// Takes what a device needs, if **every** counter of the book still covers what is taken: one counter that is
@@ -272,7 +280,7 @@ impl CounterState {
         consumption: &[(u32, Quantity)],
         available: impl FnOnce() -> Totals,
     ) -> Result<(), u32> {
-        let running = &mut self.books[book as usize];
+        let running = self.book(book);
         let counters = running.available.get_or_insert_with(available).len();
         running.consumed.resize(counters, Quantity::ZERO);
         for (counter, amount) in consumption {
@@ -287,7 +295,7 @@ impl CounterState {
 
     /// Undoes a successful [`take`](Self::take).
     pub(crate) fn give_back(&mut self, book: u32, consumption: &[(u32, Quantity)]) {
-        let running = &mut self.books[book as usize];
+        let running = self.book(book);
         for (counter, amount) in consumption {
             amount::subtract(&mut running.consumed[*counter as usize], amount);
         }
@@ -295,7 +303,14 @@ impl CounterState {
 
     /// What the search has taken from a book so far, by counter; empty before it looked at any of its devices.
     pub(crate) fn consumed(&self, book: u32) -> &[Quantity] {
-        &self.books[book as usize].consumed
+        self.few.get(book as usize).or_else(|| self.many.get(&book)).map_or(&[], |book| &book.consumed)
+    }
+
+    fn book(&mut self, book: u32) -> &mut RunningBook {
+        match self.few.get_mut(book as usize) {
+            Some(running) => running,
+            None => self.many.entry(book).or_default(),
+        }
     }
 }
 

@@ -158,15 +158,15 @@ impl Known {
     ) -> Option<Arc<HeldDevices>> {
         let changes = state.changes_since(&self.latest)?;
         let in_view = |change: &Change| Some((view.pool_of_id(inventory, &change.pool)?, change.relief));
-        let mut changed: Vec<(usize, bool)> = changes.filter_map(in_view).collect();
-        if changed.is_empty() {
+        let mut pools: Vec<(usize, bool)> = changes.filter_map(in_view).collect();
+        if pools.is_empty() {
             return Some(self.held);
         }
-        changed.sort_unstable();
-        changed.dedup();
+        pools.sort_unstable();
+        pools.dedup();
         // What is known of others by its place in memory must not change there.
         let mut held = Arc::unwrap_or_clone(self.held);
-        held.follow(&changed, inventory, view, state);
+        held.follow(&pools, inventory, view, state);
         Some(Arc::new(held))
     }
 }

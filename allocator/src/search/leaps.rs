@@ -12,7 +12,7 @@ use super::candidate::{Chosen, Refusal};
 use super::selections::Selections;
 
 /// Views of up to so many devices are looked at one by one.
-const FEW: u32 = 64;
+const FEW: u32 = 16;
 
 /// What is known of the choices of a problem.
 #[derive(Debug)]

@@ -403,13 +403,13 @@ impl<'w, 's> Walk<'w, 's> {
             }
             match self.chosen.choose(number, place.ordinal, position) {
                 Ok(()) => {}
-                Err(refusal) => match self.fatal(number, refusal) {
-                    Some(error) => return Next::End(Ending::Error(error)),
-                    None => {
-                        rises = rises && leaps::stands(refusal);
-                        continue;
+                Err(refusal) => {
+                    if let Some(error) = self.fatal(number, refusal) {
+                        return Next::End(Ending::Error(error));
                     }
-                },
+                    rises = rises && leaps::stands(refusal);
+                    continue;
+                }
             }
             let device = self.chosen.device(position);
             let start = match self.selections {

@@ -11,7 +11,7 @@ use drayage_allocator::{AllocatedState, Allocator, Answer, Features, Inventory, 
 use drayage_cel::Release;
 
 use super::explain::{self, NodeFailure};
-use super::verdicts::{Cell, Changes, Verdicts};
+use super::verdicts::{Cell, Changes, Sight, Verdicts};
 use super::workers::Workers;
 
 /// A verdict on some demands on one node.
@@ -217,7 +217,7 @@ impl Devices {
     fn note_slice(&mut self, node: Option<Arc<str>>) {
         let at = node.and_then(|name| self.node_numbers.get(&name).copied());
         self.slice_changes = self.slice_changes.wrapping_add(1);
-        self.remembered.forget_numbers(at);
+        self.remembered.forget_sights(at);
         self.note_change(at, true);
         if let Some(workers) = &mut self.workers {
             workers.forget();
@@ -245,9 +245,10 @@ impl Devices {
         if self.forgetful {
             return None;
         }
-        let (cell, changes) = match self.remembered.number(at)? {
-            Some(number) => (self.remembered.of_number(shape, number), self.common_changes),
-            None => (self.remembered.of_node(shape, at), self.changes_of(at)),
+        let (cell, changes) = match self.remembered.sight(at) {
+            Sight::Unknown => return None,
+            Sight::Shared(number) => (self.remembered.of_number(shape, number), self.common_changes),
+            Sight::Own => (self.remembered.of_node(shape, at), self.changes_of(at)),
         };
         if !cell.holds(changes) {
             return None;
@@ -261,13 +262,14 @@ impl Devices {
         }
     }
 
-    /// The number that a node has in common with others that see the same devices, and have no slices of their own.
-    pub(crate) fn shared_view(&mut self, at: usize, node: &Node) -> Option<u32> {
-        self.remembered.number(at).unwrap_or_else(|| {
-            let number = self.allocator.shared_view(node);
-            self.remembered.set_number(at, number);
-            number
-        })
+    /// Whether a node sees the same devices as others that have no slices of their own either.
+    pub(crate) fn sight(&mut self, at: usize, node: &Node) -> Sight {
+        let mut sight = self.remembered.sight(at);
+        if sight == Sight::Unknown {
+            sight = self.allocator.shared_view(node).map_or(Sight::Own, Sight::Shared);
+            self.remembered.set_sight(at, sight);
+        }
+        sight
     }
 
     /// Finds the verdict on claims of a shape on a node and remembers it. `lasting` says whether a failure of these
@@ -281,8 +283,8 @@ impl Devices {
         claims: &[&ResourceClaim],
     ) -> Verdict {
         // What the first of nodes that see the same was told is true for the others.
-        if self.remembered.number(at).is_none()
-            && self.shared_view(at, node).is_some()
+        if self.remembered.sight(at) == Sight::Unknown
+            && self.sight(at, node) != Sight::Own
             && let Some(known) = self.known_verdict(shape, at)
         {
             return known;
@@ -320,8 +322,8 @@ impl Devices {
     }
 
     fn remember(&mut self, shape: ShapeId, lasting: bool, at: usize, verdict: &Verdict) {
-        let number = self.remembered.number(at).flatten();
-        let changes = if number.is_some() { self.common_changes } else { self.changes_of(at) };
+        let sight = self.remembered.sight(at);
+        let changes = if sight == Sight::Own { self.changes_of(at) } else { self.common_changes };
         let cell = match verdict {
             Verdict::Fits(_, alternatives) => Cell::Fits(changes.all, *alternatives),
             Verdict::Unsatisfiable { invalid_pools } if lasting && self.lasting => {
@@ -331,9 +333,10 @@ impl Devices {
             // An error ends the pod's turn, so it is not met again and again.
             Verdict::Failed(_) | Verdict::Undecided => Cell::Unknown,
         };
-        match number {
-            Some(number) => self.remembered.set_of_number(shape, number, cell),
-            None => self.remembered.set_of_node(shape, at, cell),
+        match sight {
+            Sight::Unknown => {}
+            Sight::Own => self.remembered.set_of_node(shape, at, cell),
+            Sight::Shared(number) => self.remembered.set_of_number(shape, number, cell),
         }
     }
 

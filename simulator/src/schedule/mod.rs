@@ -71,7 +71,6 @@ pub use prepare::Prepared;
 pub use problem::run_problem;
 pub use profile::{FilterPlugin, SchedulerProfile, ScoreWeights, ScoringStrategy};
 pub(crate) use report::attempted as pod_report;
-pub(crate) use report::{attempted as report_attempt, running as report_running};
 pub(crate) use run::assumptions;
 pub use run::simulate;
 pub use single::{ClaimSelection, allocate_on_node, explain_on_node};

@@ -14,6 +14,7 @@ use super::nodes::Nodes;
 use super::resources::{Amounts, ResourceId, ResourceNames, may_be_backed_by_devices};
 use super::selector;
 use super::tally::Refusal;
+use super::verdicts::Sight;
 use crate::report::{DeviceFailure, ExplanationReport, NodeExplanation};
 
 /// A pod's need for devices.
@@ -226,7 +227,7 @@ impl DevicePlan {
                 && devices.known_verdict(needed.shape, at).is_none()
             {
                 // One of those that see the same is enough.
-                if let Some(number) = devices.shared_view(at, &state.for_allocator) {
+                if let Sight::Shared(number) = devices.sight(at, &state.for_allocator) {
                     if shared.contains(&(needed.shape, number)) {
                         continue;
                     }

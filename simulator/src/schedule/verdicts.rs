@@ -48,6 +48,18 @@ impl Cell {
     }
 }
 
+/// Whether a node sees the same as others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// That was not found out.
+    #[default]
+    Unknown,
+    /// It has slices of its own, or is told apart otherwise.
+    Own,
+    /// It sees what all nodes with this number see.
+    Shared(u32),
+}
+
 /// Cells by shape, then by node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdicts {
@@ -55,8 +67,8 @@ pub(crate) struct Verdicts {
     by_node: List<List<Cell>>,
     /// Those of nodes that see the same, by shape and the number that they have in common.
     shared: Map<(ShapeId, u32), Cell>,
-    /// By node: that number, and `Some(None)` for a node that has none.
-    numbers: List<Option<Option<u32>>>,
+    /// By node.
+    sights: List<Sight>,
 }
 
 impl Verdicts {
@@ -75,20 +87,21 @@ impl Verdicts {
     }
 
     /// Forgets with which others a node sees the same, after its slices changed, or that of all nodes.
-    pub(crate) fn forget_numbers(&mut self, at: Option<usize>) {
-        match at {
-            Some(at) => set(&mut self.numbers, at, None),
-            None => (self.numbers, self.shared) = (List::default(), Map::default()),
+    pub(crate) fn forget_sights(&mut self, at: Option<usize>) {
+        if let Some(at) = at {
+            set(&mut self.sights, at, Sight::Unknown);
+        } else {
+            (self.sights, self.shared) = (List::default(), Map::default());
         }
     }
 
-    /// The number that a node has in common with others; `None` where that was not found out.
-    pub(crate) fn number(&self, at: usize) -> Option<Option<u32>> {
-        *self.numbers.get(u32::try_from(at).ok()?)?
+    pub(crate) fn sight(&self, at: usize) -> Sight {
+        let found = u32::try_from(at).ok().and_then(|at| self.sights.get(at));
+        found.copied().unwrap_or_default()
     }
 
-    pub(crate) fn set_number(&mut self, at: usize, number: Option<u32>) {
-        set(&mut self.numbers, at, Some(number));
+    pub(crate) fn set_sight(&mut self, at: usize, sight: Sight) {
+        set(&mut self.sights, at, sight);
     }
 
     /// The cell of a node for itself.
