@@ -39,7 +39,7 @@ const fn without_effect(name: &'static str, settings: [Setting; 4]) -> Known {
 }
 
 /// Read from `pkg/features/kube_features.go` of 1.34.9, 1.35.6, 1.36.3 and 1.37.0; sorted by name.
-const KNOWN: [Known; 33] = [
+const KNOWN: [Known; 34] = [
     without_effect("CompositePodGroup", [Unknown, Unknown, Unknown, Off]),
     gate("DRAAdminAccess", [On, On, Locked, Locked]),
     gate("DRAConsumableCapacity", [Off, Off, On, On]),
@@ -68,6 +68,7 @@ const KNOWN: [Known; 33] = [
     without_effect("InPlacePodVerticalScaling", [On, Locked, Locked, Locked]),
     without_effect("NodeDeclaredFeatures", [Unknown, Off, On, Locked]),
     without_effect("OpportunisticBatching", [Unknown, On, On, On]),
+    without_effect("PodGroupPreemptionPolicy", [Unknown, Unknown, Unknown, Off]),
     gate("PodLevelResources", [On, On, On, On]),
     without_effect("SidecarContainers", [Locked, Locked, Locked, Unknown]),
     gate("TaintTolerationComparisonOperators", [Unknown, Off, Off, Off]),

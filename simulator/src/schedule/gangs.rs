@@ -148,6 +148,11 @@ impl ClusterState {
         self.gangs.enabled && self.gangs.groups.values().any(|group| group.least.is_some())
     }
 
+    /// Whether there are groups at all, whatever their policy, and their gates are on.
+    pub(crate) fn has_groups(&self) -> bool {
+        self.gangs.enabled && !self.gangs.groups.is_empty()
+    }
+
     /// How many pods of a group start together or not at all; `None` where each starts for itself, or where there is no
     /// such group.
     pub(crate) fn gang_size(&self, group: &str) -> Option<usize> {

@@ -70,6 +70,11 @@ const APPROXIMATIONS: [&str; 10] = [
 const HELD_ROOM: &str = "pods of a gang that wait for others hold their room for five minutes in 1.35, and may preempt; \
                          here gangs start at once or not at all";
 
+/// The same for gangs where a scheduler preempts for them, with gates that are off by default in every release.
+const GANGS_PREEMPT: &str = "with gate `GenericWorkload` of 1.37, or `WorkloadAwarePreemption` of 1.36, a gang that finds no \
+                             nodes may preempt, and running gangs may go as one, with the priority of their group; here gangs \
+                             preempt nobody, and each of their pods is preempted for itself";
+
 pub(crate) fn assumptions(prepared: &Prepared, options: &Options, simulation: &ClusterState) -> Assumptions {
     let gates = &options.gates;
     let owned = |values: &BTreeMap<&'static str, bool>| {
@@ -100,6 +105,10 @@ pub(crate) fn assumptions(prepared: &Prepared, options: &Options, simulation: &C
     let mut approximations: Vec<String> = APPROXIMATIONS.iter().map(|&text| text.to_owned()).collect();
     if gates.release() < Release::V1_36 && !snapshot.gang_workloads.is_empty() {
         approximations.push(HELD_ROOM.to_owned());
+    }
+    let gangs_preempt = gates.release() >= Release::V1_37 || gates.enabled("WorkloadAwarePreemption");
+    if gangs_preempt && simulation.has_groups() {
+        approximations.push(GANGS_PREEMPT.to_owned());
     }
     Assumptions {
         release: gates.release().to_string(),
