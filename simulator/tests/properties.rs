@@ -45,8 +45,7 @@ fn allocations(report: &SimulationReport) -> BTreeMap<String, AllocationResult> 
     let requests = json!([{"name": "any", "exactly": {"deviceClassName": "any"}}]);
     // A list without objects is refused as a mistake.
     let mut objects = vec![json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "none"}})];
-    // An attempt that ended with an error gave its devices back, and its claims may have got others since.
-    for pod in report.pods.iter().filter(|pod| pod.outcome != PodOutcome::Error) {
+    for pod in &report.pods {
         for claim in pod.claims.iter().filter(|claim| claim.allocation.is_some()) {
             let object = json!({
                 "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
@@ -83,7 +82,8 @@ proptest! {
         let expected = simulated(&prepared);
         let first = simulate_and_apply(&mut prepared, &options(), &mut (), &AtomicBool::new(false)).unwrap();
         prop_assert_eq!(essence(&first), essence(&expected));
-        let second = simulated(&prepared);
+        let applied = prepared.clone();
+        let second = simulate_and_apply(&mut prepared, &options(), &mut (), &AtomicBool::new(false)).unwrap();
         // A toleration of every effect lets a device be allocated, but does not keep its pod from being evicted.
         prop_assume!(second.summary.evicted == 0);
         // A pod that failed with an error before others came finds them there now, and may preempt one.
@@ -98,10 +98,13 @@ proptest! {
         };
         let before = placed(&first, &[PodOutcome::AlreadyRunning, PodOutcome::Scheduled]);
         prop_assert_eq!(before, placed(&second, &[PodOutcome::AlreadyRunning]));
-        // Devices that an attempt had when it ended with an error are counted in the first report.
-        if first.pods.iter().all(|pod| pod.outcome != PodOutcome::Error) {
-            prop_assert!(first.summary.device_allocations <= second.summary.device_allocations);
-        }
+        // A claim keeps what an attempt got for it that ended with an error then, until another attempt gives that up.
+        let used = |prepared: &Prepared| -> BTreeMap<String, AllocationResult> {
+            let claims = prepared.snapshot.claims.iter().filter(|claim| !claim.reserved_for.is_empty());
+            claims.filter_map(|claim| Some((claim.metadata.full_name(), claim.allocation.clone()?))).collect()
+        };
+        let (once, twice) = (used(&applied), used(&prepared));
+        prop_assert!(once.iter().all(|(name, allocation)| twice.get(name) == Some(allocation)));
     }
 
     #[test]
@@ -141,6 +144,25 @@ proptest! {
             };
             prop_assert!(ports(&all) <= ports(&running).max(1));
         }
+    }
+
+    #[test]
+    fn pods_without_a_node_show_no_devices_that_they_got(seed: u64) {
+        let mut prepared = Prepared::new(loaded(&cluster(seed)));
+        let report = simulate_and_apply(&mut prepared, &options(), &mut (), &AtomicBool::new(false)).unwrap();
+        let snapshot = &prepared.snapshot;
+        let now = |pod: &PodReport, claim: &str| snapshot.claim(&pod.namespace, claim)?.allocation.clone();
+        for pod in report.pods.iter().filter(|pod| pod.outcome.is_pending()) {
+            for claim in pod.claims.iter().filter(|claim| !claim.devices.is_empty()) {
+                prop_assert!(claim.allocated_before, "{}: {}", pod.name, claim.name);
+                let shown = claim.allocation.as_ref().map(|allocation| allocation.0.as_ref().clone());
+                prop_assert_eq!(shown, now(pod, &claim.name), "{}: {}", pod.name, claim.name);
+            }
+        }
+        let held = snapshot.claims.iter().filter_map(|claim| claim.allocation.as_ref());
+        let devices = held.flat_map(|allocation| &allocation.results);
+        let counted = devices.filter(|device| device.admin_access != Some(true)).count();
+        prop_assert_eq!(report.summary.device_allocations, counted);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, ValueEnum};
 use drayage_cel::{Compiler, ExpressionStage};
-use drayage_simulator::explain::{NodeVerdict, PodExplanation, explain_pod};
+use drayage_simulator::explain::{GangReport, NodeVerdict, PodExplanation, explain_pod};
 use drayage_simulator::report::PodOutcome;
 use drayage_simulator::schedule::{DEFAULT_STEP_BUDGET, Options};
 use indexmap::IndexMap;
@@ -129,6 +129,14 @@ fn render(explanation: &PodExplanation, wide: bool) -> String {
     if explanation.pods_before > 0 {
         let _ = writeln!(text, "{} before it in the queue", count(explanation.pods_before, "pod"));
     }
+    if let Some(gang) = &explanation.gang {
+        members(gang, &mut text);
+    }
+    if !pod.outcome.is_pending() {
+        for note in &pod.notes {
+            let _ = writeln!(text, "{}", printable_line(note));
+        }
+    }
     for claim in pod.claims.iter().filter(|claim| !claim.devices.is_empty()) {
         let devices = table::devices(claim, Detail::Wide);
         let _ = writeln!(
@@ -152,6 +160,31 @@ fn render(explanation: &PodExplanation, wide: bool) -> String {
         }
     }
     text
+}
+
+/// The pods that start together, and why they do or do not.
+fn members(gang: &GangReport, text: &mut String) {
+    let placed = gang.members.iter().filter(|member| member.node.is_some()).count();
+    let name = printable_line(&gang.name);
+    let _ = match gang.min_count {
+        Some(least) => writeln!(
+            text,
+            "gang {name}: starts with {least} or not at all; {} had nodes before, {placed} of the {} that waited got one",
+            gang.placed_before,
+            gang.members.len()
+        ),
+        None => writeln!(text, "group {name}: {placed} of the {} that waited got a node", gang.members.len()),
+    };
+    let mut columns = Columns::new(&["POD", "OUTCOME", "NODE", "REASON"]);
+    for member in &gang.members {
+        columns.push(&[
+            member.pod.clone(),
+            member.outcome.as_str().to_owned(),
+            member.node.clone().unwrap_or_else(|| "-".to_owned()),
+            member.message.clone().unwrap_or_else(|| "-".to_owned()),
+        ]);
+    }
+    columns.render(text);
 }
 
 fn columns_of(verdict: &NodeVerdict) -> (String, String) {

@@ -132,6 +132,7 @@ pub struct Summary {
     pub devices: usize,
     /// Devices with at least one allocation, after the simulation. Admin access does not count.
     pub devices_in_use: usize,
-    /// Allocations of devices, after the simulation: a device that is shared three times counts three times.
+    /// Allocations of devices, after the simulation: a device that is shared three times counts three times. A claim that
+    /// keeps devices for no pod counts too, as in its status.
     pub device_allocations: usize,
 }

@@ -24,6 +24,7 @@ use super::report;
 use super::score::{Candidate, Scoring};
 use super::standing::{Failure, Moment};
 use super::tally::Refusal;
+use super::turns::Before;
 use super::volumes::VolumePlan;
 use crate::report::{PodOutcome, PodReport, Reason};
 
@@ -46,6 +47,16 @@ impl ClusterState {
         observer: &mut dyn Observer,
         cancel: &AtomicBool,
     ) -> Result<Vec<PodReport>, SimulateError> {
+        self.run_watched(observer, cancel, &mut |_, _| Ok(()))
+    }
+
+    /// As [`run`](Self::run); `before` sees the state before the turn of some pods.
+    pub(crate) fn run_watched(
+        &mut self,
+        observer: &mut dyn Observer,
+        cancel: &AtomicBool,
+        before: Before<'_>,
+    ) -> Result<Vec<PodReport>, SimulateError> {
         let evictions = self.evict_by_taints();
         let (pending, running): (Vec<PodId>, Vec<PodId>) =
             self.pods.iter().map(|(id, _)| id).partition(|&id| self.is_pending(id));
@@ -53,11 +64,12 @@ impl ClusterState {
         reports.extend(running.into_iter().filter_map(|id| report::running(self, id)));
         let pending = self.in_queue_order(pending);
         let mut preempted = BTreeMap::new();
-        self.place_in_turn(&pending, observer, cancel, &mut |state, id, attempt| {
+        self.place_watched(&pending, observer, cancel, before, &mut |state, id, attempt| {
             report::note_preempted(state, id, &attempt, &mut preempted);
             reports.extend(report::attempted(state, id, attempt));
         })?;
         report::mark_preempted(&mut reports, preempted);
+        report::mark_given_up(self, &mut reports);
         report::mark_evicted(self, &mut reports, &evictions);
         Ok(reports)
     }
@@ -154,7 +166,8 @@ impl ClusterState {
             {
                 attempt.devices_in_the_way = self.devices_in_the_way(id, search.cancel)?;
             }
-            if attempt.outcome != PodOutcome::Scheduled {
+            // After an error they may say already which devices claims keep.
+            if attempt.outcome != PodOutcome::Scheduled && attempt.claims.is_empty() {
                 attempt.claims = pod_claims.iter().map(AttemptClaim::before).collect();
             }
             return Ok(attempt);
@@ -364,23 +377,21 @@ impl ClusterState {
                 self.claims.allocate(id, result);
             }
         }
+        let claims_of_pod = plan.claims().iter().map(|pod_claim| AttemptClaim {
+            pod_claim: Some(pod_claim.name.clone()),
+            claim: pod_claim.claim,
+            allocated_before: !new.contains(&pod_claim.claim),
+        });
+        let mut claims: Vec<AttemptClaim> = claims_of_pod.collect();
         if plan.has_empty_extended_claim(pod, state, &mut self.claims, &mut self.devices, &self.names) {
             let message = format!(
                 "running PreBind plugin \"DynamicResources\": nil or empty request mappings, no update of pod {} \
                  ExtendedResourceClaimStatus",
                 pod.metadata.full_name()
             );
-            return Attempt::failed("extended-resource-claim", message, Some(name));
+            // The claims of the pod were written before, and keep their devices; they are not reserved for it any more.
+            return Attempt { claims, ..Attempt::failed("extended-resource-claim", message, Some(name)) };
         }
-        let mut claims: Vec<AttemptClaim> = plan
-            .claims()
-            .iter()
-            .map(|pod_claim| AttemptClaim {
-                pod_claim: Some(pod_claim.name.clone()),
-                claim: pod_claim.claim,
-                allocated_before: !new.contains(&pod_claim.claim),
-            })
-            .collect();
         claims.extend(extended.map(|claim| AttemptClaim { pod_claim: None, claim, allocated_before: false }));
         for claim in &claims {
             self.claims.reserve(claim.claim, uid);

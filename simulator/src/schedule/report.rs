@@ -74,7 +74,16 @@ pub(crate) fn attempted(simulation: &ClusterState, id: PodId, mut attempt: Attem
         .filter_map(|used| {
             let entry = simulation.claims.get(used.claim)?;
             let before = used.allocated_before && entry.allocation.is_some();
-            Some(claim(entry, used.pod_claim, before))
+            let mut report = claim(entry, used.pod_claim, before);
+            // The claim has them, but the pod does not.
+            if !before && attempt.outcome != PodOutcome::Scheduled && report.allocation.is_some() {
+                (report.allocation, report.devices) = (None, Vec::new());
+                attempt.notes.push(format!(
+                    "claim `{}` was given devices before the error and keeps them, for no pod",
+                    report.name
+                ));
+            }
+            Some(report)
         })
         .collect();
     Some(PodReport {
@@ -185,6 +194,22 @@ pub(crate) fn mark_evicted(simulation: &ClusterState, reports: &mut [PodReport],
             }
         });
         pod.eviction = Some(eviction);
+    }
+}
+
+/// Corrects the reports on pods that wait: an allocation that no pod used may have been given up after they were made.
+pub(crate) fn mark_given_up(simulation: &ClusterState, reports: &mut [PodReport]) {
+    for pod in reports.iter_mut().filter(|pod| pod.outcome.is_pending()) {
+        for report in &mut pod.claims {
+            let Some(Allocated(shown)) = &report.allocation else { continue };
+            let id = simulation.claims.find(&format!("{}/{}", pod.namespace, report.name));
+            let now = id.and_then(|id| simulation.claims.get(id));
+            let kept =
+                now.and_then(|entry| entry.allocation.as_ref()).is_some_and(|now| Arc::ptr_eq(now, shown));
+            if !kept {
+                (report.allocation, report.devices, report.allocated_before) = (None, Vec::new(), false);
+            }
+        }
     }
 }
 

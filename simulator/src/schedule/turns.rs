@@ -8,6 +8,9 @@ use super::cluster_state::ClusterState;
 use super::options::{Observer, SimulateError};
 use super::pods::PodId;
 
+/// Sees the state before the turn of some pods.
+pub(crate) type Before<'a> = &'a mut dyn FnMut(&mut ClusterState, &[PodId]) -> Result<(), SimulateError>;
+
 impl ClusterState {
     /// Tries to place pods in this order, as the scheduler would: a pod that finds no node may preempt others, and the
     /// pods of a group are tried together, without preemption, when the first of them is due. `each` is told what every
@@ -17,6 +20,18 @@ impl ClusterState {
         queue: &[PodId],
         observer: &mut dyn Observer,
         cancel: &AtomicBool,
+        each: &mut dyn FnMut(&Self, PodId, Attempt),
+    ) -> Result<(), SimulateError> {
+        self.place_watched(queue, observer, cancel, &mut |_, _| Ok(()), each)
+    }
+
+    /// As [`place_in_turn`](Self::place_in_turn); `before` sees the state before the turn of some pods.
+    pub(super) fn place_watched(
+        &mut self,
+        queue: &[PodId],
+        observer: &mut dyn Observer,
+        cancel: &AtomicBool,
+        before: Before<'_>,
         each: &mut dyn FnMut(&Self, PodId, Attempt),
     ) -> Result<(), SimulateError> {
         let may_preempt = self.may_preempt;
@@ -30,6 +45,7 @@ impl ClusterState {
             observer.progress(done, queue.len());
             self.may_preempt = group.is_none();
             let Some(group) = group else {
+                before(self, &[*id])?;
                 let attempt = self.attempt(*id, cancel)?;
                 each(self, *id, attempt);
                 continue;
@@ -38,6 +54,7 @@ impl ClusterState {
             if members.is_empty() {
                 continue;
             }
+            before(self, &members)?;
             for (id, attempt) in self.attempt_group(group, &members, cancel)? {
                 each(self, id, attempt);
             }

@@ -98,6 +98,11 @@ impl ClusterState {
         self.pods.find(full_name)
     }
 
+    /// The name of a pod, as `namespace/name`.
+    pub(crate) fn pod_name(&self, id: PodId) -> Option<String> {
+        self.pods.get(id).map(|entry| entry.pod.metadata.full_name())
+    }
+
     /// All claims, in the order they came.
     pub fn claims(&self) -> impl Iterator<Item = ClaimView<'_>> {
         self.claims.iter().map(|(id, entry)| self.view(id, entry))
