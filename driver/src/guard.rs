@@ -12,7 +12,7 @@ use std::{
 use drayage_allocator::{
     AllocatedState, Features, Profile,
     objects::{
-        AllocationResult, DeviceClass, DeviceId, DeviceRequest, DeviceRequestAllocationResult,
+        AllocationResult, Device, DeviceClass, DeviceId, DeviceRequest, DeviceRequestAllocationResult,
         DeviceToleration, ExactDeviceRequest, Node, PoolId, Quantity, ResourceClaim, ResourceSlice,
     },
     verify::{Question, Rule, verify},
@@ -48,7 +48,14 @@ pub trait ClaimGuard: Send + Sync {
 pub struct Guard {
     driver: String,
     node: String,
-    slices: RwLock<Vec<ResourceSlice>>,
+    slices: RwLock<Vec<Published>>,
+}
+
+/// A slice, with its devices apart.
+#[derive(Debug)]
+struct Published {
+    slice: ResourceSlice,
+    devices: Vec<Device>,
 }
 
 impl Guard {
@@ -72,8 +79,31 @@ impl Guard {
                 device.capacity.clear();
             }
         }
+        let apart = |mut slice: ResourceSlice| {
+            let mut devices = std::mem::take(&mut slice.devices);
+            devices.shrink_to_fit();
+            Published { slice, devices }
+        };
+        let slices = slices.into_iter().map(apart).collect();
         *self.slices.write().unwrap_or_else(PoisonError::into_inner) = slices;
         Ok(())
+    }
+
+    /// The slices of some pools, with those of their devices that somebody holds or wants: nothing is taken from others,
+    /// and of thousands each claim would be verified against all.
+    fn slices_with(&self, pools: &BTreeSet<PoolId>, devices: &BTreeSet<&str>) -> Vec<ResourceSlice> {
+        let all = self.slices.read().unwrap_or_else(PoisonError::into_inner);
+        let of_pools = all.iter().filter(|published| pools.contains(&published.slice.pool_id()));
+        let reduced = of_pools.map(|published| ResourceSlice {
+            devices: published
+                .devices
+                .iter()
+                .filter(|device| devices.contains(device.name.as_str()))
+                .cloned()
+                .collect(),
+            ..published.slice.clone()
+        });
+        reduced.collect()
     }
 
     /// Results for what a record holds. A device whose pool is not known is one of every pool that has such a name.
@@ -187,14 +217,15 @@ fn claim(result: &AllocationResult) -> ResourceClaim {
 
 impl ClaimGuard for Guard {
     fn refuses(&self, wanted: &ClaimRecord, others: &[&ClaimRecord]) -> Option<Refusal> {
-        let all = self.slices.read().unwrap_or_else(PoisonError::into_inner);
         let pools: BTreeSet<PoolId> = wanted
             .holds
             .iter()
             .filter_map(|held| Some(PoolId { driver: self.driver.clone(), pool: held.pool.clone()? }))
             .collect();
-        let slices: Vec<&ResourceSlice> =
-            all.iter().filter(|slice| pools.contains(&slice.pool_id())).collect();
+        let holders = others.iter().copied().chain([wanted]);
+        let devices = holders.flat_map(|record| &record.holds).map(|held| held.device.as_str()).collect();
+        let slices = self.slices_with(&pools, &devices);
+        let slices: Vec<&ResourceSlice> = slices.iter().collect();
         // In the scheduler admin access has to find free counters, although it then takes none. Here it is harmless.
         let taking: Vec<HeldDevice> =
             wanted.holds.iter().filter(|held| !held.admin_access).cloned().collect();
