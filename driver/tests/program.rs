@@ -308,6 +308,44 @@ async fn taints_and_recovery_are_as_the_options_say() {
     driver.until("healthy", |driver| driver.devices().len() == 2 && taints(driver).is_empty()).await;
 }
 
+/// The guard is part of the driver: partitions that take more together than their card has are refused.
+#[tokio::test]
+async fn a_claim_on_more_than_a_card_has_is_refused() {
+    let partitions = "
+apiVersion: drayage.dev/v1alpha1
+kind: DeviceInventory
+metadata: {name: fake}
+spec:
+  pools:
+  - sharedCounters: [{name: card, counters: {slots: {value: '7'}}}]
+    devices:
+    - name: whole
+      device: {consumesCounters: [{counterSet: card, counters: {slots: {value: '7'}}}]}
+    - name: slice-{index}
+      count: 7
+      device: {consumesCounters: [{counterSet: card, counters: {slots: {value: '1'}}}]}
+";
+    let driver = Driver::with(|command, folder| {
+        fs::write(folder.join("inventory.yaml"), partitions).expect("a file");
+        folders_for_an_api_server(command, folder);
+    });
+    let data = driver.dial("kubelet/plugins/gpu.example.com/dra.sock", Authority::Localhost).await;
+    for (name, devices, is_refused) in
+        [("0a", ["slice-0", "whole"], true), ("0b", ["slice-0", "slice-1"], false)]
+    {
+        let result = |device| json!({"request": "gpu", "driver": "gpu.example.com", "pool": "node-1", "device": device});
+        let object = json!({
+            "metadata": {"uid": name},
+            "status": {"allocation": {"devices": {"results": devices.map(result)}}},
+        });
+        fs::write(driver.at(&format!("claims/default_{name}.json")), object.to_string()).expect("a file");
+        let answer = prepare(&data, DraService::V1, &[Claim::new(name, name)]).await.expect("an answer");
+        let error = &answer.claims[name].error;
+        let expected = "counter `slots` of counter set `card` has not enough left";
+        assert_eq!((error.contains(expected), error.is_empty()), (is_refused, !is_refused), "{error}");
+    }
+}
+
 /// A label for every claim would make a new series of each.
 #[tokio::test]
 async fn trap_28_claims_are_no_labels_of_metrics() {

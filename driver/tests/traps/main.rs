@@ -54,6 +54,7 @@
 //! | waiting for the API server | `trap_22_…` |
 //! | leaving out results of other drivers | `trap_30_…` |
 //! | repeating health reports | `health_changes_reach_the_pod_and_silence_does_not_age` |
+//! | the guard | `program.rs::a_claim_on_more_than_a_card_has_is_refused` |
 //! | dealing with errors of accept, tonic's way instead | `an_error_in_serving_a_socket_is_reported` |
 //! | cutting messages by octets | `health_changes_reach_the_pod_and_silence_does_not_age` |
 
