@@ -235,6 +235,10 @@ impl Allocator {
     /// A number that nodes have in common which see the same and have no slices of their own, until slices change: then
     /// equal questions about them, with the same held, have equal answers. `None` for other nodes.
     pub fn shared_view(&mut self, node: &Node) -> Option<u32> {
+        // Mostly that is all there is to it.
+        if self.inventory.has_local_slices(&node.name) {
+            return None;
+        }
         let number = self.known_view(node).ok()?.0.shared?;
         number.checked_mul(2)?.checked_add(u32::from(node.declared_features.contains(SKIPS_OPERATIONS)))
     }
@@ -341,7 +345,7 @@ fn search<'s>(
         return assemble(problem, &devices, &[]);
     }
     problem.prepare(setting);
-    let era = held.as_ref().map(|held| held.era().clone());
+    let era = held.as_ref().and_then(|held| held.era().cloned());
     let floor = question.zip(era.as_ref()).map(|(question, era)| known.floor.find(question, era));
     let mut chosen = Chosen::new(setting, problem, known, held);
     let mut lowest = floor.unwrap_or_default();

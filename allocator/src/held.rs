@@ -16,7 +16,8 @@ pub(crate) struct HeldDevices {
     /// Devices that one claim holds for itself.
     exclusive: FixedBitSet,
     devices: FxHashMap<u32, Arc<DeviceBooks>>,
-    era: Era,
+    /// In a large view, the time that began when something was last given back.
+    era: Option<Era>,
 }
 
 /// A time in which devices were only taken, known by its place in memory.
@@ -48,6 +49,7 @@ impl HeldDevices {
     fn new(inventory: &Inventory, view: &NodeView, state: &AllocatedState) -> Self {
         let mut held =
             Self { exclusive: FixedBitSet::with_capacity(view.positions.len()), ..Self::default() };
+        held.era = (view.pools.len() > FEW_POOLS).then(Era::default);
         held.books.resize(view.pools.len(), None);
         for pool in 0..view.pools.len() {
             held.take_over(pool, inventory, view, state);
@@ -84,14 +86,14 @@ impl HeldDevices {
             }
             self.take_over(pool, inventory, view, state);
             if relief {
-                self.era = Era::default();
+                self.era = Some(Era::default());
             }
         }
     }
 
-    /// The time that began when something was last given back.
-    pub(crate) fn era(&self) -> &Era {
-        &self.era
+    /// The time that began when something was last given back, in a large view.
+    pub(crate) fn era(&self) -> Option<&Era> {
+        self.era.as_ref()
     }
 
     /// Whether a claim holds the device for itself.

@@ -130,6 +130,11 @@ impl Inventory {
         self.of_numbers(self.local_slices.get(node).map_or(&[], |numbers| numbers.as_slice()))
     }
 
+    /// Whether slices are bound to a node by its name.
+    pub(crate) fn has_local_slices(&self, node: &str) -> bool {
+        self.local_slices.get(node).is_some()
+    }
+
     /// The slices of all pools that a node may see something of, in the order they were given. `counters_everywhere` says
     /// whether slices with shared counters count on every node, also those that are bound to one.
     pub(crate) fn slices_that_matter(&self, node: &str, counters_everywhere: bool) -> Vec<&ResourceSlice> {

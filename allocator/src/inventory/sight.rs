@@ -54,7 +54,7 @@ impl Sights {
 
     /// What the selectors say of a node. Nodes with equal verdicts see the same; `None` where that is not certain.
     pub(crate) fn of(&self, inventory: &Inventory, node: &Node) -> Option<Box<[bool]>> {
-        let own = inventory.local_slices.get(node.name.as_str()).is_some();
+        let own = inventory.has_local_slices(&node.name);
         if own || self.binds || self.names.contains(&node.name) || self.selectors.len() > MOST_SELECTORS {
             return None;
         }
