@@ -24,7 +24,7 @@ use super::text::{Columns, count, printable_line};
 
 /// Explain one pod: which plugin refuses it on every node, and what would help.
 ///
-/// Pods that come before it in the queue are placed first. Exits with 0 where the pod has or gets a node, with 1
+/// The other pods are placed too, as by `dray simulate`. Exits with 0 where the pod has or gets a node, with 1
 /// where it waits.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -71,6 +71,13 @@ impl Attempt {
         Self { message: Some(message), ..Self::new(PodOutcome::Gated) }
     }
 
+    /// A plugin refuses so many nodes for one reason, before it looks at any of them.
+    pub(super) fn refused(plugin: &str, reason: String, nodes: usize, message: String) -> Self {
+        let reasons =
+            vec![Reason { plugin: plugin.to_owned(), reason, nodes, nearest: None, devices: Vec::new() }];
+        Self { message: Some(message), reasons, ..Self::new(PodOutcome::Unschedulable) }
+    }
+
     pub(super) fn failed(kind: &str, message: String, node: Option<String>) -> Self {
         Self {
             message: Some(message.clone()),

@@ -8,6 +8,7 @@ use drayage_allocator::objects::AllocationResult;
 use drayage_cluster::objects::Pod;
 
 use super::attempt::{Attempt, AttemptClaim};
+use super::beginning::{Beginning, End};
 use super::claims::{ClaimId, MOST_CONSUMERS, PodClaim};
 use super::cluster_state::ClusterState;
 use super::devices::Verdict;
@@ -16,7 +17,7 @@ use super::filter::Asked;
 use super::neighbours::{Filtering, Membership, Neighbours, wants};
 use super::node::PodNeeds;
 use super::options::{Observer, SimulateError};
-use super::plan::{DevicePlan, PlanError};
+use super::plan::DevicePlan;
 use super::pods::{PodId, PodPlace};
 use super::preemption::priority;
 use super::profile::FilterPlugin;
@@ -26,7 +27,7 @@ use super::standing::{Failure, Moment};
 use super::tally::Refusal;
 use super::turns::Before;
 use super::volumes::VolumePlan;
-use crate::report::{PodOutcome, PodReport, Reason};
+use crate::report::{PodOutcome, PodReport};
 
 /// Where an attempt looks.
 #[derive(Clone, Copy)]
@@ -186,36 +187,14 @@ impl ClusterState {
         let options = Arc::clone(&self.options);
         let number = options.profile_of(&pod.spec.scheduler_name).unwrap_or_default();
         let profile = options.numbered_profile(number);
-        let uses_devices = profile.filters_by(FilterPlugin::DynamicResources);
-        let pod_claims = if uses_devices { pod_claims } else { &[] };
-        let refused_everywhere = |plugin: &str, reason: String, nodes: usize| {
-            let message = format!("0/{nodes} nodes are available: {reason}.");
-            let reasons =
-                vec![Reason { plugin: plugin.to_owned(), reason, nodes, nearest: None, devices: Vec::new() }];
-            Attempt { message: Some(message), reasons, ..Attempt::new(PodOutcome::Unschedulable) }
-        };
-        let verdicts = match self.placements.verdicts(pod, &self.nodes, (number, profile)) {
-            Ok(verdicts) => verdicts,
-            Err(reason) => return Ok(refused_everywhere("NodeAffinity", reason.to_owned(), nodes.len())),
-        };
-        let volumes = match self.volumes.plan(pod, profile) {
-            Ok(volumes) => volumes,
-            Err((plugin, reason)) => return Ok(refused_everywhere(plugin, reason, nodes.len())),
-        };
-        let plan = DevicePlan::new(
-            pod_claims,
-            &self.claims,
-            &self.devices,
-            &needs.amounts,
-            &self.names,
-            self.classes.as_deref().filter(|_| uses_devices),
-        );
-        let mut plan = match plan {
-            Ok(plan) => plan,
-            Err(PlanError::Unschedulable(reason)) => {
-                return Ok(refused_everywhere("DynamicResources", reason, nodes.len()));
+        let begun = self.begin_attempt(pod, pod_claims, needs, (number, profile));
+        let Beginning { verdicts, volumes, mut plan } = match begun {
+            Ok(begun) => begun,
+            Err(End::Refused { plugin, reason }) => {
+                let message = format!("0/{} nodes are available: {reason}.", nodes.len());
+                return Ok(Attempt::refused(plugin, reason, nodes.len(), message));
             }
-            Err(PlanError::Failed(message)) => return Ok(Attempt::failed("invalid-claim", message, None)),
+            Err(End::Failed(attempt)) => return Ok(*attempt),
         };
         let kind = self.counts.kind(pod, number);
         // What volumes decide is not among what makes pods alike.

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::attempt::Attempt;
+use super::beginning::{Beginning, End};
 use super::cluster_state::ClusterState;
 use super::filter::Asked;
 use super::neighbours::{Filtering, Neighbours, wants};
 use super::options::SimulateError;
-use super::plan::{DevicePlan, PlanError};
 use super::pods::{PodId, PodPlace};
 use super::profile::FilterPlugin;
 use super::standing::Failure;
-use crate::report::{PodOutcome, Reason};
+use crate::report::PodOutcome;
 
 impl ClusterState {
     /// Puts a waiting pod on the first node of `tried` that every filter lets pass. `cluster` are the nodes that count
@@ -41,28 +41,14 @@ impl ClusterState {
         let options = Arc::clone(&self.options);
         let number = options.profile_of(&pod.spec.scheduler_name).unwrap_or_default();
         let profile = options.numbered_profile(number);
-        let uses_devices = profile.filters_by(FilterPlugin::DynamicResources);
-        let pod_claims = if uses_devices { pod_claims.as_slice() } else { &[] };
-        let verdicts = match self.placements.verdicts(pod, &self.nodes, (number, profile)) {
-            Ok(verdicts) => verdicts,
-            Err(reason) => return Ok(refused_before("NodeAffinity", reason.to_owned())),
-        };
-        let volumes = match self.volumes.plan(pod, profile) {
-            Ok(volumes) => volumes,
-            Err((plugin, reason)) => return Ok(refused_before(plugin, reason)),
-        };
-        let plan = DevicePlan::new(
-            pod_claims,
-            &self.claims,
-            &self.devices,
-            &needs.amounts,
-            &self.names,
-            self.classes.as_deref().filter(|_| uses_devices),
-        );
-        let mut plan = match plan {
-            Ok(plan) => plan,
-            Err(PlanError::Unschedulable(reason)) => return Ok(refused_before("DynamicResources", reason)),
-            Err(PlanError::Failed(message)) => return Ok(Attempt::failed("invalid-claim", message, None)),
+        let begun = self.begin_attempt(pod, &pod_claims, &needs, (number, profile));
+        let Beginning { verdicts, volumes, mut plan } = match begun {
+            Ok(begun) => begun,
+            // No node is looked at.
+            Err(End::Refused { plugin, reason }) => {
+                return Ok(Attempt::refused(plugin, reason.clone(), 1, reason));
+            }
+            Err(End::Failed(attempt)) => return Ok(*attempt),
         };
         let kind = self.counts.kind(pod, number);
         let wants = wants(&mut self.counts, kind, &self.nodes, &self.pods, &self.default_selectors);
@@ -104,16 +90,4 @@ impl ClusterState {
             Ok(Attempt::new(PodOutcome::Unschedulable))
         }
     }
-}
-
-/// No node is looked at.
-fn refused_before(plugin: &str, reason: String) -> Attempt {
-    let reasons = vec![Reason {
-        plugin: plugin.to_owned(),
-        reason: reason.clone(),
-        nodes: 1,
-        nearest: None,
-        devices: Vec::new(),
-    }];
-    Attempt { message: Some(reason), reasons, ..Attempt::new(PodOutcome::Unschedulable) }
 }

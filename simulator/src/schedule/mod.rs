@@ -6,6 +6,7 @@
 
 mod apply;
 mod attempt;
+mod beginning;
 mod budgets;
 mod changes;
 mod claims;
