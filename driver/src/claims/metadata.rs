@@ -2,6 +2,9 @@
 //! device of the request's first device.
 //!
 //! A file has the same facts in every version of the format, newest first. Readers take the first that they know.
+//!
+//! They are no [`super::RecoverySource`], although they name claim and devices: a request whose devices have no attributes
+//! has none, so what they tell of a claim may be a part of what it holds, and the rest would be given to others.
 
 use std::{
     collections::BTreeMap,

@@ -440,6 +440,33 @@ async fn health_is_unknown_after_a_stop_and_known_again_after_a_start() {
     }
 }
 
+/// With two sockets, and with one for all.
+#[tokio::test(start_paused = true)]
+async fn health_is_heard_again_after_a_lost_connection() {
+    for one_socket in [false, true] {
+        let sockets = sockets();
+        let endpoint = if one_socket { String::new() } else { DATA_PATH.to_owned() };
+        let node = Node::of(Arc::new(TestPlugin::default()), Identity { endpoint, ..identity() });
+        let path = Path::new(if one_socket { REGISTRATION_PATH } else { DATA_PATH });
+        let _registration = node.listen(&sockets, Path::new(REGISTRATION_PATH));
+        let data = node.listen(&sockets, path);
+        let kubelet = kubelet(Release::V1_36, &sockets);
+        kubelet.ready(DRIVER).await;
+        kubelet.prepare(&pod("pod", &[&claim("a")])).await.expect("prepared");
+        node.reports.send_replace(report(HealthState::Healthy));
+        sleep(SECOND).await;
+        assert_eq!(health(&kubelet), Health::Healthy);
+        data.abort();
+        sleep(SECOND).await;
+        assert_eq!(health(&kubelet), Health::Unknown, "what an ended stream said counts no more");
+        node.reports.send_replace(report(HealthState::Unhealthy));
+        let data = node.listen(&sockets, path);
+        sleep(10 * SECOND).await;
+        assert_eq!(health(&kubelet), Health::Unhealthy);
+        data.abort();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn several_watchers_hear_the_same() {
     let sockets = sockets();
