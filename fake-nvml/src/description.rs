@@ -170,7 +170,7 @@ impl MigDevice {
             multiprocessors: 16 * slices,
             copy_engines: slices,
             decoders: slices,
-            memory_mebibytes: memory * 1000 - 128,
+            memory_mebibytes: (memory * 1000).saturating_sub(128),
         }
     }
 }

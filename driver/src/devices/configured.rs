@@ -2,6 +2,7 @@
 
 use drayage_crds::{DeviceConfig, Sharing};
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
 use super::{DeviceSource, Observation, Pool, SourceError};
 use crate::{
@@ -68,6 +69,10 @@ impl<S: DeviceSource> DeviceSource for ConfiguredDevices<S> {
 
     fn observe(&self) -> Result<Vec<Observation>, SourceError> {
         self.0.observe()
+    }
+
+    fn changed(&self) -> Option<watch::Receiver<u64>> {
+        self.0.changed()
     }
 
     fn notes(&self) -> Vec<String> {

@@ -64,11 +64,6 @@ impl<S> FaultyDevices<S> {
         self.told.send_if_modified(|told| told.remove(name).is_some())
     }
 
-    /// Tells when a fault begins or ends.
-    pub fn changes(&self) -> Changes {
-        Changes(self.told.subscribe())
-    }
-
     fn state(&self) -> MutexGuard<'_, BTreeMap<String, Seen>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,15 +115,36 @@ impl<S> FaultyDevices<S> {
     }
 }
 
-/// Waits for faults that begin or end.
+impl<S: DeviceSource> FaultyDevices<S> {
+    /// Tells when a fault begins or ends, or when the source has something new.
+    pub fn changes(&self) -> Changes {
+        Changes { told: self.told.subscribe(), source: self.source.changed() }
+    }
+}
+
+/// Waits for faults that begin or end, and for what the source hears by itself.
 #[derive(Debug)]
-pub struct Changes(watch::Receiver<BTreeMap<String, DeviceFaultSpec>>);
+pub struct Changes {
+    told: watch::Receiver<BTreeMap<String, DeviceFaultSpec>>,
+    source: Option<watch::Receiver<u64>>,
+}
 
 impl Changes {
     /// Returns when there was a change since the last call.
     pub async fn next(&mut self) {
-        if self.0.changed().await.is_err() {
-            pending::<()>().await;
+        let Self { told, source } = self;
+        let of_source = async {
+            let has_ended = match source {
+                Some(source) => source.changed().await.is_err(),
+                None => true,
+            };
+            if has_ended {
+                pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            Ok(()) = told.changed() => {}
+            () = of_source => {}
         }
     }
 }
@@ -216,6 +232,10 @@ impl<S: DeviceSource> DeviceSource for FaultyDevices<S> {
             }
         }
         Ok(observations)
+    }
+
+    fn changed(&self) -> Option<watch::Receiver<u64>> {
+        self.source.changed()
     }
 
     fn notes(&self) -> Vec<String> {

@@ -28,6 +28,7 @@ pub use undescribed::Undescribed;
 use std::{io, path::PathBuf, sync::Arc};
 
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
 use crate::{
     cdi::ContainerEdits,
@@ -75,6 +76,12 @@ pub trait DeviceSource: Devices + 'static {
     ///
     /// Nobody can tell at the moment: all devices become unknown.
     fn observe(&self) -> Result<Vec<Observation>, SourceError>;
+
+    /// Tells when it is worth to look before the usual time; none from a source that hears of nothing by itself. The number
+    /// means nothing.
+    fn changed(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
 
     /// What a person should know who wonders about the devices and what is no error, a sentence each: for example that
     /// there are none because the library that knows them is not there. Logged whenever they change.
@@ -132,6 +139,10 @@ impl<S: DeviceSource + ?Sized> DeviceSource for Box<S> {
 
     fn observe(&self) -> Result<Vec<Observation>, SourceError> {
         (**self).observe()
+    }
+
+    fn changed(&self) -> Option<watch::Receiver<u64>> {
+        (**self).changed()
     }
 
     fn notes(&self) -> Vec<String> {

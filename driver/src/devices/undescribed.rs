@@ -1,5 +1,7 @@
 //! A source whose containers get no metadata files.
 
+use tokio::sync::watch;
+
 use super::{DeviceSource, Observation, Pool, SourceError};
 use crate::{
     cdi::ContainerEdits,
@@ -33,6 +35,10 @@ impl<S: DeviceSource> DeviceSource for Undescribed<S> {
 
     fn observe(&self) -> Result<Vec<Observation>, SourceError> {
         self.0.observe()
+    }
+
+    fn changed(&self) -> Option<watch::Receiver<u64>> {
+        self.0.changed()
     }
 
     fn notes(&self) -> Vec<String> {

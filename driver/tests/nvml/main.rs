@@ -4,4 +4,5 @@
 
 mod card;
 mod program;
+mod properties;
 mod source;

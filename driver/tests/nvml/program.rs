@@ -60,9 +60,12 @@ fn folder(machine: &Machine) -> (TempDir, FakeLibrary) {
     (folder, library)
 }
 
+/// Seconds between two looks: so many that no test passes by them.
+const INTERVAL: &str = "--interval-seconds=60";
+
 fn command(subcommand: &str, folder: &Path, library: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dray-driver"));
-    command.args([subcommand, "--node-name=node-1", "--driver-name=gpu.example.com", "--interval-seconds=1"]);
+    command.args([subcommand, "--node-name=node-1", "--driver-name=gpu.example.com"]);
     command.arg("--nvml").arg(library);
     for (option, path) in [
         ("--kubelet-directory", "kubelet"),
@@ -84,8 +87,11 @@ impl Driver {
     }
 
     fn with(folder: TempDir, path: &Path, library: FakeLibrary) -> Self {
-        let mut process =
-            command("run", folder.path(), path).stderr(Stdio::piped()).spawn().expect("a process");
+        Self::run(command("run", folder.path(), path).arg("--interval-seconds=1"), folder, library)
+    }
+
+    fn run(command: &mut Command, folder: TempDir, library: FakeLibrary) -> Self {
+        let mut process = command.stderr(Stdio::piped()).spawn().expect("a process");
         let messages = Arc::new(Mutex::new(String::new()));
         let (lines, written) =
             (BufReader::new(process.stderr.take().expect("its messages")), Arc::clone(&messages));
@@ -187,12 +193,23 @@ fn findings(objects: &[Value]) -> Vec<String> {
 async fn a_critical_error_reaches_the_kubelet_and_the_slice() {
     let mut machine = Machine::with_cards(2);
     machine.cards[1] = Card::hopper(1).divided(&["4g.40gb", "3g.40gb"]);
-    let driver = Driver::start(&machine);
+    let (folder, library) = folder(&machine);
+    let mut command = command("run", folder.path(), library.path());
+    let driver = Driver::run(command.arg(INTERVAL), folder, library);
     driver.registered().await;
     driver.until("published", |driver| driver.devices().len() == 3).await;
     assert_eq!(findings(&driver.slices()), Vec::<String>::new(), "dray lint finds nothing");
     let data = driver.dial(DATA).await;
     let mut stream = watch_health(&data, HEALTH_V1).await;
+    let works = async {
+        loop {
+            let report = stream.next().await.expect("no error").expect("a report");
+            if report.devices.iter().all(|device| device.health == 1) {
+                return report.devices.len();
+            }
+        }
+    };
+    assert_eq!(timeout(Duration::from_secs(30), works).await.expect("all work"), 3);
     machine.events.push(FakeEvent { card: 0, event_type: 8, data: 79, instance: None });
     driver.library.describe(&machine).expect("described");
     let unhealthy = async {
@@ -203,7 +220,8 @@ async fn a_critical_error_reaches_the_kubelet_and_the_slice() {
             }
         }
     };
-    let told = timeout(Duration::from_mins(1), unhealthy).await.expect("the kubelet hears of it");
+    // Long before the next look.
+    let told = timeout(Duration::from_secs(30), unhealthy).await.expect("the kubelet hears of it");
     assert!(told.message.contains("critical error XID 79"), "{told:?}");
     driver
         .until("tainted", |driver| driver.devices().iter().any(|device| device.get("taints").is_some()))
@@ -274,4 +292,14 @@ fn devices_are_printed_for_people_and_for_programs() {
     assert_eq!(device["name"], "gpu-0000-1b-00-0-mig-1g-10gb-1-0");
     assert_eq!(device["attributes"]["profile"]["string"], "1g.10gb");
     assert_eq!(device["health"]["state"], "Healthy");
+}
+
+#[test]
+fn a_description_may_lie_where_the_environment_says() {
+    let (folder, library) = folder(&Machine::with_cards(3));
+    let elsewhere = folder.path().join("gpus.json");
+    fs::rename(library.path().with_extension("1.json"), &elsewhere).expect("moved");
+    let mut command = command("devices", folder.path(), library.path());
+    let text = printed(&command.env("DRAYAGE_FAKE_NVML", &elsewhere).output().expect("an end"));
+    assert_eq!(text.lines().count(), 3, "{text}");
 }

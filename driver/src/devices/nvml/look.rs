@@ -13,6 +13,7 @@ use std::{
 };
 
 use drayage_nvml::{Library, OpenError};
+use tokio::sync::watch;
 
 use super::{
     NvmlOptions, events,
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     pub(super) options: NvmlOptions,
     state: Mutex<State>,
     changed: Condvar,
+    /// Counts what is worth to look at before the usual time.
+    news: watch::Sender<u64>,
     begun: Instant,
 }
 
@@ -126,7 +129,13 @@ impl State {
 
 impl Shared {
     pub(super) fn new(options: NvmlOptions) -> Self {
-        Self { options, state: Mutex::default(), changed: Condvar::new(), begun: Instant::now() }
+        Self {
+            options,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            news: watch::Sender::default(),
+            begun: Instant::now(),
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -140,14 +149,26 @@ impl Shared {
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state());
+    /// Changes the state, and says whether that is news.
+    fn change(&self, change: impl FnOnce(&mut State) -> bool) {
+        let is_new = change(&mut self.state());
         self.changed.notify_all();
+        if is_new {
+            self.news.send_modify(|news| *news = news.wrapping_add(1));
+        }
+    }
+
+    /// Tells of news.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
     }
 
     /// Both threads are to end.
     pub(super) fn end(&self) {
-        self.change(|state| state.ended = true);
+        self.change(|state| {
+            state.ended = true;
+            false
+        });
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -170,17 +191,19 @@ impl Shared {
     pub(super) fn heard(&self, deaf: &BTreeMap<String, String>) {
         self.change(|state| {
             let listening = &mut state.listening;
+            let is_new = listening.heard.is_none() || listening.trouble.is_some() || listening.deaf != *deaf;
             listening.heard = Some(Instant::now());
             listening.trouble = None;
             if listening.deaf != *deaf {
                 listening.deaf.clone_from(deaf);
             }
+            is_new
         });
     }
 
     /// Nobody listens.
     pub(super) fn cannot_listen(&self, reason: String) {
-        self.change(|state| state.listening.trouble = Some(reason));
+        self.change(|state| state.listening.trouble.replace(reason.clone()) != Some(reason));
     }
 
     /// A card has an error, or one of its instances; no address means that nobody knows which card.
@@ -191,13 +214,19 @@ impl Shared {
                 Some(address) => vec![(address.to_owned(), instance)],
                 None => cards.map(|card| (card.address.clone(), None)).collect(),
             };
-            state.errors.extend(places.into_iter().map(|place| (place, message.to_owned())));
+            let mut is_new = false;
+            for place in places {
+                is_new |= state.errors.insert(place, message.to_owned()).as_deref() != Some(message);
+            }
+            is_new
         });
     }
 
     /// What a look saw.
     fn seen(&self, look: Result<Inventory, Trouble>) {
         self.change(|state| {
+            let before =
+                (state.inventory.clone(), state.no_driver.clone(), state.trouble.clone(), state.errors.len());
             state.looked = Some(Instant::now());
             match look {
                 Ok(inventory) => {
@@ -220,6 +249,8 @@ impl Shared {
                 }
                 Err(Trouble::Other(reason)) => state.trouble = Some(reason),
             }
+            let State { inventory, no_driver, trouble, errors, .. } = state;
+            (&before.0, &before.1, &before.2, before.3) != (&*inventory, &*no_driver, &*trouble, errors.len())
         });
     }
 }

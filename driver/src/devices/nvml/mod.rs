@@ -30,6 +30,7 @@ use std::{
 };
 
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
 use super::{DeviceSource, Observation, Pool, SourceError, missing};
 use crate::{
@@ -189,6 +190,10 @@ impl DeviceSource for NvmlDevices {
             condition: state.condition(card, partition),
         };
         Ok(inventory.devices().map(observation).collect())
+    }
+
+    fn changed(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.shared.news())
     }
 
     fn notes(&self) -> Vec<String> {
