@@ -118,6 +118,133 @@ proptest! {
     }
 }
 
+/// StatefulSets of which some pods run, with volume claims of their own, of which some are there: made, but for pods that
+/// are not. A volume can be used on one node only.
+fn stateful(seed: u64) -> Vec<Value> {
+    let mut numbers = support::Numbers(seed);
+    let owner = |name: &str| json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": name, "uid": name, "controller": true}]);
+    let node = |number: u64| format!("{}-secret-node", ["c", "a", "b"][usize::try_from(number).unwrap()]);
+    let mut objects = vec![json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "secret-disks"},
+        "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer",
+    })];
+    for number in 0..3 {
+        objects.push(json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": node(number), "labels": {"kubernetes.io/hostname": node(number)}},
+            "status": {"allocatable": {"cpu": "8", "memory": "8Gi", "pods": "20"}},
+        }));
+    }
+    for set in 0..=numbers.below(2) {
+        let name = ["secret-web", "db-secret-1"][usize::try_from(set).unwrap()];
+        let templates = ["secret-data", "log-secret"];
+        let templates = &templates[..=usize::try_from(numbers.below(2)).unwrap()];
+        let replicas = 1 + numbers.below(4);
+        let mut spec = json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}},
+                              "volumeMounts": [{"name": "secret-scratch", "mountPath": "/secret"}]}]});
+        if numbers.chance(30) {
+            let claim = json!({"accessModes": ["ReadWriteOnce"], "storageClassName": "secret-disks",
+                               "resources": {"requests": {"storage": "1Gi"}}});
+            spec["volumes"] =
+                json!([{"name": "secret-scratch", "ephemeral": {"volumeClaimTemplate": {"spec": claim}}}]);
+        }
+        let labels = json!({"app": name});
+        let claims: Vec<Value> = templates
+            .iter()
+            .map(|template| {
+                json!({
+                    "metadata": {"name": template, "labels": {"of": "secret-team"}},
+                    "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "secret-disks",
+                             "resources": {"requests": {"storage": "1Gi"}}},
+                })
+            })
+            .collect();
+        objects.push(json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"namespace": "secret", "name": name, "uid": name},
+            "spec": {"serviceName": "secret-service", "replicas": replicas, "selector": {"matchLabels": labels},
+                     "template": {"metadata": {"labels": labels}, "spec": spec}, "volumeClaimTemplates": claims},
+        }));
+        for pod in 0..replicas {
+            let pod_name = format!("{name}-{pod}");
+            let at = node(numbers.below(3));
+            let is_there = numbers.chance(60);
+            for template in templates {
+                if !is_there && numbers.chance(40) {
+                    continue;
+                }
+                let (claim, volume) =
+                    (format!("{template}-{pod_name}"), format!("secret-{template}-{pod_name}"));
+                objects.push(json!({
+                    "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                    "metadata": {"namespace": "secret", "name": claim, "uid": claim, "labels": labels},
+                    "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "secret-disks", "volumeName": volume,
+                             "resources": {"requests": {"storage": "1Gi"}}},
+                    "status": {"phase": "Bound"},
+                }));
+                objects.push(json!({
+                    "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume},
+                    "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "secret-disks",
+                             "claimRef": {"namespace": "secret", "name": claim, "uid": claim},
+                             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+                                 {"key": "kubernetes.io/hostname", "operator": "In", "values": [at]}]}]}}},
+                    "status": {"phase": "Bound"},
+                }));
+            }
+            if is_there && numbers.chance(70) {
+                let mut spec = spec.clone();
+                spec["nodeName"] = at.into();
+                let volumes = templates.iter().map(|template| {
+                    json!({"name": template, "persistentVolumeClaim": {"claimName": format!("{template}-{pod_name}")}})
+                });
+                spec["volumes"] = spec["volumes"]
+                    .as_array()
+                    .cloned()
+                    .unwrap_or_default()
+                    .into_iter()
+                    .chain(volumes)
+                    .collect();
+                objects.push(json!({
+                    "apiVersion": "v1", "kind": "Pod",
+                    "metadata": {"namespace": "secret", "name": pod_name, "uid": pod_name, "ownerReferences": owner(name),
+                                 "labels": {"app": name, "statefulset.kubernetes.io/pod-name": pod_name}},
+                    "spec": spec,
+                }));
+            }
+        }
+    }
+    objects
+}
+
+/// The claims of all pods, those included that controllers make, with their volumes.
+fn volume_claims(snapshot: &Snapshot, names: &impl Fn(NameKind, &str) -> String) -> Vec<String> {
+    let prepared = Prepared::new(snapshot.clone());
+    let claims = prepared.snapshot.persistent_volume_claims.iter();
+    let claims = claims.map(|claim| {
+        let volume = names(NameKind::Object, &claim.spec.volume_name);
+        format!("{} {volume}", names(NameKind::Claim, &claim.metadata.name))
+    });
+    let mut claims: Vec<String> = claims.collect();
+    claims.sort();
+    claims
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn claims_of_stateful_sets_belong_to_their_pods_under_pseudonyms(seed: u64) {
+        let snapshot = loaded(&stateful(seed));
+        let pseudonyms = assert_same_verdicts(&snapshot);
+        let anonymised = anonymise(&snapshot.raw_objects()).objects;
+        prop_assert_eq!(
+            volume_claims(&snapshot, &|kind, name| pseudonyms.of(kind, name)),
+            volume_claims(&loaded(&anonymised), &|_, name| name.to_owned())
+        );
+        let text = Value::from(anonymised).to_string();
+        prop_assert!(!text.contains("secret"), "{}", text);
+    }
+}
+
 #[test]
 fn the_examples_have_the_same_verdicts_under_pseudonyms() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");

@@ -26,6 +26,18 @@ const METADATA: [&str; 9] = [
     "resourceVersion",
 ];
 const NODE_STATUS: [&str; 5] = ["capacity", "allocatable", "conditions", "images", "declaredFeatures"];
+const WORKLOAD_SPEC: [&str; 10] = [
+    "replicas",
+    "ordinals",
+    "selector",
+    "template",
+    "volumeClaimTemplates",
+    "completions",
+    "parallelism",
+    "completionMode",
+    "suspend",
+    "scheduling",
+];
 const POD_SPEC: [&str; 20] = [
     "nodeName",
     "nodeSelector",
@@ -88,15 +100,13 @@ pub(super) fn drop_what_nothing_depends_on(kind: &str, object: &mut Value) {
             keep(object.pointer_mut("/status"), &POD_STATUS);
         }
         "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" => {
-            keep(object.pointer_mut("/status"), &["succeeded", "completedIndexes", "failed"]);
-            // Claims of pods that are not there yet: their names are made of these.
-            for (number, template) in
-                list(object.pointer_mut("/spec/volumeClaimTemplates")).iter_mut().enumerate()
-            {
+            keep(object.pointer_mut("/status"), &["succeeded", "completedIndexes", "failed", "conditions"]);
+            for condition in list(object.pointer_mut("/status/conditions")) {
+                keep(Some(condition), &["type", "status"]);
+            }
+            keep(object.pointer_mut("/spec"), &WORKLOAD_SPEC);
+            for template in list(object.pointer_mut("/spec/volumeClaimTemplates")) {
                 metadata(Some(template));
-                if let Some(name) = template.pointer_mut("/metadata/name") {
-                    *name = format!("v{number}").into();
-                }
                 keep(template.pointer_mut("/spec"), &VOLUME_CLAIM_SPEC);
                 remove(template, &["status"]);
             }
@@ -311,6 +321,23 @@ fn inner(kind: &str, key: &str, value: &mut Value, visitor: &mut impl FnMut(Name
         ("schedulerName", Value::String(name)) if name == "default-scheduler" => {}
         ("storageClassName", Value::String(name)) if name.is_empty() => {}
         ("volumeHandle", _) => text(Some(value), NameKind::Uid, visitor),
+        // The names of the claims of a StatefulSet and of ephemeral volumes are made of these.
+        ("volumeClaimTemplates", Value::Array(templates)) => {
+            for template in templates {
+                if let Some(metadata) = template.get_mut("metadata") {
+                    metadata_names(NameKind::Claim, metadata, visitor);
+                }
+                if let Some(spec) = template.get_mut("spec") {
+                    inner(kind, "spec", spec, visitor);
+                }
+            }
+        }
+        ("volumes", Value::Array(volumes)) => {
+            for volume in volumes {
+                text(volume.get_mut("name"), NameKind::Claim, visitor);
+                inner(kind, "volume", volume, visitor);
+            }
+        }
         ("claimRef", _) => metadata_names(NameKind::Claim, value, visitor),
         ("matchLabelExpressions", Value::Array(requirements)) => {
             for requirement in requirements {

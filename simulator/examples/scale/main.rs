@@ -4,12 +4,16 @@
 //!   prints the time, the memory and the exponent by which the time grows
 //! - `what-if` forks a loaded and full cluster, changes something of one node, and asks where a pod goes
 //! - `sweep` lets every node and every device of the full cluster fail, each for itself
-//! - `write` prints the objects of the cluster, for the commands
+//! - `plan` plans the partitions of clusters of 500 to 5,000 nodes with eight divided GPUs each, half full, for three pods a
+//!   node that wait, and prints the exponent
+//! - `defrag` asks in such clusters without an empty GPU which pods must move so that a pod gets a whole one
+//! - `write`, `write-plan` and `write-defrag` print the objects of the cluster, for the commands
 //!
 //! Time is wall time and the CPU time of all threads. Memory is the most that the system counted for the process (Linux).
 
 #![expect(clippy::print_stdout, reason = "an example that only prints")]
 
+mod divided;
 mod objects;
 
 use std::fs;
@@ -20,7 +24,10 @@ use drayage_cel::Release;
 use drayage_cluster::{Input, LoadOptions, load};
 use drayage_simulator::schedule::{Options, Prepared, simulate};
 use drayage_simulator::what_if::Ground;
+use drayage_simulator::what_if::defrag::{DefragQuestion, defrag};
+use drayage_simulator::what_if::drain::DrainOptions;
 use drayage_simulator::what_if::fail::{FailureQuestion, every_device, every_node, fail, starting_state};
+use drayage_simulator::what_if::plan::{PartitionQuestion, plan_partitions};
 
 /// As in `dray`.
 #[global_allocator]
@@ -182,6 +189,86 @@ fn sweep(nodes: usize) {
     println!("the most memory there was: {} MiB", memory("VmHWM"));
 }
 
+/// More want a GPU of their own than there are empty ones.
+fn to_plan(nodes: usize) -> String {
+    divided::cluster(nodes, true, &[("whole", nodes * 11 / 5), ("half", nodes * 4 / 5)])
+}
+
+fn to_defragment(nodes: usize) -> String {
+    divided::cluster(nodes, false, &[("whole", 1)])
+}
+
+/// Answers a question about clusters of these sizes, and prints what it costs after loading.
+fn grows(sizes: &[usize], text: fn(usize) -> String, ask: fn(&Ground<'_>) -> String) {
+    let mut points = Vec::new();
+    for &nodes in sizes {
+        let clock = Clock::start();
+        let prepared = read(text(nodes));
+        let (loaded, _) = clock.read();
+        let objects = memory("VmRSS");
+        let options = Options { explain: false, ..options() };
+        let cancel = AtomicBool::new(false);
+        let ground = Ground { prepared: &prepared, options: &options, cancel: &cancel };
+        let (mut best, mut fastest, mut answer) = (f64::INFINITY, f64::INFINITY, String::new());
+        // The best run is the one that others disturbed least.
+        for _ in 0..2 {
+            let clock = Clock::start();
+            answer = ask(&ground);
+            let (wall, cpu) = clock.read();
+            (best, fastest) = (best.min(cpu), fastest.min(wall));
+        }
+        println!(
+            "{nodes} nodes, {} pods: {answer}; {fastest:.2} s, CPU {best:.2} s, after loading in {loaded:.2} s; memory {objects} \
+             MiB with the objects",
+            prepared.snapshot.pods.len()
+        );
+        points.push((nodes, best));
+    }
+    println!("the most memory there was: {} MiB", memory("VmHWM"));
+    if points.len() > 1 {
+        println!("CPU time grows as n^{:.2}, n being the number of nodes", exponent(&points));
+    }
+}
+
+fn plan(ground: &Ground<'_>) -> String {
+    let question = PartitionQuestion {
+        copies: Vec::new(),
+        most_repartitioned: 3,
+        steps: 200_000,
+        most_choices: 2_000,
+        drain: DrainOptions::default(),
+    };
+    let report = plan_partitions(ground, &question, &mut ()).expect("nobody cancels");
+    format!(
+        "{} of {} served, at most {}, {} without a plan; {} devices change, at least {}; {}",
+        report.served,
+        report.demanded,
+        report.most_served,
+        report.served_without_plan,
+        report.repartitioned,
+        report.least_repartitioned.unwrap_or_default(),
+        if report.verified { "verified" } else { "refused" }
+    )
+}
+
+fn moves(ground: &Ground<'_>) -> String {
+    let question = DefragQuestion {
+        pods: vec!["ml/waits-whole-000000".to_owned()],
+        most_moves: 5,
+        most_tries: 10_000,
+        drain: DrainOptions::default(),
+        place_waiting: true,
+    };
+    let report = defrag(ground, &question, &mut ()).expect("nobody cancels");
+    format!(
+        "{:?}, {} moves, at least {}, {} tried",
+        report.verdict,
+        report.moves.len(),
+        report.lower_bound,
+        report.tried
+    )
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let numbers: Vec<usize> = arguments.iter().filter_map(|text| text.parse().ok()).collect();
@@ -189,6 +276,16 @@ fn main() {
     match arguments.first().map(String::as_str) {
         Some("what-if") => what_if(nodes),
         Some("sweep") => sweep(nodes),
+        Some(command @ ("plan" | "defrag")) => {
+            let sizes = if numbers.is_empty() { &[500, 1_000, 2_000, 5_000][..] } else { &numbers };
+            if command == "plan" {
+                grows(sizes, to_plan, plan);
+            } else {
+                grows(sizes, to_defragment, moves);
+            }
+        }
+        Some("write-plan") => print!("{}", to_plan(nodes)),
+        Some("write-defrag") => print!("{}", to_defragment(nodes)),
         Some("write") => print!("{}", objects::cluster(nodes)),
         _ if numbers.is_empty() => growth(&[500, 1_000, 2_000, 5_000]),
         _ => growth(&numbers),

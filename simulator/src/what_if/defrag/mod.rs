@@ -15,7 +15,6 @@ use crate::schedule::{ClusterState, Observer, PodId, SimulateError};
 use super::drain::DrainOptions;
 use super::ground::Ground;
 pub(super) use movable::Movable;
-pub(super) use search::Combinations;
 use search::{Found, Search};
 
 /// What is asked.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drayage_cluster::objects::DisruptionBudget;
+use rustc_hash::FxHashMap;
 
 use crate::schedule::{ClusterState, PodId, PodPlace};
 use crate::what_if::drain::{DrainOptions, Drainability, drainability};
@@ -12,6 +13,8 @@ use crate::what_if::ground::Ground;
 pub(in crate::what_if) struct Movable {
     /// In the order in which they are tried: lowest priority first, then those that hold fewest devices, then by name.
     pub(in crate::what_if) pods: Vec<PodId>,
+    /// The place of each in that order.
+    ranks: FxHashMap<PodId, usize>,
     /// The others by reason.
     pub(in crate::what_if) fixed: BTreeMap<String, usize>,
     /// Evictions that each budget allows.
@@ -35,8 +38,13 @@ impl Movable {
             }
             allowed.insert(budget.metadata.full_name(), budget.allowed(expected, healthy));
         }
-        let mut movable =
-            Self { pods: Vec::new(), fixed: BTreeMap::new(), allowed, budgets: BTreeMap::new() };
+        let mut movable = Self {
+            pods: Vec::new(),
+            ranks: FxHashMap::default(),
+            fixed: BTreeMap::new(),
+            allowed,
+            budgets: BTreeMap::new(),
+        };
         let mut ordered = Vec::new();
         for (id, pod, place) in state.pods() {
             let PodPlace::Node(_) = place else { continue };
@@ -67,12 +75,18 @@ impl Movable {
         }
         ordered.sort();
         movable.pods = ordered.into_iter().map(|(_, _, _, id)| id).collect();
+        movable.ranks = movable.pods.iter().enumerate().map(|(rank, &id)| (id, rank)).collect();
         movable
     }
 
     /// Whether the budgets allow all of these evictions together.
     pub(in crate::what_if) fn allows(&self, pods: &[PodId]) -> bool {
         self.budgets_after(pods).values().all(|left| *left >= 0)
+    }
+
+    /// The budgets of a pod that may move.
+    pub(in crate::what_if) fn budgets_of(&self, id: PodId) -> &[String] {
+        self.budgets.get(&id).map_or(&[], Vec::as_slice)
     }
 
     /// What is left of the budgets of these pods after all of them were evicted.
@@ -94,8 +108,11 @@ impl Movable {
         at: usize,
         shared: &BTreeSet<PodId>,
     ) -> Vec<PodId> {
-        let on_node: BTreeSet<PodId> = state.pods_on(at).iter().copied().collect();
-        self.pods.iter().copied().filter(|id| on_node.contains(id) || shared.contains(id)).collect()
+        let mut ranks: Vec<usize> =
+            state.pods_on(at).iter().chain(shared).filter_map(|id| self.ranks.get(id).copied()).collect();
+        ranks.sort_unstable();
+        ranks.dedup();
+        ranks.into_iter().filter_map(|rank| self.pods.get(rank).copied()).collect()
     }
 
     /// The movable pods that hold devices of slices that are not of one node alone, or claims that others use too.

@@ -6,6 +6,9 @@
 //! spread among them, and as long as nobody keeps others off nodes beside its own; else every set is tried.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::DefragQuestion;
 use super::movable::Movable;
@@ -37,7 +40,12 @@ pub(super) struct Search<'s> {
     lower_bound: usize,
     /// Whether some trial was undecided.
     undecided: bool,
+    /// By node: what [`that_make_room`](Self::that_make_room) found.
+    rooms: FxHashMap<usize, Option<Rc<[PodId]>>>,
 }
+
+/// Where not everything can be tried, so many nodes are.
+const MOST_GREEDY_NODES: usize = 200;
 
 impl<'s> Search<'s> {
     pub(super) fn new(
@@ -48,7 +56,18 @@ impl<'s> Search<'s> {
         question: &'s DefragQuestion,
     ) -> Self {
         let shared = movable.with_shared_devices(base);
-        Self { ground, base, targets, movable, question, shared, tried: 0, lower_bound: 0, undecided: false }
+        Self {
+            ground,
+            base,
+            targets,
+            movable,
+            question,
+            shared,
+            tried: 0,
+            lower_bound: 0,
+            undecided: false,
+            rooms: FxHashMap::default(),
+        }
     }
 
     pub(super) fn tried(&self) -> usize {
@@ -82,19 +101,18 @@ impl<'s> Search<'s> {
                 && let [only] = self.targets
             {
                 // First the sets that are on one node, then those with others that make room for the evicted.
-                let (sets, known) = self.sets_with_room(*only, size)?;
+                let (plan, known) = self.sets_with_room(*only, size, &mut seen)?;
+                if let Some(plan) = plan {
+                    return Ok(Found::Plan(plan));
+                }
                 complete &= known;
-                for set in sets {
-                    if let Some(plan) = self.simulate_once(&set, &mut seen)? {
-                        return Ok(Found::Plan(plan));
-                    }
-                    if self.is_over() {
+            } else {
+                let limit = self.question.most_tries.saturating_mul(4);
+                for (looked, numbers) in Combinations::new(self.movable.pods.len(), size).enumerate() {
+                    if looked >= limit {
                         complete = false;
                         break;
                     }
-                }
-            } else {
-                for numbers in Combinations::new(self.movable.pods.len(), size) {
                     let set: Vec<PodId> =
                         numbers.iter().filter_map(|&at| self.movable.pods.get(at).copied()).collect();
                     if let Some(plan) = self.simulate_once(&set, &mut seen)? {
@@ -106,14 +124,14 @@ impl<'s> Search<'s> {
                     }
                 }
             }
-            if complete && !self.undecided {
+            if !complete || self.is_over() {
+                return self.greedy();
+            }
+            if !self.undecided {
                 self.lower_bound = size + 1;
             }
-            if self.is_over() {
-                break;
-            }
         }
-        if self.is_over() || self.undecided {
+        if self.undecided {
             return self.greedy();
         }
         Ok(if most == self.movable.pods.len() {
@@ -217,46 +235,111 @@ impl<'s> Search<'s> {
         Ok(matches!(outcome, PodOutcome::Scheduled | PodOutcome::Undecided))
     }
 
-    /// All sets of a size whose evictions make room for the pod on some node; false if there are too many to list.
-    fn sets_with_room(&mut self, id: PodId, size: usize) -> Result<(Vec<Vec<PodId>>, bool), SimulateError> {
-        let mut found: Vec<Vec<PodId>> = Vec::new();
+    /// The movable pods that matter on a node, if the pod fits there without all of them.
+    fn that_make_room(&mut self, id: PodId, at: usize) -> Result<Option<Rc<[PodId]>>, SimulateError> {
+        if let Some(known) = self.rooms.get(&at) {
+            return Ok(known.clone());
+        }
+        let matter = self.movable.that_matter(self.base, at, &self.shared);
+        let room = self.fits(id, at, &matter)?.then(|| Rc::from(matter));
+        self.rooms.insert(at, room.clone());
+        Ok(room)
+    }
+
+    /// Simulates all sets of a size whose evictions make room for the pod on some node; false where there are too many of
+    /// them to look at.
+    fn sets_with_room(
+        &mut self,
+        id: PodId,
+        size: usize,
+        seen: &mut BTreeSet<Vec<PodId>>,
+    ) -> Result<(Option<Box<Trial>>, bool), SimulateError> {
         let mut looked = 0;
         let limit = self.question.most_tries.saturating_mul(4);
         for &at in self.base.node_numbers().iter() {
-            let matter = self.movable.that_matter(self.base, at, &self.shared);
-            let all = matter.clone();
-            if !self.fits(id, at, &all)? {
-                continue;
-            }
-            let rest: Vec<PodId> =
-                self.movable.pods.iter().copied().filter(|other| !matter.contains(other)).collect();
+            let Some(matter) = self.that_make_room(id, at)? else { continue };
             // Of those that matter as few as possible, and the others from elsewhere.
             for inner in (1..=size.min(matter.len())).rev() {
                 for numbers in Combinations::new(matter.len(), inner) {
                     looked += 1;
                     if looked > limit {
-                        return Ok((found, false));
+                        return Ok((None, false));
                     }
                     let set: Vec<PodId> = numbers.iter().filter_map(|&at| matter.get(at).copied()).collect();
                     if !self.movable.allows(&set) || !self.fits(id, at, &set)? {
                         continue;
                     }
+                    let rest: Vec<PodId> = if inner == size {
+                        Vec::new()
+                    } else {
+                        let matter: FxHashSet<PodId> = matter.iter().copied().collect();
+                        self.movable.pods.iter().copied().filter(|other| !matter.contains(other)).collect()
+                    };
                     for more in Combinations::new(rest.len(), size - inner) {
                         looked += 1;
                         if looked > limit {
-                            return Ok((found, false));
+                            return Ok((None, false));
                         }
                         let more = more.iter().filter_map(|&at| rest.get(at).copied());
-                        found.push(set.iter().copied().chain(more).collect());
+                        let set: Vec<PodId> = set.iter().copied().chain(more).collect();
+                        if let Some(plan) = self.simulate_once(&set, seen)? {
+                            return Ok((Some(plan), true));
+                        }
+                        if self.is_over() {
+                            return Ok((None, false));
+                        }
                     }
                 }
             }
         }
-        Ok((found, true))
+        Ok((None, true))
+    }
+
+    /// Node by node, as many of the pods that matter there as it takes for the pod to fit, then fewer again; simulated as
+    /// often as a set is found, up to a number of nodes.
+    fn greedy_on_nodes(&mut self, id: PodId) -> Result<Option<Box<Trial>>, SimulateError> {
+        let mut nodes = 0;
+        let mut best: Option<Box<Trial>> = None;
+        for &at in self.base.node_numbers().iter() {
+            if nodes >= MOST_GREEDY_NODES {
+                break;
+            }
+            let Some(matter) = self.that_make_room(id, at)? else { continue };
+            nodes += 1;
+            let most = best.as_ref().map_or(self.question.most_moves, |best| best.evicted.len() - 1);
+            let mut set: Vec<PodId> = Vec::new();
+            for &other in matter.iter() {
+                let more: Vec<PodId> = set.iter().copied().chain([other]).collect();
+                if self.movable.allows(&more) {
+                    set = more;
+                }
+            }
+            if !self.fits(id, at, &set)? {
+                continue;
+            }
+            for other in set.clone() {
+                let fewer: Vec<PodId> = set.iter().copied().filter(|&one| one != other).collect();
+                if !fewer.is_empty() && self.fits(id, at, &fewer)? {
+                    set = fewer;
+                }
+            }
+            if set.is_empty() || set.len() > most {
+                continue;
+            }
+            if let Some(found) = self.simulate(&set)? {
+                best = Some(found);
+            }
+        }
+        Ok(best)
     }
 
     /// Where not everything could be tried: for each pod in turn the cheapest way, if there is one at all.
     fn greedy(&mut self) -> Result<Found, SimulateError> {
+        if let [only] = self.targets
+            && let Some(found) = self.greedy_on_nodes(*only)?
+        {
+            return Ok(Found::Plan(found));
+        }
         let mut set: Vec<PodId> = Vec::new();
         // Grows until everybody fits, then shrinks again.
         for &id in &self.movable.pods {
@@ -291,13 +374,13 @@ impl<'s> Search<'s> {
 }
 
 /// The subsets of a size of the numbers below a bound, in the order of their members.
-pub(in crate::what_if) struct Combinations {
+struct Combinations {
     bound: usize,
     next: Option<Vec<usize>>,
 }
 
 impl Combinations {
-    pub(in crate::what_if) fn new(bound: usize, size: usize) -> Self {
+    fn new(bound: usize, size: usize) -> Self {
         Self { bound, next: (size <= bound).then(|| (0..size).collect()) }
     }
 }

@@ -3,29 +3,45 @@
 //! Pods that wait want partitions; partitions take from the counters of their device, so that a layout is what may be
 //! held at the same time. As many pods as possible are served, and of the layouts that do that, one that changes the
 //! fewest devices with partitions in use. A pod whose partition goes must get another, and is moved; disruption budgets
-//! limit how many. Every layout is then allocated for real: each pod is placed on its node while only its own partitions
-//! are offered.
+//! limit how many. The layout is then allocated for real: each pod is placed on its node while only its own partitions are
+//! offered.
+//!
+//! `wants` reads what requests want, by alternative; `stock` finds the partitions and who holds them; `narrow` the nodes on
+//! which pods can be at all. `field` numbers the states of devices, so that devices that are alike are looked at once.
+//! `prices` bounds what layouts can serve, `fill` finds a good layout, `pack` the best one, `choices` the devices to change.
+//! `assign` names the pods of a layout, `trial` places them.
 
+mod assign;
+mod choices;
+mod field;
+mod fill;
+mod narrow;
 mod pack;
+mod prices;
 mod stock;
+mod trial;
+mod wants;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use drayage_allocator::objects::{AllocationMode, DeviceRequestAllocationResult, ResourceSlice};
 use drayage_cel::{Compiler, Environment, ExpressionStage};
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::report::{
-    API_VERSION, DeviceLayout, HeldPartition, PartitionMove, PartitionPlanReport, PodOutcome, ProfileCount,
-};
+use crate::report::{API_VERSION, PartitionPlanReport, PodOutcome};
 use crate::schedule::{ClusterState, Observer, PodId, SimulateError};
 
 use super::copies::Model;
 use super::defrag::Movable;
 use super::drain::DrainOptions;
 use super::ground::{Ground, waiting};
-use super::scale_up::equivalence;
-use pack::{Demand, Packing, Room, pack};
+use assign::name;
+use choices::{Choices, Limits, Pods};
+use field::{Field, Kind};
+use pack::Demands;
+use prices::Lot;
 use stock::Stock;
+use wants::{Asked, Requests, WantId, Wants};
 
 /// What is asked.
 #[derive(Clone, Debug, Default)]
@@ -43,24 +59,15 @@ pub struct PartitionQuestion {
     pub drain: DrainOptions,
 }
 
-const APPROXIMATIONS: [&str; 4] = [
-    "devices that take from more than one counter set, and partitions that several nodes can reach, have no part in the plan",
-    "the plan counts requests of an exact number of partitions; constraints between devices are only looked at when it is tried",
+const APPROXIMATIONS: [&str; 5] = [
+    "pods whose requests for partitions can also have devices that several nodes reach or several claims share, all devices, or \
+     devices with admin access, have no part in the plan",
+    "the plan counts requests of an exact number of devices, of each request one alternative, and takes an earlier alternative \
+     first only where the choice costs nothing; constraints and compatibility groups are only looked at when it is tried",
+    "counter sets that some device takes from together are one device, which changes as a whole",
     "that a pod gets the partition of the plan takes a selector, or a driver that offers no others",
     "a pod that moves is evicted and made anew; which pods may move is what cluster-autoscaler's rules for drains say",
 ];
-
-/// A layout that was found.
-struct Layout {
-    packing: Packing,
-    demands: Vec<Demand>,
-    /// The pod of each demand.
-    pods: Vec<PodId>,
-    /// Devices with partitions in use that change.
-    changed: BTreeSet<usize>,
-    /// Whether the search came to an end.
-    complete: bool,
-}
 
 /// Looks for the best layouts.
 pub fn plan_partitions(
@@ -80,31 +87,72 @@ pub fn plan_partitions(
         }
         added
     };
-    let stock = Stock::new(&state);
-    let planner = Planner { ground, state: &state, stock: &stock, compiler: compiler(ground) };
+    let movable = Movable::new(ground, &state, &question.drain);
+    let mut wants = Wants::new(&ground.prepared.snapshot, compiler(ground));
+    let asked: Vec<(PodId, Asked)> = wanted.iter().map(|&id| (id, wants.asked(&state, id, false))).collect();
+    let again: Vec<(PodId, Asked)> =
+        holders(&state, &movable).into_iter().map(|id| (id, wants.asked(&state, id, true))).collect();
+    let stock = Stock::new(&state, &mut wants);
+    let shared = shared_claims(&state, &wanted);
     let (mut served, mut left_out) = (Vec::new(), Vec::new());
-    for &id in &wanted {
-        match planner.demand(id, false) {
-            Some(demand) => served.push((id, demand)),
+    for (id, asked) in asked {
+        let alone = !state.claims_of(id).iter().any(|claim| shared.contains(claim));
+        match wants.requests(&asked).filter(|_| alone) {
+            Some(requests) => served.push((id, requests)),
             None => left_out.push(name(&state, id)),
         }
     }
-    let movable = Movable::new(ground, &state, &question.drain);
-    planner.narrow(&mut served, &movable)?;
-    let layout = planner.best(&served, &movable, question, observer);
-    let without_plan = planner.without_plan(&served)?;
-    let verified = planner.verify(&layout.0)?;
-    let (layout, least) = layout;
+    let is_free = |id: &PodId| {
+        let of_pod = stock.of_pod.get(id);
+        of_pod.is_some_and(|of_pod| !of_pod.iter().any(|number| stock.stuck.contains(number)))
+    };
+    let movers: Vec<(PodId, Requests)> = again
+        .into_iter()
+        .filter_map(|(id, asked)| Some((id, wants.requests(&asked)?)))
+        .filter(|(id, _)| is_free(id))
+        .collect();
+    let nodes: BTreeSet<usize> = stock.wholes.iter().map(|whole| whole.node).collect();
+    let all: Vec<PodId> = served.iter().chain(&movers).map(|(id, _)| *id).collect();
+    let reachable = narrow::nodes(&state, &all, &movable.pods, &nodes, ground.cancel)?;
+    let book = Book::new(&served, &movers, &reachable);
+    let mut field = Field::new(&stock, book.kinds.clone());
+    let pods = Pods {
+        waiting: book.waiting.clone(),
+        movers: movers
+            .iter()
+            .zip(&book.lots_of_movers)
+            .map(|((id, _), &lot)| (*id, (lot, stays(&stock, &field, &book, *id, lot))))
+            .collect(),
+        movable: &movable,
+    };
+    let mut initial = field.untouched.clone();
+    for number in stock.holders.keys() {
+        let Some(partition) = stock.partitions.get(*number) else { continue };
+        if let Some(state) = initial.get_mut(partition.whole) {
+            *state = field.changed(*state, partition.form, 1);
+        }
+    }
+    let demands = Demands::new(&field, &book.lots, ground.cancel);
+    let limits = Limits {
+        changes: question.most_repartitioned,
+        steps: question.steps,
+        choices: question.most_choices,
+    };
+    let mut choices = Choices { stock: &stock, field: &mut field, demands, pods: &pods, limits, initial };
+    let answer = choices.best(observer)?;
+    let assigned = assign::assign(&stock, &field, &pods, &book.lots, &answer.layout);
+    let placed: BTreeSet<PodId> = assigned.iter().map(|one| one.pod).collect();
+    let verified = trial::holds(&state, &stock, &answer.layout.movers, &assigned, ground.cancel)?;
     let mut report = PartitionPlanReport {
         api_version: API_VERSION,
         kind: "PartitionPlanReport",
         assumptions: ground.assumptions(&state, &APPROXIMATIONS),
         demanded: served.len(),
-        served: layout.packing.met,
-        most_served: layout.packing.most,
-        served_without_plan: without_plan,
-        repartitioned: layout.changed.len(),
-        least_repartitioned: least,
+        served: answer.layout.met,
+        most_served: answer.most,
+        served_without_plan: without_plan(ground, &state, &served)?,
+        repartitioned: answer.layout.changed.len(),
+        least_repartitioned: Some(answer.least),
         certainty: "found",
         verified,
         devices: Vec::new(),
@@ -113,10 +161,12 @@ pub fn plan_partitions(
         left_out,
         profiles: BTreeMap::new(),
     };
-    if layout.complete && layout.packing.met == layout.packing.most && least == Some(layout.changed.len()) {
+    if report.served == report.most_served && answer.least == report.repartitioned {
         report.certainty = "proven";
     }
-    planner.describe(&layout, &mut report);
+    let missing = served.iter().filter(|(id, _)| !placed.contains(id));
+    report.not_served = missing.map(|(id, _)| name(&state, *id)).collect();
+    assign::describe(&state, &stock, &answer.layout, &assigned, &mut report);
     Ok(report)
 }
 
@@ -130,322 +180,142 @@ fn compiler(ground: &Ground<'_>) -> Compiler {
     })
 }
 
-fn name(state: &ClusterState, id: PodId) -> String {
-    state.pod(id).map(|(pod, _)| pod.metadata.full_name()).unwrap_or_default()
+/// The pods that may move and hold devices of pools with shared counters.
+fn holders(state: &ClusterState, movable: &Movable) -> Vec<PodId> {
+    let divided = state.slices().filter(|slice| !slice.shared_counters.is_empty());
+    let divided: FxHashSet<(&str, &str)> =
+        divided.map(|slice| (slice.driver.as_str(), slice.pool.name.as_str())).collect();
+    let holds = |id: &PodId| {
+        state.claims_of(*id).into_iter().filter_map(|claim| state.claim(claim)?.allocation).any(
+            |allocation| {
+                let mut results = allocation.results.iter();
+                results.any(|result| divided.contains(&(result.driver.as_str(), result.pool.as_str())))
+            },
+        )
+    };
+    movable.pods.iter().copied().filter(holds).collect()
 }
 
-struct Planner<'p> {
-    ground: &'p Ground<'p>,
-    state: &'p ClusterState,
-    stock: &'p Stock,
-    compiler: Compiler,
+/// Claims without devices that several of these pods use.
+fn shared_claims(state: &ClusterState, pods: &[PodId]) -> FxHashSet<crate::schedule::ClaimId> {
+    let (mut seen, mut shared) = (FxHashSet::default(), FxHashSet::default());
+    for claim in pods.iter().flat_map(|&id| state.claims_of(id)) {
+        if !seen.insert(claim) && state.claim(claim).is_some_and(|claim| claim.allocation.is_none()) {
+            shared.insert(claim);
+        }
+    }
+    shared
 }
 
-impl Planner<'_> {
-    /// What a pod wants of partitions; `None` where it wants none, or also something that no plan can tell.
-    fn demand(&self, id: PodId, must: bool) -> Option<Demand> {
-        let snapshot = &self.ground.prepared.snapshot;
-        let mut requests = Vec::new();
-        for claim in self.state.claims_of(id) {
-            let claim = self.state.claim(claim)?;
-            if claim.allocation.is_some() && !must {
+/// Demands by kind and lot.
+#[derive(Default)]
+struct Book {
+    kinds: Vec<Kind>,
+    lots: Vec<Lot>,
+    /// By lot.
+    waiting: Vec<Vec<PodId>>,
+    lots_of_movers: Vec<usize>,
+}
+
+impl Book {
+    fn new(
+        served: &[(PodId, Requests)],
+        movers: &[(PodId, Requests)],
+        reachable: &[Option<Rc<BTreeSet<usize>>>],
+    ) -> Self {
+        let mut book = Self::default();
+        let mut numbers: FxHashMap<(Kind, bool), usize> = FxHashMap::default();
+        for (at, (id, requests)) in served.iter().chain(movers).enumerate() {
+            let nodes = reachable.get(at).cloned().flatten();
+            let kind = Kind { requests: requests.clone(), nodes };
+            let must = at >= served.len();
+            let lot = *numbers.entry((kind.clone(), must)).or_insert_with(|| {
+                let known = book.kinds.iter().position(|other| *other == kind);
+                let kind = known.unwrap_or_else(|| {
+                    book.kinds.push(kind);
+                    book.kinds.len() - 1
+                });
+                book.lots.push(Lot { kind, must });
+                book.waiting.push(Vec::new());
+                book.lots.len() - 1
+            });
+            if must {
+                book.lots_of_movers.push(lot);
+            } else if let Some(waiting) = book.waiting.get_mut(lot) {
+                waiting.push(*id);
+            }
+        }
+        book
+    }
+}
+
+/// Whether the place that a pod has now is one that its requests and the filters allow, as the plan sees it.
+fn stays(stock: &Stock<'_>, field: &Field<'_>, book: &Book, id: PodId, lot: usize) -> bool {
+    let Some(kind) = book.lots.get(lot).map(|lot| lot.kind) else { return false };
+    let Some(requests) = book.kinds.get(kind).map(|kind| &kind.requests) else { return false };
+    let held = stock.of_pod.get(&id).into_iter().flatten();
+    let held: Vec<_> = held.filter_map(|&number| stock.partitions.get(number)).collect();
+    let matches = |want: WantId, at: usize| {
+        let Some(partition) = held.get(at) else { return false };
+        let state = field.untouched.get(partition.whole);
+        state.is_some_and(|&state| field.may_have(field.shape_of(state), partition.form, kind, want))
+    };
+    // One alternative of each request.
+    let mut choices: Vec<Vec<WantId>> = vec![Vec::new()];
+    for alternatives in requests {
+        let with = |needs: &Vec<WantId>| {
+            let more = alternatives.iter().map(|piece| std::iter::repeat_n(piece.want, piece.count));
+            more.map(|more| needs.iter().copied().chain(more).collect()).collect::<Vec<_>>()
+        };
+        choices = choices.iter().flat_map(with).take(MOST_CHOICES_OF_ALTERNATIVES).collect();
+    }
+    choices.iter().any(|needs| can_be_matched(needs, held.len(), &matches))
+}
+
+/// More choices of alternatives are not looked at to find out whether a pod could stay.
+const MOST_CHOICES_OF_ALTERNATIVES: usize = 256;
+
+/// Whether every need can have a partition of its own.
+fn can_be_matched(needs: &[WantId], held: usize, matches: &dyn Fn(WantId, usize) -> bool) -> bool {
+    fn find(
+        need: usize,
+        needs: &[WantId],
+        matches: &dyn Fn(WantId, usize) -> bool,
+        users: &mut [Option<usize>],
+        seen: &mut [bool],
+    ) -> bool {
+        for at in 0..users.len() {
+            if seen.get(at) != Some(&false) || !needs.get(need).is_some_and(|&want| matches(want, at)) {
                 continue;
             }
-            for request in &claim.spec.requests {
-                let exactly = request.exactly.as_ref()?;
-                let class = snapshot.class(&exactly.device_class_name);
-                let matching = self.stock.matching(class, exactly, &self.compiler)?;
-                if matching.is_empty() {
-                    continue;
+            if let Some(seen) = seen.get_mut(at) {
+                *seen = true;
+            }
+            let user = users.get(at).copied().flatten();
+            if user.is_none_or(|user| find(user, needs, matches, users, seen)) {
+                if let Some(slot) = users.get_mut(at) {
+                    *slot = Some(need);
                 }
-                if exactly.allocation_mode != AllocationMode::ExactCount || exactly.admin_access == Some(true)
-                {
-                    return None;
-                }
-                requests.push((matching, usize::try_from(exactly.count).unwrap_or(0)));
+                return true;
             }
         }
-        if requests.is_empty() {
-            return None;
-        }
-        let nodes = self.stock.wholes.iter().map(|whole| whole.node).collect();
-        Some(Demand { requests, nodes, must })
+        false
     }
+    let mut users = vec![None; held];
+    (0..needs.len()).all(|need| find(need, needs, matches, &mut users, &mut vec![false; held]))
+}
 
-    /// Takes away the nodes on which a pod cannot be for other reasons than its devices, even without all pods that may
-    /// move.
-    fn narrow(&self, demands: &mut [(PodId, Demand)], movable: &Movable) -> Result<(), SimulateError> {
-        let mut empty = self.state.clone();
-        for &id in &movable.pods {
-            empty.evict(id);
-        }
-        let known: Vec<_> =
-            demands.iter().filter_map(|(id, _)| Some(self.state.pod(*id)?.0.as_ref())).collect();
-        for group in equivalence::groups(&known) {
-            let Some(sample) = group.first().and_then(|&at| demands.get(at)) else { continue };
-            let mut nodes = sample.1.nodes.clone();
-            for &at in &sample.1.nodes {
-                let attempt = empty.clone().attempt_on(&[at], sample.0, self.ground.cancel)?;
-                if attempt.reasons.iter().any(|reason| reason.plugin != "DynamicResources") {
-                    nodes.remove(&at);
-                }
-            }
-            for at in group {
-                if let Some((_, demand)) = demands.get_mut(at) {
-                    demand.nodes.clone_from(&nodes);
-                }
-            }
-        }
-        Ok(())
+/// How many of the pods the scheduler places by itself.
+fn without_plan(
+    ground: &Ground<'_>,
+    state: &ClusterState,
+    served: &[(PodId, Requests)],
+) -> Result<usize, SimulateError> {
+    let mut fork = state.clone();
+    let order = fork.in_queue_order(served.iter().map(|(id, _)| *id).collect());
+    let mut placed = 0;
+    for id in order {
+        placed += usize::from(fork.attempt(id, ground.cancel)?.outcome == PodOutcome::Scheduled);
     }
-
-    /// The best layout, and the least number of devices that must change for it, where that is sure.
-    fn best(
-        &self,
-        served: &[(PodId, Demand)],
-        movable: &Movable,
-        question: &PartitionQuestion,
-        observer: &mut dyn Observer,
-    ) -> (Layout, Option<usize>) {
-        let changeable: Vec<usize> = (0..self.stock.wholes.len())
-            .filter(|&whole| self.movers(&[whole], movable).is_some_and(|pods| !pods.is_empty()))
-            .collect();
-        let nothing = Layout {
-            packing: Packing { chosen: vec![None; served.len()], met: 0, most: served.len() },
-            demands: served.iter().map(|(_, demand)| demand.clone()).collect(),
-            pods: served.iter().map(|(id, _)| *id).collect(),
-            changed: BTreeSet::new(),
-            complete: false,
-        };
-        let mut best = self.with_changed(&[], served, movable, question).unwrap_or(nothing);
-        // What could be served if everything changed that may: nobody serves more.
-        let all = self.with_changed(&changeable, served, movable, question);
-        let most = all.as_ref().map_or(served.len(), |all| all.packing.most);
-        let most = if all.as_ref().is_some_and(|all| all.complete) {
-            most.max(best.packing.met)
-        } else {
-            served.len()
-        };
-        let mut least = best.complete.then_some(0);
-        let mut sure = best.complete;
-        let mut choices = 0;
-        'sizes: for size in 1..=question.most_repartitioned.min(changeable.len()) {
-            if best.packing.met >= most {
-                break;
-            }
-            for numbers in super::defrag::Combinations::new(changeable.len(), size) {
-                choices += 1;
-                if choices > question.most_choices {
-                    sure = false;
-                    break 'sizes;
-                }
-                observer.progress(choices, question.most_choices);
-                let changed: Vec<usize> =
-                    numbers.iter().filter_map(|&at| changeable.get(at).copied()).collect();
-                let Some(found) = self.with_changed(&changed, served, movable, question) else { continue };
-                sure &= found.complete;
-                if found.packing.met > best.packing.met {
-                    best = found;
-                    least = sure.then_some(size);
-                    if best.packing.met >= most {
-                        break 'sizes;
-                    }
-                }
-            }
-        }
-        if !sure {
-            least = least.filter(|_| best.packing.met >= most && best.changed.is_empty());
-        }
-        best.packing.most = most;
-        best.complete = best.packing.met >= most;
-        (best, least)
-    }
-
-    /// The pods that hold partitions of these devices, if all of them may move together.
-    fn movers(&self, changed: &[usize], movable: &Movable) -> Option<Vec<PodId>> {
-        let mut pods = BTreeSet::new();
-        for &whole in changed {
-            for number in &self.stock.wholes.get(whole)?.partitions {
-                if self.stock.stuck.contains(number) {
-                    return None;
-                }
-                pods.extend(self.stock.holders.get(number).into_iter().flatten().copied());
-            }
-        }
-        let pods: Vec<PodId> = pods.into_iter().collect();
-        (pods.iter().all(|id| movable.pods.contains(id)) && movable.allows(&pods)).then_some(pods)
-    }
-
-    /// The best layout in which these devices are laid out anew; `None` where that cannot be.
-    fn with_changed(
-        &self,
-        changed: &[usize],
-        served: &[(PodId, Demand)],
-        movable: &Movable,
-        question: &PartitionQuestion,
-    ) -> Option<Layout> {
-        let movers = self.movers(changed, movable)?;
-        let mut pods = Vec::new();
-        let mut demands = Vec::new();
-        for &id in &movers {
-            demands.push(self.demand(id, true)?);
-            pods.push(id);
-        }
-        for (id, demand) in served {
-            demands.push(demand.clone());
-            pods.push(*id);
-        }
-        let room = self.room(&movers);
-        let mut steps = question.steps;
-        let (packing, complete) = pack(self.stock, &demands, &room, &mut steps);
-        Some(Layout {
-            packing: packing?,
-            demands,
-            pods,
-            changed: changed.iter().copied().collect(),
-            complete,
-        })
-    }
-
-    /// What is free once these pods are gone.
-    fn room(&self, gone: &[PodId]) -> Room {
-        let mut left: Vec<Vec<i64>> = self.stock.wholes.iter().map(|whole| whole.amounts.clone()).collect();
-        let mut taken = BTreeSet::new();
-        for (&number, holders) in &self.stock.holders {
-            let stays = self.stock.stuck.contains(&number) || holders.iter().any(|id| !gone.contains(id));
-            let Some(partition) = self.stock.partitions.get(number).filter(|_| stays) else { continue };
-            taken.insert(number);
-            let Some(left) = left.get_mut(partition.whole) else { continue };
-            for (counter, amount) in &partition.takes {
-                if let Some(left) = left.get_mut(*counter) {
-                    *left -= amount;
-                }
-            }
-        }
-        Room { left, taken }
-    }
-
-    /// How many of the pods the scheduler places by itself.
-    fn without_plan(&self, served: &[(PodId, Demand)]) -> Result<usize, SimulateError> {
-        let mut fork = self.state.clone();
-        let order = fork.in_queue_order(served.iter().map(|(id, _)| *id).collect());
-        let mut placed = 0;
-        for id in order {
-            placed += usize::from(fork.attempt(id, self.ground.cancel)?.outcome == PodOutcome::Scheduled);
-        }
-        Ok(placed)
-    }
-
-    /// Places every pod on its node while only its own partitions are offered, and those that are held.
-    fn verify(&self, layout: &Layout) -> Result<bool, SimulateError> {
-        let mut fork = self.state.clone();
-        let movers = layout.pods.iter().zip(&layout.demands).filter(|(_, demand)| demand.must);
-        for (&id, _) in movers {
-            fork.evict(id);
-        }
-        let original: Vec<ResourceSlice> = fork.slices().cloned().collect();
-        let ours: BTreeSet<_> = self.stock.partitions.iter().map(|partition| &partition.id).collect();
-        for (&id, chosen) in layout.pods.iter().zip(&layout.packing.chosen) {
-            let Some(chosen) = chosen else { continue };
-            let partitions: Vec<_> =
-                chosen.iter().filter_map(|&number| self.stock.partitions.get(number)).collect();
-            let node = partitions.first().and_then(|partition| self.stock.wholes.get(partition.whole));
-            let Some(node) = node.map(|whole| whole.node) else { continue };
-            let own: BTreeSet<_> = partitions.iter().map(|partition| &partition.id).collect();
-            let held: BTreeSet<_> = fork
-                .claims()
-                .filter_map(|claim| claim.allocation)
-                .flat_map(|allocation| {
-                    allocation.results.iter().map(DeviceRequestAllocationResult::device_id)
-                })
-                .collect();
-            for slice in &original {
-                let mut offered = slice.clone();
-                offered.devices.retain(|device| {
-                    let device = drayage_allocator::objects::DeviceId {
-                        pool: slice.pool_id(),
-                        device: device.name.clone(),
-                    };
-                    !ours.contains(&device) || own.contains(&device) || held.contains(&device)
-                });
-                fork.publish(offered);
-            }
-            let outcome = fork.attempt_on(&[node], id, self.ground.cancel)?.outcome;
-            if outcome != PodOutcome::Scheduled {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Puts the layouts into words.
-    fn describe(&self, layout: &Layout, report: &mut PartitionPlanReport) {
-        let of_pod = |number: usize, id: Option<PodId>| {
-            let partition = self.stock.partitions.get(number)?;
-            Some(HeldPartition {
-                device: partition.id.device.clone(),
-                profile: partition.profile.clone(),
-                pod: id.map(|id| name(self.state, id)),
-            })
-        };
-        let moved: BTreeSet<PodId> = layout
-            .pods
-            .iter()
-            .zip(&layout.demands)
-            .filter(|(_, demand)| demand.must)
-            .map(|(id, _)| *id)
-            .collect();
-        let mut after: BTreeMap<usize, Option<PodId>> = BTreeMap::new();
-        for (&number, holders) in &self.stock.holders {
-            if self.stock.stuck.contains(&number) || holders.iter().any(|id| !moved.contains(id)) {
-                after.insert(number, holders.first().copied());
-            }
-        }
-        for (&id, chosen) in layout.pods.iter().zip(&layout.packing.chosen) {
-            match chosen {
-                Some(chosen) => after.extend(chosen.iter().map(|&number| (number, Some(id)))),
-                None => report.not_served.push(name(self.state, id)),
-            }
-        }
-        for (number, whole) in self.stock.wholes.iter().enumerate() {
-            let held = whole.partitions.iter().filter_map(|partition| {
-                let holders = self.stock.holders.get(partition)?;
-                of_pod(*partition, holders.first().copied())
-            });
-            let then =
-                whole.partitions.iter().filter_map(|partition| of_pod(*partition, *after.get(partition)?));
-            let device = DeviceLayout {
-                node: self.state.node(whole.node).map(|node| node.metadata.name.clone()).unwrap_or_default(),
-                pool: whole.pool.to_string(),
-                counter_sets: whole.counter_sets.iter().cloned().collect(),
-                repartitioned: layout.changed.contains(&number),
-                before: held.collect(),
-                after: then.collect(),
-            };
-            for partition in &device.before {
-                report.profiles.entry(partition.profile.clone()).or_default().before += 1;
-            }
-            for partition in &device.after {
-                let count: &mut ProfileCount = report.profiles.entry(partition.profile.clone()).or_default();
-                count.after += 1;
-            }
-            report.devices.push(device);
-        }
-        for &id in &moved {
-            let from = self
-                .stock
-                .holders
-                .iter()
-                .filter(|(_, holders)| holders.contains(&id))
-                .map(|(number, _)| number);
-            let to = after.iter().filter(|(_, holder)| **holder == Some(id)).map(|(number, _)| number);
-            let named =
-                |number: &usize| self.stock.partitions.get(*number).map(|partition| partition.id.to_string());
-            let (from, to): (Vec<String>, Vec<String>) =
-                (from.filter_map(named).collect(), to.filter_map(named).collect());
-            if from != to {
-                report.moves.push(PartitionMove { pod: name(self.state, id), from, to });
-            }
-        }
-    }
+    Ok(placed)
 }
