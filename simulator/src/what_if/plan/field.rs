@@ -51,6 +51,9 @@ pub(super) struct Way {
     pub(super) after: ContentId,
 }
 
+/// All ways to meet a demand in a bin, and whether these are all.
+pub(super) type Ways = (Rc<[Way]>, bool);
+
 /// Whole devices in all their states, and bins: what a pod finds its partitions in. A bin is a whole device where each pod
 /// wants one partition, else a node.
 pub(super) struct Field<'s> {
@@ -64,7 +67,7 @@ pub(super) struct Field<'s> {
     pub(super) bins: Vec<Vec<usize>>,
     pub(super) bin_of: Vec<usize>,
     contents: Numbered<Vec<StateId>>,
-    ways: FxHashMap<(usize, ContentId), (Rc<[Way]>, bool)>,
+    ways: FxHashMap<(usize, ContentId), Ways>,
 }
 
 /// More steps are not made to list the ways to meet a demand in one bin.
@@ -196,8 +199,8 @@ impl<'s> Field<'s> {
         let Some(shape) = self.shapes.get(left.shape) else { return 0 };
         let count = shape.forms.get(form).map_or(0, |(_, _, count)| *count);
         let taken = left.taken.get(form).copied().unwrap_or(0);
-        let takes = self.takes(left.shape, form).iter().filter(|(_, amount)| *amount > 0);
-        let fitting = takes.filter_map(|(counter, amount)| {
+        let needed = self.takes(left.shape, form).iter().filter(|(_, amount)| *amount > 0);
+        let fitting = needed.filter_map(|(counter, amount)| {
             usize::try_from(left.amounts.get(*counter)?.max(&0) / amount).ok()
         });
         fitting.min().unwrap_or(usize::MAX).min(count.saturating_sub(taken))
@@ -242,7 +245,7 @@ impl<'s> Field<'s> {
     }
 
     /// All ways to meet a demand in a bin, up to what is alike; false if they were too many to list.
-    pub(super) fn ways(&mut self, kind: usize, content: ContentId) -> (Rc<[Way]>, bool) {
+    pub(super) fn ways(&mut self, kind: usize, content: ContentId) -> Ways {
         if let Some((ways, complete)) = self.ways.get(&(kind, content)) {
             return (Rc::clone(ways), *complete);
         }
