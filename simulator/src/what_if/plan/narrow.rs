@@ -17,6 +17,9 @@ const MOST_GROUPS: usize = 64;
 /// Plugins whose refusals may end when other pods get their places.
 const MAY_CHANGE: [&str; 3] = ["DynamicResources", "InterPodAffinity", "PodTopologySpread"];
 
+/// Namespace and labels.
+type Labelled<'p> = (&'p str, &'p BTreeMap<String, String>);
+
 /// For each pod the nodes that do not refuse it even without all pods that may move; `None` is all of these nodes. What
 /// refuses a pod here refuses it in every layout.
 pub(super) fn nodes(
@@ -30,7 +33,7 @@ pub(super) fn nodes(
     for &id in movable {
         empty.evict(id);
     }
-    let mut groups: FxHashMap<(&str, &BTreeMap<String, String>), Vec<(Pod, usize)>> = FxHashMap::default();
+    let mut groups: FxHashMap<Labelled<'_>, Vec<(Pod, usize)>> = FxHashMap::default();
     let mut found: Vec<Option<Rc<BTreeSet<usize>>>> = Vec::new();
     let mut of_pods = Vec::new();
     for &id in pods {

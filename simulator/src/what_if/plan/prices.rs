@@ -6,7 +6,7 @@
 //! paid for. So no layout meets more than `sum of (1 - price) + worth of all whole devices`, less what demands pay that must
 //! be met. That holds for all prices; good ones are looked for by a subgradient method. Everything is counted in integers.
 
-use super::field::{Field, StateId};
+use super::field::{Field, Move, StateId};
 
 /// Demands of one kind: those that wait, or those that have their place now and must be met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,13 +30,16 @@ const MOST_DEPTH: usize = 200;
 /// Rounds of looking for better prices.
 const ROUNDS: usize = 120;
 
+/// What a whole device is worth, and what is sold first: form, and state after.
+type Sale = (i64, Option<Move>);
+
 /// What whole devices are worth in each state, at some prices.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Worth {
     /// By shape and form.
     prices: Vec<Vec<i64>>,
     /// By state: what it is worth, and what is sold first.
-    known: Vec<Option<(i64, Option<(usize, StateId)>)>>,
+    known: Vec<Option<Sale>>,
     looked: usize,
 }
 
@@ -67,12 +70,7 @@ impl Worth {
         self.look(field, state, 0).0
     }
 
-    fn look(
-        &mut self,
-        field: &mut Field<'_>,
-        state: StateId,
-        depth: usize,
-    ) -> (i64, Option<(usize, StateId)>) {
+    fn look(&mut self, field: &mut Field<'_>, state: StateId, depth: usize) -> Sale {
         if let Some(known) = self.known.get(state as usize).copied().flatten() {
             return known;
         }
@@ -380,10 +378,10 @@ pub(super) fn bound(field: &mut Field<'_>, market: &Market<'_>, first: &[i64], m
             pace *= 0.8;
         }
         before = exact;
-        let step = pace * as_float(exact - goal).max(as_float(ONE) / 2.0) / steep;
+        let stride = pace * as_float(exact - goal).max(as_float(ONE) / 2.0) / steep;
         for ((price, slope), lot) in prices.iter_mut().zip(&slope).zip(market.lots) {
             let most = if lot.must { DEAREST } else { ONE };
-            *price = (*price - step * slope).clamp(0.0, as_float(most));
+            *price = (*price - stride * slope).clamp(0.0, as_float(most));
         }
     }
     // The best prices are often simple fractions.

@@ -201,8 +201,8 @@ impl<'s> Stock<'s> {
             for &(set, counter, amount) in &draft.takes {
                 let Some(&(of_set, first)) = places.get(set) else { continue };
                 whole = Some(of_set);
-                let taken = takes.entry(first + counter).or_default();
-                *taken = taken.saturating_add(amount);
+                let sum = takes.entry(first + counter).or_default();
+                *sum = sum.saturating_add(amount);
             }
             if let Some(whole) = whole {
                 self.add(draft, whole, takes.into_iter().collect());
