@@ -307,20 +307,17 @@ fn pod(name: &str, demand: &Demand, held: Option<&Vec<usize>>, case: &Case) -> V
     let requests: Vec<Value> = demand
         .iter()
         .enumerate()
-        .map(|(number, alternatives)| match alternatives.as_slice() {
-            [only] => json!({"name": format!("r{number}"), "exactly": exactly(only)}),
-            _ => {
-                let of: Vec<Value> = alternatives
-                    .iter()
-                    .enumerate()
-                    .map(|(at, one)| {
-                        let mut one = exactly(one);
-                        one["name"] = format!("a{at}").into();
-                        one
-                    })
-                    .collect();
-                json!({"name": format!("r{number}"), "firstAvailable": of})
+        .map(|(number, alternatives)| {
+            let name = format!("r{number}");
+            if let [only] = alternatives.as_slice() {
+                return json!({"name": name, "exactly": exactly(only)});
             }
+            let named = alternatives.iter().enumerate().map(|(at, one)| {
+                let mut one = exactly(one);
+                one["name"] = format!("a{at}").into();
+                one
+            });
+            json!({"name": name, "firstAvailable": named.collect::<Vec<Value>>()})
         })
         .collect();
     let owner = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "rs", "controller": true}]);
