@@ -58,6 +58,8 @@ pub(super) fn assign(
                 None => rest.push(place),
             }
         }
+        // In the order of the queue and of the devices.
+        rest.sort_unstable();
         for place in rest {
             if let Some(pod) = waiting.pop() {
                 open.push((pod, lot, may_swap, place));
