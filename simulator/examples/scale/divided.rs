@@ -57,9 +57,10 @@ fn node(text: &mut String, node: usize) {
     );
     let slice = |part: &str| {
         format!(
-            ",\n{{\"apiVersion\":\"resource.k8s.io/v1\",\"kind\":\"ResourceSlice\",\"metadata\":{{\"name\":\"{name}-{part}\"}},\
+            ",\n{{\"apiVersion\":\"resource.k8s.io/v1\",\"kind\":\"ResourceSlice\",\"metadata\":{{\"name\":\"{name}-{}\"}},\
              \"spec\":{{\"driver\":\"gpu.example.com\",\"nodeName\":\"{name}\",\"pool\":{{\"name\":\"{name}\",\"generation\":1,\
-             \"resourceSliceCount\":2}},\"{part}\":["
+             \"resourceSliceCount\":2}},\"{part}\":[",
+            part.to_lowercase()
         )
     };
     let counters = |first: usize, count: usize| {
