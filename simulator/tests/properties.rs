@@ -210,6 +210,20 @@ proptest! {
     }
 }
 
+/// Here an attempt ends with an error after the claims of its pod were written, which another pod gives up then.
+#[test]
+fn a_pod_whose_attempt_failed_shows_no_devices() {
+    let prepared = Prepared::new(loaded(&cluster(3_282_028_717_591_189_997)));
+    let report = simulated(&prepared);
+    let failed: Vec<&PodReport> = report.pods.iter().filter(|pod| pod.outcome == PodOutcome::Error).collect();
+    let keeps = |pod: &&&PodReport| pod.notes.iter().any(|note| note.contains("keeps them, for no pod"));
+    let keeping: Vec<_> = failed.iter().filter(keeps).collect();
+    assert!(!keeping.is_empty(), "{failed:?}");
+    for claim in keeping.iter().flat_map(|pod| &pod.claims).filter(|claim| !claim.allocated_before) {
+        assert!(claim.devices.is_empty() && claim.allocation.is_none(), "{claim:?}");
+    }
+}
+
 /// The properties above say little if most pods end in the same way.
 #[test]
 fn random_clusters_are_varied() {
