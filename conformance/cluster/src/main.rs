@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let mut rows = rows::Rows::new(folder.into());
     let outcome = api::Api::connect().and_then(|api| match part.as_str() {
         "scheduler" => replay::run(&api, &mut rows, &["default", "extended"], if long { 150 } else { 25 }, 1),
-        "api" => agreement::run(&api, &mut rows, if long { 20_000 } else { 2_000 }),
+        "api" => agreement::run(&api, &mut rows, if long { 100_000 } else { 10_000 }),
         "what-if" => what_if::run(&api, &mut rows, if long { 40 } else { 8 }),
         "throughput" => throughput::run(&api, &mut rows, if long { 500 } else { 100 }),
         other => Err(api::ApiError::Nowhere(format!("unknown part `{other}`"))),
