@@ -4,11 +4,13 @@ Every check cleans up after itself, so that one that fails leaves the rest somet
 DRAYAGE_CLUSTER_ROWS names; the exit code is 1 if any check failed.
 """
 
+import base64
 import json
 import os
 import random
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 
@@ -62,6 +64,15 @@ def one_instance():
     return wait("one instance of the driver is ready", 90, driver_ready)[0]
 
 
+def in_driver(command, *more):
+    """What a command of the driver says in the driver's pod, called with the flags that the pod has."""
+    item = one_instance()
+    container_id = item["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+    return node("enter", node.setting("cache") + "/ctr", "-n", "k8s.io", "task", "exec", "--exec-id",
+                f"{command}-{time.monotonic_ns()}", container_id, "/bin/dray-driver", command,
+                *item["spec"]["containers"][0]["args"][1:], *more)
+
+
 @check("`helm install` of the chart")
 def install():
     start = time.monotonic()
@@ -86,14 +97,31 @@ def helm_test():
 
 @check("`dray-driver doctor` in the driver's pod: sockets, folders, devices, API server and role")
 def doctor():
-    item = one_instance()
-    container_id = item["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
-    arguments = item["spec"]["containers"][0]["args"][1:]
-    said = node("enter", node.setting("cache") + "/ctr", "-n", "k8s.io", "task", "exec", "--exec-id",
-                f"doctor-{time.monotonic_ns()}", container_id, "/bin/dray-driver", "doctor", *arguments)
+    said = in_driver("doctor")
     lines = said.splitlines()
     expect(len(lines) >= 6 and all(line.startswith("ok ") for line in lines), f"the doctor says {said}")
     return f"{len(lines)} findings, all well: {lines[-1].split(None, 3)[-1]}"
+
+
+@check("`dray-driver support-bundle` in the driver's pod, while a pod has a device")
+def support_bundle():
+    make_pod("b")
+    runs("b")
+    uid = claim_uid("b")
+    place = f"/var/lib/kubelet/plugins/{DRIVER}/support.tar"
+    in_driver("support-bundle", "--output", place)
+    path = node.path(place)
+    with tarfile.open(path) as bundle:
+        names = [member.name for member in bundle.getmembers()]
+        text = {name: bundle.extractfile(name).read().decode() for name in names}
+    path.unlink()
+    remove("b")
+    for what in (f"{uid}.claim", f"claim_{uid}.json", "slices.json", "devices.json", "metrics.txt", "doctor.txt", "versions.txt"):
+        expect(any(name.endswith(what) for name in names), f"nothing of {what} in {names}")
+    expect(not text["left-out.txt"].strip(), f"left out is {text['left-out.txt']}")
+    told = [f"{name}: {line.strip()}" for name, content in text.items() for line in content.splitlines() if f"FAKE_GPU_0={DRIVER}" in line]
+    expect(not told, f"it tells the value of an environment variable: {told}")
+    return f"{len(names)} files: records, CDI files, slices, metrics, doctor; no values of environment variables"
 
 
 @check("Pod runs with the device of its claim: CDI device node and environment, seen in the container")
@@ -467,6 +495,76 @@ def admission_policy():
             continue
         raise Failed(f"the driver may list {path}")
     return f"the own slice accepted, {refused} others refused by the policy; the role allows no list of pods, secrets, claims"
+
+
+def certificate(names):
+    """A certificate for names, and its key, from the authority of the cluster."""
+    folder, authority = node.folder / "webhook", os.environ["DRAYAGE_CLUSTER_CA"]
+    folder.mkdir()
+    run = lambda *words, **more: subprocess.run(words, check=True, capture_output=True, text=True, **more)
+    run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", folder / "tls.key")
+    run("openssl", "req", "-new", "-key", folder / "tls.key", "-subj", "/CN=webhook", "-out", folder / "request")
+    (folder / "names").write_text(f"subjectAltName={names}")
+    run("openssl", "x509", "-req", "-in", folder / "request", "-CA", authority, "-CAkey", authority[:-3] + "key",
+        "-CAcreateserial", "-days", "30", "-extfile", folder / "names", "-out", folder / "tls.crt")
+    return [base64.b64encode(path.read_bytes()).decode() for path in (folder / "tls.crt", folder / "tls.key")]
+
+
+@check("the chart's webhook refuses what the driver would refuse (there is no proxy for services: the API server is given its address)")
+def webhook():
+    authority = base64.b64encode(open(os.environ["DRAYAGE_CLUSTER_CA"], "rb").read()).decode()
+    cert, key = certificate(f"DNS:dray-drayage-webhook.{NAMESPACE}.svc,IP:127.0.0.1")
+    api.create(f"/api/v1/namespaces/{NAMESPACE}/secrets", {
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": "webhook"},
+        "data": {"tls.crt": cert, "tls.key": key}})
+    helm("upgrade", "dray", str(world.REPOSITORY / "helm" / "drayage"), "--values", values(), "--set", "webhook.enabled=true",
+         "--set", "webhook.secretName=webhook", "--set", f"webhook.caBundle={authority}", "--set", "webhook.failurePolicy=Fail")
+    label = "?labelSelector=app.kubernetes.io%2Fcomponent%3Dwebhook"
+    pods = pod_path(namespace=NAMESPACE) + label
+    item, _ = wait("the webhook is ready", 60, lambda: next(filter(ready, api.get(pods)["items"]), None))
+    path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+    configuration = next(found for found in api.get(path)["items"] if "drayage" in found["metadata"]["name"])
+    port = int(os.environ["DRAYAGE_CLUSTER_PORTS"]) + 9
+    line, helper = f"unix:{node.folder}/webhook.sock", node.setting("cache") + "/node-helper"
+    command = os.environ["DRAYAGE_CLUSTER_COMMAND"]
+    subprocess.run([command, "start", "webhook-out", helper, "forward", f"tcp:127.0.0.1:{port}", line], check=True)
+    subprocess.run([command, "start", "webhook-in", str(world.NODE_COMMAND), "enter", str(node.folder), helper, "forward", line,
+                    f"tcp:{item['status']['podIP']}:8443"], check=True)
+    hooks = configuration["webhooks"]
+    hooks[0]["clientConfig"] = {"url": f"https://127.0.0.1:{port}/validate", "caBundle": authority}
+    api.merge(f"{path}/{configuration['metadata']['name']}", {"webhooks": hooks})
+
+    def claim(driver=DRIVER, **more):
+        parameters = {"apiVersion": "drayage.dev/v1alpha1", "kind": "DeviceConfig", **more}
+        request = {"name": "gpu", "exactly": {"deviceClassName": DRIVER}}
+        return {"devices": {"requests": [request], "config": [{"opaque": {"driver": driver, "parameters": parameters}}]}}
+
+    def said(spec, kind="ResourceClaim", version="v1"):
+        if kind == "DeviceClass":
+            plural, spec = "deviceclasses", {"config": spec["devices"]["config"]}
+        else:
+            plural = f"namespaces/default/{kind.lower()}s"
+            spec = {"spec": spec} if kind == "ResourceClaimTemplate" else spec
+        body = {"apiVersion": f"resource.k8s.io/{version}", "kind": kind, "metadata": {"name": "asked"}, "spec": spec}
+        try:
+            api.create(f"/apis/resource.k8s.io/{version}/{plural}?dryRun=All", body)
+            return None
+        except Refused as answer:
+            return answer.message
+    # It is asked a moment after it is announced, and then every time.
+    wait("the webhook is asked", 30, lambda: said(claim(unknown=1)))
+    refused = [said(claim(unknown=1), kind, version) for kind, version in [
+        ("ResourceClaim", "v1"), ("ResourceClaim", "v1beta2"), ("ResourceClaimTemplate", "v1"), ("DeviceClass", "v1")]]
+    for message in refused:
+        expect(message and "device-config.drayage.dev" in message and "unknown" in message, f"the answer is {message}")
+    for spec in (claim(), claim(driver="gpu.example.com", unknown=1)):
+        expect(said(spec) is None, f"refused: {said(spec)}")
+    upgrade()
+    wait("the webhook goes", 60, lambda: not api.get(pods)["items"])
+    expect(said(claim(unknown=1)) is None, "it is still asked")
+    for name in ("webhook-in", "webhook-out"):
+        subprocess.run([command, "stop", name], check=True)
+    return f"{len(refused)} of {len(refused) + 2} refused by it with the field, in two versions; none after it is switched off"
 
 
 @check("a prepare that fails twice: the pod runs in the end, and its user is told why")
