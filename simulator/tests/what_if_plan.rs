@@ -291,12 +291,14 @@ fn layouts_are_sound_and_nothing_serves_more_or_changes_less() {
         assert_verified(&prepared, &still, seed);
         let waiting: Vec<&str> = case.waiting.values().copied().collect();
         assert_eq!(still.served, most(&waiting, &mut case.held.clone(), case.gpus), "seed {seed}");
+        assert_eq!(still.most_served_within_changes, still.served, "seed {seed}: {still:?}");
         let report = planned(&prepared, 8);
         assert!(report.verified, "seed {seed}: {report:?}");
         assert_verified(&prepared, &report, seed);
         let (served, fewest) = expected(&case);
         assert_eq!((report.served, report.repartitioned), (served, fewest), "seed {seed}: {report:?}");
         assert!(report.most_served >= report.served, "seed {seed}");
+        assert_eq!(report.most_served_within_changes, report.served, "seed {seed}: {report:?}");
         assert_eq!(report.not_served.len(), report.demanded - report.served, "seed {seed}");
         assert_eq!(report.certainty, "proven", "seed {seed}: {report:?}");
         changed += usize::from(report.repartitioned > 0);

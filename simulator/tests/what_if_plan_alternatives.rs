@@ -420,6 +420,7 @@ fn several_counter_sets_and_alternatives_are_planned_as_well_as_trying_everythin
             "seed {seed}: {case:?} {report:?}"
         );
         assert_eq!(report.certainty, "proven", "seed {seed}: {report:?}");
+        assert_eq!(report.most_served_within_changes, served, "seed {seed}: {report:?}");
         assert_eq!(report.not_served.len(), report.demanded - report.served, "seed {seed}");
         assert_sound(&case, &report, seed);
         let everything_counts = case.waiting.iter().all(|demand| counted(&case, demand) == *demand)

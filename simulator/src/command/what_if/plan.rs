@@ -128,6 +128,11 @@ fn render(report: &PartitionPlanReport) -> String {
     columns.render(&mut text);
     let most = if report.served == report.most_served {
         "no layout serves more".to_owned()
+    } else if report.most_served_within_changes < report.most_served {
+        format!(
+            "no layout serves more than {}, none with as few changes as allowed more than {}",
+            report.most_served, report.most_served_within_changes
+        )
     } else {
         format!("no layout serves more than {}", report.most_served)
     };

@@ -23,6 +23,8 @@ pub struct PartitionPlanReport {
     pub served: usize,
     /// No layouts serve more.
     pub most_served: usize,
+    /// No layouts serve more that change no more devices than the question allows.
+    pub most_served_within_changes: usize,
     /// Those that the scheduler places without any plan, where drivers offer all partitions.
     pub served_without_plan: usize,
     /// How many devices with partitions in use change.

@@ -41,6 +41,8 @@ pub(super) struct Answer {
     pub(super) layout: Layout,
     /// No layout serves more.
     pub(super) most: usize,
+    /// No layout serves more that changes no more devices than allowed.
+    pub(super) within: usize,
     /// No layout that serves as many changes fewer devices.
     pub(super) least: usize,
 }
@@ -124,7 +126,7 @@ impl Choices<'_, '_> {
         let mut uppers = vec![base.most.unwrap_or(0).min(demanded)];
         if base.met >= demanded || changeable.is_empty() {
             let most = uppers.first().copied().unwrap_or(demanded);
-            return Ok(Answer { layout: best, most, least: 0 });
+            return Ok(Answer { layout: best, most, within: most, least: 0 });
         }
         let (all, most) = self.with_all_changed(&changeable, &counts, base.met)?;
         let most = most.min(demanded).max(base.met);
@@ -176,7 +178,15 @@ impl Choices<'_, '_> {
         let Looking { best, most, .. } = looking;
         let least =
             (0..best.changed.len()).find(|&size| uppers.get(size).is_none_or(|&upper| upper >= best.met));
-        Ok(Answer { least: least.unwrap_or(best.changed.len()), most: most.max(best.met), layout: best })
+        let most = most.max(best.met);
+        // Sizes behind the one with a layout that serves most were not looked at.
+        let within = uppers.iter().copied().max().filter(|_| best.met < most).unwrap_or(most);
+        Ok(Answer {
+            least: least.unwrap_or(best.changed.len()),
+            within: within.clamp(best.met, most),
+            most,
+            layout: best,
+        })
     }
 
     /// The bound of the present states at the prices of a bound.

@@ -150,6 +150,7 @@ pub fn plan_partitions(
         demanded: served.len(),
         served: answer.layout.met,
         most_served: answer.most,
+        most_served_within_changes: answer.within,
         served_without_plan: without_plan(ground, &state, &served)?,
         repartitioned: answer.layout.changed.len(),
         least_repartitioned: Some(answer.least),
