@@ -7,6 +7,7 @@
 //! where there is no place, some pod stays without a node.
 
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use drayage_crds::NodeGroup;
 use drayage_simulator::schedule::{Options, Prepared};
@@ -145,11 +146,21 @@ fn replicas(name: &str, count: u64, cpu: &str, template: Option<&str>) -> Value 
     })
 }
 
+/// Makes a cluster, pods last, so that the scheduler knows everything when it first sees one.
+fn make(api: &Api, objects: &[Value]) -> Result<(), ApiError> {
+    let (pods, there): (Vec<&Value>, Vec<&Value>) =
+        objects.iter().partition(|object| object["kind"] == "ReplicaSet");
+    live::make(api, &there)?;
+    live::settle(api)?;
+    live::make(api, &pods)?;
+    Ok(())
+}
+
 /// Waits until all pods are there and the scheduler has had a look at each; makes those with a node run, as a kubelet
 /// would. Gives all pods.
 fn come_to_rest(api: &Api, wanted: u64) -> Result<Vec<Value>, ApiError> {
     let pods = kind("Pod")?;
-    let mut quiet = 0;
+    let mut quiet = None;
     Api::wait(60, "pods at rest", || {
         let all = api.list(pods)?;
         let mut at_rest = all.len() as u64 == wanted;
@@ -170,9 +181,15 @@ fn come_to_rest(api: &Api, wanted: u64) -> Result<Vec<Value>, ApiError> {
             }
             at_rest &= pod["metadata"]["deletionTimestamp"].is_null();
         }
-        // Pods that were refused may be tried again for a moment.
-        quiet = if at_rest { quiet + 1 } else { 0 };
-        Ok((quiet > 40).then_some(all))
+        if !at_rest {
+            quiet = None;
+            return Ok(None);
+        }
+        // A pod that was refused is tried again seconds after something happened that might help it.
+        let waits = all.iter().any(|pod| pod["spec"]["nodeName"].is_null());
+        let patience = Duration::from_millis(if waits { 4_000 } else { 500 });
+        let since = *quiet.get_or_insert_with(Instant::now);
+        Ok((since.elapsed() > patience).then_some(all))
     })
 }
 
@@ -219,8 +236,7 @@ fn grow(api: &Api, options: &Options, seed: u64) -> Result<Grown, ApiError> {
     objects.push(replicas("gpu", with, "1", Some(template)));
     objects.push(replicas("plain", plain, "1", None));
     objects.push(replicas("huge", huge, "1", Some("five")));
-    live::make(api, &objects.iter().collect::<Vec<_>>())?;
-    live::settle(api)?;
+    make(api, &objects)?;
     come_to_rest(api, with + plain + huge)?;
     let group = json!({
         "apiVersion": "drayage.dev/v1alpha1", "kind": "NodeGroup", "metadata": {"name": "gpus"},
@@ -301,8 +317,7 @@ fn empty(api: &Api, options: &Options, seed: u64) -> Result<Option<(Outcome, Opt
             "spec": {"minAvailable": with, "selector": {"matchLabels": {"app": "gpu"}}},
         }));
     }
-    live::make(api, &objects.iter().collect::<Vec<_>>())?;
-    live::settle(api)?;
+    make(api, &objects)?;
     let before = come_to_rest(api, with + plain)?;
     let name = format!("node-{}", numbers.below(nodes));
     let here: Vec<&Value> = before.iter().filter(|pod| pod["spec"]["nodeName"] == *name).collect();
@@ -351,12 +366,18 @@ fn empty(api: &Api, options: &Options, seed: u64) -> Result<Option<(Outcome, Opt
 
 fn await_budgets(api: &Api) -> Result<(), ApiError> {
     let budgets = kind("PodDisruptionBudget")?;
-    Api::wait(20, "budgets with a status", || {
-        let behind = api.list(budgets)?.into_iter().any(|budget| {
+    let mut behind = Vec::new();
+    let seen = Api::wait(30, "budgets with a status", || {
+        behind = api.list(budgets)?;
+        behind.retain(|budget| {
             budget["status"]["observedGeneration"] != budget["metadata"]["generation"]
                 || budget["status"]["currentHealthy"].as_i64().unwrap_or_default()
                     < budget["status"]["expectedPods"].as_i64().unwrap_or_default()
         });
-        Ok((!behind).then_some(()))
-    })
+        Ok(behind.is_empty().then_some(()))
+    });
+    for budget in &behind {
+        eprintln!("behind: {budget}");
+    }
+    seen
 }

@@ -25,11 +25,24 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
 {{- define "drayage.image" -}}
-{{- $repository := required "image.repository is needed: there is no public image, the Containerfile builds one" .Values.image.repository -}}
-{{- if .Values.image.digest -}}
-{{- printf "%s@%s" $repository .Values.image.digest -}}
+{{- $_ := required "image.repository is needed: there is no public image, the Containerfile builds one" .Values.image.repository -}}
+{{- include "drayage.image.name" (dict "image" .Values.image "version" .Chart.AppVersion) -}}
+{{- end -}}
+
+{{/* The sweep may have an image of its own. */}}
+{{- define "drayage.sweep.image" -}}
+{{- if .Values.sweep.image.repository -}}
+{{- include "drayage.image.name" (dict "image" .Values.sweep.image "version" .Chart.AppVersion) -}}
 {{- else -}}
-{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- include "drayage.image" . -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "drayage.image.name" -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" .image.repository .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .image.repository (default .version .image.tag) -}}
 {{- end -}}
 {{- end -}}
 

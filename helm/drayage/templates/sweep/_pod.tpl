@@ -46,7 +46,7 @@ spec:
   {{- end }}
   containers:
     - name: dray
-      image: {{ include "drayage.image" $root }}
+      image: {{ include "drayage.sweep.image" $root }}
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
       command: [dray]
       args:
