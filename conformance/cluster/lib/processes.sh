@@ -46,17 +46,28 @@ started_at() {
     [ "$1" != Z ] && echo "${20}"
 }
 
-# start NAME COMMAND...: in a session of its own, so that a Ctrl-C of ours does not reach it.
+# start NAME COMMAND...: in a session of its own, so that a Ctrl-C of ours does not reach it. One that comes meanwhile waits
+# until it is written down what was started, or nobody would stop it.
 start() {
-    local name=$1 pid
+    local name=$1 pid='' at='' interrupted='' try=0
     shift
+    trap 'interrupted=yes' INT TERM
     # shellcheck disable=SC2016 # expanded by the inner shell
-    setsid --fork bash -c 'echo $$ >"$0"; exec "$@"' "$folder/pid/$name.new" "$@" >>"$folder/log/$name.log" 2>&1 </dev/null 8>&- 9>&-
-    until [ -s "$folder/pid/$name.new" ]; do sleep 0.01; done
-    pid=$(cat "$folder/pid/$name.new")
-    rm "$folder/pid/$name.new"
-    # One that is dead already is found by whoever waits for it.
-    echo "$pid $(started_at "$pid" || echo gone)" >"$folder/pid/$name"
+    setsid --fork bash -c 'echo $$ >"$0" || exit; exec "$@"' "$folder/pid/$name.new" "$@" >>"$folder/log/$name.log" 2>&1 </dev/null 8>&- 9>&-
+    until [ -s "$folder/pid/$name.new" ]; do
+        # It may have ended by the same Ctrl-C, before it had its session.
+        [ -z "$interrupted" ] || [ $((try += 1)) -lt 100 ] || break
+        sleep 0.01 || true
+    done
+    if [ -s "$folder/pid/$name.new" ]; then
+        read -r pid <"$folder/pid/$name.new"
+        # What looks may itself be ended by the Ctrl-C. One that is dead already is found by whoever waits for it.
+        until at=$(started_at "$pid") || ! kill -0 "$pid" 2>/dev/null; do :; done
+        echo "$pid ${at:-gone}" >"$folder/pid/$name"
+        rm -f "$folder/pid/$name.new" || true
+    fi
+    trap 'exit 130' INT TERM
+    [ -z "$interrupted" ] || exit 130
 }
 
 alive() {
