@@ -22,7 +22,7 @@ use drayage_fake_kubelet::{
 };
 use prost::Message;
 use serde_json::{Value, json};
-use support::runtime;
+use support::{runtime, slices};
 use tokio::{
     net::UnixStream,
     time::{sleep, timeout},
@@ -158,10 +158,7 @@ impl Driver {
     }
 
     fn devices(&self) -> Vec<Value> {
-        let files = fs::read_dir(self.at("slices")).into_iter().flatten().flatten();
-        let slices =
-            files.filter_map(|file| serde_json::from_slice::<Value>(&fs::read(file.path()).ok()?).ok());
-        slices.flat_map(|slice| slice["spec"]["devices"].as_array().cloned().unwrap_or_default()).collect()
+        slices::devices(&self.at("slices"))
     }
 
     async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {

@@ -5,4 +5,6 @@
 mod card;
 mod program;
 mod properties;
+#[path = "../support/slices.rs"]
+mod slices;
 mod source;

@@ -31,6 +31,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use crate::slices;
+
 const DATA: &str = "kubelet/plugins/gpu.example.com/dra.sock";
 const REGISTRATION: &str = "kubelet/plugins_registry/gpu.example.com-reg.sock";
 
@@ -118,13 +120,11 @@ impl Driver {
     }
 
     fn slices(&self) -> Vec<Value> {
-        let files = fs::read_dir(self.at("slices")).into_iter().flatten().flatten();
-        files.filter_map(|file| serde_json::from_slice(&fs::read(file.path()).ok()?).ok()).collect()
+        slices::in_folder(&self.at("slices"))
     }
 
     fn devices(&self) -> Vec<Value> {
-        let slices = self.slices().into_iter();
-        slices.flat_map(|slice| slice["spec"]["devices"].as_array().cloned().unwrap_or_default()).collect()
+        slices::devices(&self.at("slices"))
     }
 
     fn said(&self, text: &str) -> bool {

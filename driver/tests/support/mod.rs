@@ -6,3 +6,4 @@ pub(crate) mod disk;
 pub(crate) mod plugin;
 pub(crate) mod runtime;
 pub(crate) mod schedules;
+pub(crate) mod slices;
