@@ -44,7 +44,7 @@ pub(super) fn assign(
                 at_home.entry(home(stock, id)).or_default().push(id);
             }
         }
-        let mut rest = Vec::new();
+        let (mut rest, mut at_rest) = (Vec::new(), BTreeSet::new());
         for place in places {
             let mut sorted = place.clone();
             sorted.sort_unstable();
@@ -52,12 +52,13 @@ pub(super) fn assign(
                 Some(pod) => {
                     let partitions = stock.of_pod.get(&pod).cloned().unwrap_or_default();
                     taken.extend(&partitions);
-                    waiting.retain(|other| *other != pod);
+                    at_rest.insert(pod);
                     assigned.push(Assigned { pod, lot, may_swap, partitions });
                 }
                 None => rest.push(place),
             }
         }
+        waiting.retain(|pod| !at_rest.contains(pod));
         // In the order of the queue and of the devices.
         rest.sort_unstable();
         for place in rest {

@@ -10,8 +10,9 @@ use rustc_hash::FxHashMap;
 
 use super::field::{Field, StateId};
 use super::fill::Filling;
+use super::linked::Linked;
 use super::pack::{Demands, Packing};
-use super::prices::{Bound, ONE};
+use super::prices::{Bound, ONE, wide};
 use super::stock::Stock;
 use crate::schedule::{Observer, PodId, SimulateError};
 use crate::what_if::defrag::Movable;
@@ -278,20 +279,14 @@ impl Choices<'_, '_> {
             })
             .collect();
         // Devices that hang together by pods that hold partitions of several.
-        let mut linked: Vec<usize> = (0..self.stock.wholes.len()).collect();
+        let mut linked = Linked::new(self.stock.wholes.len());
         for (_, wholes) in &touched {
-            let roots: BTreeSet<usize> = wholes.iter().map(|&whole| root(&linked, whole)).collect();
-            let first = roots.first().copied();
-            for other in roots {
-                if let (Some(slot), Some(first)) = (linked.get_mut(other), first) {
-                    *slot = first;
-                }
-            }
+            linked.link(wholes.iter().copied());
         }
-        let mut of_root: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+        let mut of_first: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
         for (number, (_, wholes)) in touched.iter().enumerate() {
             if let (true, Some(&whole)) = (wholes.len() > 1, changeable.get(number)) {
-                of_root.entry(root(&linked, whole)).or_default().insert(number);
+                of_first.entry(linked.first(whole)).or_default().insert(number);
             }
         }
         let singles = self.field.bins.len() == self.stock.wholes.len();
@@ -299,7 +294,7 @@ impl Choices<'_, '_> {
         for (&whole, (pods, _)) in changeable.iter().zip(&touched) {
             // Alone, a device is freed of its pods, which must be met again; of several that hang together all count as
             // freed and nobody as met again.
-            let together = of_root.get(&root(&linked, whole));
+            let together = of_first.get(&linked.first(whole));
             let group: BTreeSet<PodId> = match together {
                 Some(numbers) => numbers
                     .iter()
@@ -509,15 +504,4 @@ fn sizes(most: usize) -> Vec<usize> {
         sizes.push((last + last / 2).min(most));
     }
     sizes
-}
-
-fn root(linked: &[usize], mut number: usize) -> usize {
-    while let Some(&next) = linked.get(number).filter(|next| **next != number) {
-        number = next;
-    }
-    number
-}
-
-fn wide(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -15,6 +15,7 @@ mod assign;
 mod choices;
 mod field;
 mod fill;
+mod linked;
 mod narrow;
 mod pack;
 mod prices;

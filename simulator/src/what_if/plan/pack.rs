@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::field::{Field, StateId, Way};
 use super::fill::{Costs, Filling, fill};
-use super::prices::{Bound, Lot, Market, ONE, Worth, bound, by_size};
+use super::prices::{Bound, Lot, Market, ONE, Worth, bound, by_size, wide};
 use crate::schedule::SimulateError;
 
 /// A layout, and what is sure about layouts.
@@ -267,8 +267,4 @@ impl Search<'_> {
         choices.sort_by_key(|(cost, bin, _)| (*cost, *bin));
         choices.into_iter().map(|(_, bin, way)| (bin, way)).collect()
     }
-}
-
-fn wide(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

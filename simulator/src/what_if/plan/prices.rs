@@ -186,7 +186,8 @@ fn part_of(price: i64, share: i64, count: usize) -> i64 {
     (share + count - 1) / count
 }
 
-fn wide(count: usize) -> i64 {
+/// A count among prices.
+pub(super) fn wide(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
@@ -263,7 +264,7 @@ impl<'m> Market<'m> {
             for_pieces(field, *lot, |want, share, count| {
                 let pays = part_of(price, share, count) == paid;
                 if payer.is_none() && pays && field.may_have(shape, form, lot.kind, want) {
-                    payer = Some((number, share_of(share) / float(count)));
+                    payer = Some((number, as_float(share) / 1_000_000.0 / float(count)));
                 }
             });
         }
@@ -274,11 +275,6 @@ impl<'m> Market<'m> {
 #[expect(clippy::cast_precision_loss, reason = "only prices are derived from it, and any prices do")]
 fn float(count: usize) -> f64 {
     count as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "only prices are derived from it, and any prices do")]
-fn share_of(share: i64) -> f64 {
-    share as f64 / 1_000_000.0
 }
 
 /// Prices, what devices are worth at them, and the bound that follows.

@@ -6,6 +6,7 @@ use drayage_allocator::objects::{Device, DeviceId, PoolId, ResourceSlice};
 use drayage_cel::AttributeValue;
 use rustc_hash::FxHashMap;
 
+use super::linked::Linked;
 use super::wants::{Role, WantId, Wants};
 use crate::schedule::{ClusterState, PodId};
 
@@ -106,8 +107,6 @@ struct Set<'s> {
     slice: usize,
     node: usize,
     counters: Vec<(&'s str, i64)>,
-    /// Another set of the same whole device, or itself.
-    joined: usize,
 }
 
 /// A partition while wholes are put together: what it takes, by counter set and counter.
@@ -135,10 +134,11 @@ impl<'s> Stock<'s> {
                 set_numbers.entry((pool, &set.name)).or_insert(sets.len());
                 let counters =
                     set.counters.iter().map(|(name, counter)| (name.as_str(), counter.milli_value()));
-                let joined = sets.len();
-                sets.push(Set { name: &set.name, slice: number, node, counters: counters.collect(), joined });
+                sets.push(Set { name: &set.name, slice: number, node, counters: counters.collect() });
             }
         }
+        // Sets that some device takes from together.
+        let mut linked = Linked::new(sets.len());
         let mut drafts = Vec::new();
         let mut plain = Vec::new();
         for (number, slice) in slices.iter().copied().enumerate() {
@@ -158,7 +158,7 @@ impl<'s> Stock<'s> {
                 };
                 if role == Role::Partition {
                     let Some(takes) = taken(device, pool, &set_numbers, &sets) else { continue };
-                    join(&mut sets, &takes);
+                    linked.link(takes.iter().map(|(set, ..)| *set));
                     let wanted = wants.of_device(slice, device, role);
                     drafts.push(Draft { slice: number, device: at, takes, wanted });
                     continue;
@@ -171,7 +171,7 @@ impl<'s> Stock<'s> {
                 }
             }
         }
-        stock.add_wholes(&sets, drafts);
+        stock.add_wholes(&sets, &linked, drafts);
         for (draft, node) in plain {
             stock.wholes.push(Whole { slice: draft.slice, node, ..Whole::default() });
             stock.add(draft, stock.wholes.len() - 1, Takes::new());
@@ -180,13 +180,13 @@ impl<'s> Stock<'s> {
         stock
     }
 
-    /// Sets that some device takes from together become one whole device.
-    fn add_wholes(&mut self, sets: &[Set<'s>], drafts: Vec<Draft>) {
-        let mut whole_of_root: FxHashMap<usize, usize> = FxHashMap::default();
+    /// Sets that are linked become one whole device.
+    fn add_wholes(&mut self, sets: &[Set<'s>], linked: &Linked, drafts: Vec<Draft>) {
+        let mut whole_of_first: FxHashMap<usize, usize> = FxHashMap::default();
         // By set: its whole device, and where its counters begin.
         let mut places = Vec::new();
         for (number, set) in sets.iter().enumerate() {
-            let whole = *whole_of_root.entry(root(sets, number)).or_insert_with(|| {
+            let whole = *whole_of_first.entry(linked.first(number)).or_insert_with(|| {
                 self.wholes.push(Whole { slice: set.slice, node: set.node, ..Whole::default() });
                 self.wholes.len() - 1
             });
@@ -319,25 +319,6 @@ fn taken(
         }
     }
     (!takes.is_empty()).then_some(takes)
-}
-
-fn root(sets: &[Set<'_>], mut number: usize) -> usize {
-    while let Some(set) = sets.get(number).filter(|set| set.joined != number) {
-        number = set.joined;
-    }
-    number
-}
-
-/// All sets of a device become parts of one whole device.
-fn join(sets: &mut [Set<'_>], takes: &[(usize, usize, i64)]) {
-    let Some(&(first, _, _)) = takes.first() else { return };
-    for &(other, _, _) in takes {
-        let (one, other) = (root(sets, first), root(sets, other));
-        // The earlier one stays, so that the order is that of the slices.
-        if let Some(set) = sets.get_mut(one.max(other)) {
-            set.joined = one.min(other);
-        }
-    }
 }
 
 fn profile(device: &Device) -> String {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::plan::float;
 use crate::what_if::random::Random;
 
 /// One expander. In a chain each narrows down what the one before left.
@@ -260,11 +261,6 @@ fn by_priority(offers: &[Offer], left: &[usize], table: &PriorityTable) -> Vec<u
 
 #[expect(clippy::cast_precision_loss, reason = "upstream computes in floats as well")]
 fn wide(number: i128) -> f64 {
-    number as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "upstream computes in floats as well")]
-fn float(number: usize) -> f64 {
     number as f64
 }
 
