@@ -4,15 +4,12 @@
 
 mod support;
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use drayage_driver::{
     cdi::ContainerEdits,
-    claims::{AllocatedDevice, Claims, Devices, HeldDevice, State},
-    kubelet::{ClaimReference, Failure},
+    claims::{AllocatedDevice, ClaimRecord, Claims, Devices, HeldDevice, State},
+    kubelet::{ClaimReference, Failure, PreparedDevice},
 };
 use drayage_fake_kubelet::claims::crc32;
 use serde_json::{Map, Value, json};
@@ -96,7 +93,7 @@ fn the_process_may_end_at_every_operation() {
             machine.unprepare(&claim("0a")).expect("unprepared");
             machine.prepare(&claim("0b"), || Ok(allocated("gpu-0"))).expect("prepared");
             machine.unprepare(&claim("0b")).expect("unprepared");
-            assert!(hardware.0.lock().expect("no panic").values().all(BTreeSet::is_empty));
+            assert!(hardware.is_free());
         }
     }
 }
@@ -105,6 +102,10 @@ fn the_process_may_end_at_every_operation() {
 struct Mortal<'d>(Hardware, &'d Disk);
 
 impl Devices for Mortal<'_> {
+    fn check(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<(), Failure> {
+        self.0.check(claim, device)
+    }
+
     fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure> {
         self.0.edits(claim, device)
     }
@@ -146,11 +147,11 @@ fn an_interrupted_unprepare_is_never_replayed_as_prepared() {
             disk.end_after(ends);
             machine.unprepare(&claim("0a")).expect_err("it ends");
             disk.restart();
-            let stopped = hardware.0.lock().expect("no panic")["gpu-0"].is_empty();
+            let stopped = hardware.is_free();
             let machine = open(&disk, &hardware, 0).expect("a start");
             stopped_and_recorded += usize::from(stopped && !machine.records().is_empty());
             machine.prepare(&claim("0a"), || Ok(allocated("gpu-0"))).expect("prepared");
-            let owners = hardware.0.lock().expect("no panic")["gpu-0"].len();
+            let owners = hardware.owners("gpu-0");
             assert_eq!(owners, 1, "ended at {ends}, seed {seed}: a prepared claim whose device is stopped");
         }
     }
@@ -181,13 +182,106 @@ fn a_reboot_brings_back_files_and_configuration() {
     let first = machine.prepare(&claim("0a"), || Ok(allocated("gpu-0"))).expect("prepared");
     drop(machine);
     disk.lose_power();
-    hardware.0.lock().expect("no panic").clear();
+    hardware.reset();
     let machine = open(&disk, &hardware, 1).expect("a start");
     assert!(runtime::resolvable(&&disk, Path::new(CDI)).contains(&first[0].cdi_device_ids[0]));
     disk.damage(Path::new("/var/run/cdi/k8s.gpu.example.com-claim_0a.json"), |_| None);
     assert_eq!(machine.prepare(&claim("0a"), not_asked).expect("replayed"), first);
     assert!(runtime::resolvable(&&disk, Path::new(CDI)).contains(&first[0].cdi_device_ids[0]));
-    assert_eq!(hardware.0.lock().expect("no panic")["gpu-0"].len(), 1);
+    assert_eq!(hardware.owners("gpu-0"), 1);
+}
+
+/// What a container gets of its device: where its node is on the host.
+fn node(disk: &Disk, answer: &[PreparedDevice]) -> Option<String> {
+    let names: Vec<String> = answer.iter().flat_map(|device| device.cdi_device_ids.clone()).collect();
+    let injected = runtime::registry(&disk, Path::new(CDI)).inject(&names).ok()?;
+    injected.device_nodes.into_iter().map(|(_, host)| host).next()
+}
+
+/// After a reboot the devices are made anew with other numbers. The kubelet hears the same names, which stand for the new
+/// numbers, wherever the process ends or the power fails meanwhile.
+#[test]
+fn a_reboot_makes_devices_anew_behind_the_same_names() {
+    let reboot = |seed: u64| {
+        let disk = Disk::new(seed, Path::new(CDI));
+        let hardware = Hardware::default();
+        let machine = open(&disk, &hardware, 0).expect("a start");
+        let first = machine.prepare(&claim("0a"), || Ok(allocated("gpu-0"))).expect("prepared");
+        assert_eq!(node(&disk, &first).as_deref(), Some("/dev/caps/1"));
+        drop(machine);
+        disk.lose_power();
+        hardware.reset();
+        (disk, hardware, first)
+    };
+    let (disk, hardware, first) = reboot(0);
+    let before = disk.operations();
+    let machine = open(&disk, &hardware, 1).expect("a start");
+    assert_eq!(machine.prepare(&claim("0a"), not_asked).expect("replayed"), first);
+    assert_eq!(node(&disk, &first).as_deref(), Some("/dev/caps/2"));
+    let operations = disk.operations() - before;
+    drop(machine);
+    // The next start leaves it so.
+    let machine = open(&disk, &hardware, 1).expect("a start");
+    assert_eq!(node(&disk, &first).as_deref(), Some("/dev/caps/2"));
+    assert_eq!(machine.prepare(&claim("0a"), not_asked).expect("replayed"), first);
+    assert_eq!(hardware.nodes("0a"), ["/dev/caps/2".to_owned()].into());
+    assert!(operations > 8, "{operations}");
+    for ends in 0..operations {
+        for seed in 0..16 {
+            let (disk, hardware, first) = reboot(seed);
+            disk.end_after(ends);
+            if let Some(machine) = open(&disk, &hardware, 1) {
+                machine.prepare(&claim("0a"), not_asked).expect_err("it ends");
+            }
+            let boot = if seed % 2 == 1 {
+                disk.lose_power();
+                hardware.reset();
+                2
+            } else {
+                disk.restart();
+                1
+            };
+            let machine = open(&disk, &hardware, boot).expect("a start");
+            assert_eq!(machine.prepare(&claim("0a"), not_asked).expect("replayed"), first);
+            let made = hardware.nodes("0a");
+            assert_eq!(made, node(&disk, &first).into_iter().collect(), "ended at {ends}, seed {seed}");
+            machine.unprepare(&claim("0a")).expect("unprepared");
+            assert!(hardware.is_free());
+        }
+    }
+}
+
+/// A record of an older version tells neither request nor the pod's name of the claim: its CDI file stays as it was.
+#[test]
+fn a_record_of_an_older_version_is_replayed_after_a_reboot() {
+    let disk = Disk::new(0, Path::new(CDI));
+    let hardware = Hardware::default();
+    let machine = open(&disk, &hardware, 0).expect("a start");
+    let first = machine.prepare(&claim("0a"), || Ok(allocated("gpu-0"))).expect("prepared");
+    drop(machine);
+    disk.damage(&PathBuf::from(STATE).join("0a.claim"), |content| {
+        let mut record = ClaimRecord::decode(&content).expect("a record");
+        for held in &mut record.holds {
+            held.request = None;
+        }
+        Some(record.encode())
+    });
+    disk.lose_power();
+    let machine = open(&disk, &hardware, 1).expect("a start");
+    assert_eq!(machine.prepare(&claim("0a"), not_asked).expect("replayed"), first);
+    assert_eq!(node(&disk, &first).as_deref(), Some("/dev/caps/1"));
+}
+
+/// A device that does not exist is held by nobody, and leaves no file.
+#[test]
+fn a_device_that_does_not_exist_is_refused_before_anything_is_done() {
+    let disk = Disk::new(0, Path::new(CDI));
+    let hardware = Hardware::default();
+    let machine = open(&disk, &hardware, 0).expect("a start");
+    let error = machine.prepare(&claim("0a"), || Ok(allocated("cpu-0"))).expect_err("no such device");
+    assert_eq!(error.to_string(), "no device `cpu-0`");
+    assert!(machine.records().is_empty() && hardware.is_free());
+    assert_eq!(disk.files(Path::new("/var")), Vec::<PathBuf>::new());
 }
 
 /// A record that nothing can replace keeps its unknown devices from others, and its claim can still go.

@@ -34,8 +34,20 @@ pub struct AllocatedDevice {
 /// What the node has to do for devices besides remembering who holds them. Every function may be called again for the
 /// same claim, also after it was interrupted.
 pub trait Devices: Send + Sync {
-    /// Changes that containers with this device need; none means that it needs no CDI device. The same device of the
-    /// same claim has to get the same edits for its whole life.
+    /// Whether the device exists and can be used as the claim wants. Asked before anything is done for the claim, so that
+    /// nothing is held for a claim that cannot be prepared. Where containers need something that only [`Devices::start`]
+    /// makes, this has to be answered in another way than by [`Devices::edits`].
+    ///
+    /// # Errors
+    ///
+    /// The device does not exist or cannot be used as the claim wants.
+    fn check(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<(), Failure> {
+        self.edits(claim, device).map(drop)
+    }
+
+    /// Changes that containers with this device need; none means that it needs no CDI device. Asked after
+    /// [`Devices::start`]. Until the machine starts anew the same device of the same claim has to get the same edits;
+    /// then, started again, it may get others, but none only if it got none before.
     ///
     /// # Errors
     ///
@@ -43,7 +55,8 @@ pub trait Devices: Send + Sync {
     fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure>;
 
     /// Attributes of a device, as in its slice, for containers to read (KEP-5304); none where they get no file with them.
-    /// What is returned for the first prepare of a claim is what its containers see.
+    /// Asked after [`Devices::start`], but a device has some or none before as well. What is returned for the first prepare
+    /// of a claim since the machine started is what its containers see.
     fn attributes(&self, _: &AllocatedDevice) -> Option<Map<String, Value>> {
         None
     }

@@ -11,13 +11,14 @@ use serde_json::Map;
 
 use super::{
     devices::{AllocatedDevice, Devices},
-    metadata::{MetadataFiles, base, describe},
+    metadata::MetadataFiles,
+    plan::{self, Plan},
     quarantine::Quarantine,
     record::{ClaimRecord, HeldDevice, State},
     recovery::RecoverySource,
 };
 use crate::{
-    cdi::{self, CdiDirectory, Spec},
+    cdi::CdiDirectory,
     files::{FileSystem, remove_durably, remove_temporaries, write_atomically},
     guard::ClaimGuard,
     kubelet::{ClaimReference, Failure, PreparedDevice, service::is_uid},
@@ -25,19 +26,6 @@ use crate::{
 
 const ENDING: &str = ".claim";
 const LOCK: &str = "state.lock";
-
-/// What a claim is to get, computed from its allocation.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
-    /// Devices that it holds.
-    pub holds: Vec<HeldDevice>,
-    /// The answer to the kubelet.
-    pub answer: Vec<PreparedDevice>,
-    /// Content of its CDI file, empty if it needs none.
-    pub cdi: String,
-    /// Content of its metadata files by request.
-    pub metadata: BTreeMap<String, String>,
-}
 
 /// Where the records and CDI files are.
 #[derive(Clone, Debug)]
@@ -73,11 +61,6 @@ pub enum OpenError {
         /// What the operating system says.
         error: io::Error,
     },
-}
-
-/// The name of a claim's CDI device: its UID, the number of the device in the claim, the name of the device.
-pub fn claim_device_name(uid: &str, number: usize, device: &str) -> String {
-    format!("{uid}-{number}-{device}")
 }
 
 #[derive(Default)]
@@ -274,24 +257,31 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
         if let Some(record) = before.as_ref().filter(|record| record.state == State::Prepared) {
             return self.replay(record.clone(), allocation);
         }
-        let plan = self.plan(claim, &allocation()?)?;
+        let allocation = allocation()?;
+        let holds = plan::checked(&self.devices, claim, &allocation)?;
         // What was begun for other devices is settled first. For the same devices starting again is enough, and
         // better: of a claim whose record was rebuilt from its CDI file the containers may run.
         let holds_already = before.as_ref().is_some_and(|record| {
             record.state != State::Unpreparing
-                && record.holds.len() == plan.holds.len()
-                && record.holds.iter().zip(&plan.holds).all(|(held, wanted)| held.device == wanted.device)
+                && record.holds.len() == holds.len()
+                && record.holds.iter().zip(&holds).all(|(held, wanted)| held.device == wanted.device)
         });
-        if let Some(record) = before.filter(|_| !holds_already) {
+        if let Some(record) = before.as_ref().filter(|_| !holds_already) {
             self.devices.stop(&record.claim, &record.holds)?;
         }
+        // Only the devices tell what containers need, once they are started. Until then the files of a claim whose
+        // containers may run stay.
+        let (cdi, metadata) = match before {
+            Some(record) if holds_already => (record.cdi, record.metadata),
+            _ => (None, BTreeMap::new()),
+        };
         let mut record = ClaimRecord {
             claim: claim.clone(),
             state: State::Preparing,
-            holds: plan.holds,
+            holds,
             answer: Vec::new(),
-            cdi: Some(plan.cdi),
-            metadata: plan.metadata,
+            cdi,
+            metadata,
             boot_id: self.configuration.boot_id.clone(),
             other: Map::new(),
         };
@@ -303,6 +293,8 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
         }
         self.write(&record).map_err(|error| transient("record of the claim", &error))?;
         self.devices.start(claim, &record.holds)?;
+        let plan = self.plan(claim, &allocation)?;
+        (record.cdi, record.metadata) = (Some(plan.cdi), plan.metadata);
         self.write_cdi(&record).map_err(|error| transient("CDI file of the claim", &error))?;
         record.state = State::Prepared;
         record.answer = plan.answer;
@@ -318,26 +310,28 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
         mut record: ClaimRecord,
         allocation: impl FnOnce() -> Result<Vec<AllocatedDevice>, Failure>,
     ) -> Result<Vec<PreparedDevice>, Failure> {
-        let mut changed = false;
-        if record.cdi.is_none() {
-            // Rebuilt from the kubelet's checkpoint, which has the names but not what they mean.
-            let plan = self.plan(&record.claim, &allocation()?)?;
-            record.cdi = Some(plan.cdi);
-            record.metadata = plan.metadata;
-            // Nor does it tell admin access.
-            record.holds = plan.holds;
-            changed = true;
+        let is_rebuilt = record.cdi.is_none();
+        if is_rebuilt {
+            // From the kubelet's checkpoint, which has the names but not what they mean, nor admin access.
+            record.holds = plan::checked(&self.devices, &record.claim, &allocation()?)?;
         }
-        if record.boot_id != self.configuration.boot_id {
+        if is_rebuilt || record.boot_id != self.configuration.boot_id {
             self.devices.start(&record.claim, &record.holds)?;
+            // Numbers of device nodes may be others than before. What an older version has written tells too little, and
+            // what the kubelet remembers cannot change: with either the files stay as they were.
+            let allocation: Option<Vec<_>> = record.holds.iter().map(HeldDevice::allocated).collect();
+            if let Some(allocation) = allocation {
+                let plan = self.plan(&record.claim, &allocation)?;
+                if is_rebuilt || plan.has_names_of(&record.answer) {
+                    (record.cdi, record.metadata) = (Some(plan.cdi), plan.metadata);
+                }
+            }
             record.boot_id.clone_from(&self.configuration.boot_id);
-            changed = true;
-        }
-        self.write_cdi(&record).map_err(|error| transient("CDI file of the claim", &error))?;
-        if changed {
+            // Before the CDI file, so that no start writes the former one over it.
             self.write(&record).map_err(|error| transient("record of the claim", &error))?;
             self.lock().records.insert(record.claim.uid.clone(), record.clone());
         }
+        self.write_cdi(&record).map_err(|error| transient("CDI file of the claim", &error))?;
         Ok(record.answer)
     }
 
@@ -465,57 +459,8 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
         Ok(())
     }
 
-    /// What a claim with this allocation gets: a function of its arguments and of [`Devices::edits`].
     fn plan(&self, claim: &ClaimReference, allocation: &[AllocatedDevice]) -> Result<Plan, Failure> {
-        if !is_uid(&claim.uid) {
-            return Err(Failure::Permanent(format!(
-                "claim `{}/{}` has a malformed UID",
-                claim.namespace, claim.name
-            )));
-        }
-        let kind = self.configuration.cdi.kind();
-        let mut plan =
-            Plan { holds: Vec::new(), answer: Vec::new(), cdi: String::new(), metadata: BTreeMap::new() };
-        let driver = self.configuration.cdi.driver();
-        let mut cdi_devices = Vec::new();
-        for (number, device) in allocation.iter().enumerate() {
-            let mut edits = self.devices.edits(claim, device)?;
-            let request = base(&device.request);
-            let attributes = |device: &AllocatedDevice| self.devices.attributes(device);
-            if let Some(content) = describe(driver, claim, allocation, request, attributes)?
-                && plan.metadata.insert(request.to_owned(), content).is_none()
-            {
-                edits.mounts.push(self.metadata.mount(driver, claim, device));
-            }
-            let mut cdi_device_ids = Vec::new();
-            if !edits.is_empty() {
-                let name = claim_device_name(&claim.uid, number, &device.device);
-                cdi_device_ids.push(format!("{kind}={name}"));
-                cdi_devices.push(cdi::Device { name, container_edits: edits });
-            }
-            plan.answer.push(PreparedDevice {
-                request_names: vec![request.to_owned()],
-                pool_name: device.pool.clone(),
-                device_name: device.device.clone(),
-                cdi_device_ids,
-                share_id: device.share_id.clone(),
-                other: Map::new(),
-            });
-            plan.holds.push(HeldDevice {
-                pool: Some(device.pool.clone()),
-                device: device.device.clone(),
-                share_id: device.share_id.clone(),
-                admin_access: device.admin_access,
-                consumed_capacity: device.consumed_capacity.clone(),
-                configuration: device.configuration.clone(),
-                other: Map::new(),
-            });
-        }
-        if !cdi_devices.is_empty() {
-            let spec = Spec::new(kind, cdi_devices).map_err(|error| Failure::Permanent(error.to_string()))?;
-            plan.cdi = spec.to_json();
-        }
-        Ok(plan)
+        Plan::new(&self.devices, &self.configuration.cdi, &self.metadata, claim, allocation)
     }
 
     fn write(&self, record: &ClaimRecord) -> io::Result<()> {

@@ -18,7 +18,7 @@ use super::AllocatedDevice;
 use crate::{
     cdi::Mount,
     files::{FileSystem, remove_durably, remove_temporaries, write_atomically},
-    kubelet::{ClaimReference, Failure, service::is_uid},
+    kubelet::{ClaimReference, service::is_uid},
 };
 
 /// Where containers look.
@@ -44,18 +44,10 @@ pub(super) fn describe(
     allocation: &[AllocatedDevice],
     request: &str,
     attributes: impl Fn(&AllocatedDevice) -> Option<Map<String, Value>>,
-) -> Result<Option<String>, Failure> {
+) -> Option<String> {
     let of_request = allocation.iter().filter(|device| base(&device.request) == request);
     let described: Vec<_> = of_request.filter_map(|device| Some((device, attributes(device)?))).collect();
-    if described.is_empty() {
-        return Ok(None);
-    }
-    if !is_label(request) {
-        let message =
-            format!("request `{request}` of claim `{}/{}` is no label", claim.namespace, claim.name);
-        return Err(Failure::Permanent(message));
-    }
-    Ok(Some(document(driver, claim, &described)))
+    (!described.is_empty()).then(|| document(driver, claim, &described))
 }
 
 /// All devices of one request of this driver, with their attributes.

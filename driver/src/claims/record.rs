@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::devices::AllocatedDevice;
 use crate::{
     checksum::checksum,
     kubelet::{ClaimReference, PreparedDevice},
@@ -38,6 +39,13 @@ pub struct HeldDevice {
     pub pool: Option<String>,
     /// Name of the device.
     pub device: String,
+    /// Request that it is for, with the alternative after a slash; none in records that were rebuilt and in those of older
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// What the pod calls the claim, if it was made for the pod from a template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_claim: Option<String>,
     /// Share of a device that allows several allocations (KEP-5075).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share_id: Option<String>,
@@ -57,6 +65,35 @@ pub struct HeldDevice {
 }
 
 impl HeldDevice {
+    /// A device of an allocation.
+    pub fn of(device: &AllocatedDevice) -> Self {
+        Self {
+            pool: Some(device.pool.clone()),
+            device: device.device.clone(),
+            request: Some(device.request.clone()),
+            pod_claim: device.pod_claim.clone(),
+            share_id: device.share_id.clone(),
+            admin_access: device.admin_access,
+            consumed_capacity: device.consumed_capacity.clone(),
+            configuration: device.configuration.clone(),
+            other: Map::new(),
+        }
+    }
+
+    /// The device as it was allocated, if the record tells all of that.
+    pub fn allocated(&self) -> Option<AllocatedDevice> {
+        Some(AllocatedDevice {
+            request: self.request.clone()?,
+            pod_claim: self.pod_claim.clone(),
+            pool: self.pool.clone()?,
+            device: self.device.clone(),
+            share_id: self.share_id.clone(),
+            admin_access: self.admin_access,
+            consumed_capacity: self.consumed_capacity.clone(),
+            configuration: self.configuration.clone(),
+        })
+    }
+
     /// Whether two claims may not hold these at the same time.
     pub fn excludes(&self, other: &Self) -> bool {
         let same_pool = match (&self.pool, &other.pool) {

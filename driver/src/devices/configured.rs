@@ -30,12 +30,20 @@ pub fn configuration(parameters: &[Value]) -> Result<DeviceConfig, String> {
     Ok(whole)
 }
 
+/// The configuration that counts for a device of a claim.
+fn of_device(device: &AllocatedDevice) -> Result<DeviceConfig, Failure> {
+    configuration(&device.configuration)
+        .map_err(|error| Failure::Permanent(format!("configuration of device `{}`: {error}", device.device)))
+}
+
 impl<S: Devices> Devices for ConfiguredDevices<S> {
+    fn check(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<(), Failure> {
+        of_device(device)?;
+        self.0.check(claim, device)
+    }
+
     fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure> {
-        let DeviceConfig { sharing, mut env, .. } =
-            configuration(&device.configuration).map_err(|error| {
-                Failure::Permanent(format!("configuration of device `{}`: {error}", device.device))
-            })?;
+        let DeviceConfig { sharing, mut env, .. } = of_device(device)?;
         if let Some(Sharing { time_slices, space_partitions }) = sharing {
             if let Some(slices) = time_slices {
                 env.insert("DRAYAGE_TIME_SLICES".to_owned(), format!("{:?}", slices.interval));

@@ -94,6 +94,15 @@ impl<S> FaultyDevices<S> {
         current
     }
 
+    /// Refuses a device that is said to have vanished.
+    fn is_there(&self, device: &AllocatedDevice) -> Result<(), Failure> {
+        let gone = |(_, spec, _): &(String, DeviceFaultSpec, Duration)| {
+            spec.fault == Fault::Vanished && concerns(spec, Some(&device.pool), &device.device)
+        };
+        let is_gone = self.current().iter().any(gone);
+        if is_gone { Err(super::missing(&device.pool, &device.device)) } else { Ok(()) }
+    }
+
     /// Makes the faults of a call: pauses, then fails. Each call counts once for every fault that hits it.
     fn call(&self, slow: Fault, fail: Fault, devices: &[HeldDevice]) -> Result<(), Failure> {
         let mut failure = None;
@@ -176,13 +185,13 @@ fn concerns(spec: &DeviceFaultSpec, pool: Option<&str>, device: &str) -> bool {
 }
 
 impl<S: Devices> Devices for FaultyDevices<S> {
+    fn check(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<(), Failure> {
+        self.is_there(device)?;
+        self.source.check(claim, device)
+    }
+
     fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure> {
-        let gone = |(_, spec, _): &(String, DeviceFaultSpec, Duration)| {
-            spec.fault == Fault::Vanished && concerns(spec, Some(&device.pool), &device.device)
-        };
-        if self.current().iter().any(gone) {
-            return Err(super::missing(&device.pool, &device.device));
-        }
+        self.is_there(device)?;
         self.source.edits(claim, device)
     }
 

@@ -115,6 +115,10 @@ pub enum SourceError {
 }
 
 impl<S: Devices + ?Sized> Devices for Box<S> {
+    fn check(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<(), Failure> {
+        (**self).check(claim, device)
+    }
+
     fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure> {
         (**self).edits(claim, device)
     }
@@ -151,6 +155,10 @@ impl<S: DeviceSource + ?Sized> DeviceSource for Box<S> {
 }
 
 impl<S: Devices + ?Sized> Devices for Arc<S> {
+    fn check(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<(), Failure> {
+        (**self).check(claim, device)
+    }
+
     fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure> {
         (**self).edits(claim, device)
     }

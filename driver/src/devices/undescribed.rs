@@ -15,6 +15,10 @@ pub struct Undescribed<S>(pub S);
 
 // [`Devices::attributes`] is left as it is: nothing to tell.
 impl<S: Devices> Devices for Undescribed<S> {
+    fn check(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<(), Failure> {
+        self.0.check(claim, device)
+    }
+
     fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure> {
         self.0.edits(claim, device)
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use drayage_driver::{
@@ -28,27 +28,64 @@ pub(crate) const STATE: &str = "/var/lib/kubelet/plugins/gpu.example.com/claims"
 pub(crate) const CDI: &str = "/var/run/cdi";
 pub(crate) const CHECKPOINT: &str = "/var/lib/kubelet/dra_manager_state";
 
-/// Which claims each device is configured for. Survives the process, not the machine.
+/// What is configured of the devices. Survives the process, not the machine.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Hardware(pub(crate) Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>);
+struct Configured {
+    /// The number that was made for a device and a claim. No number is used twice.
+    numbers: BTreeMap<(String, String), u64>,
+    last: u64,
+}
+
+/// Devices that are made when they are configured for a claim: what containers need of them is a number that nobody knows
+/// before, and that is another one after a reboot.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hardware(Arc<Mutex<Configured>>);
 
 impl Hardware {
+    fn configured(&self) -> MutexGuard<'_, Configured> {
+        self.0.lock().expect("no panic")
+    }
+
     /// The same state, on its own from now on.
     pub(crate) fn copy(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.0.lock().expect("no panic").clone())))
+        Self(Arc::new(Mutex::new(self.configured().clone())))
     }
 
     /// Whether no device is configured.
     pub(crate) fn is_free(&self) -> bool {
-        self.0.lock().expect("no panic").values().all(BTreeSet::is_empty)
+        self.configured().numbers.is_empty()
+    }
+
+    /// The machine starts anew.
+    pub(crate) fn reset(&self) {
+        self.configured().numbers.clear();
+    }
+
+    /// For how many claims a device is configured.
+    pub(crate) fn owners(&self, device: &str) -> usize {
+        self.configured().numbers.keys().filter(|(name, _)| name == device).count()
+    }
+
+    /// Where containers of a claim find the devices that it has, one after the other.
+    pub(crate) fn nodes(&self, uid: &str) -> BTreeSet<String> {
+        let configured = self.configured();
+        let of_claim = configured.numbers.iter().filter(|((_, claim), _)| claim == uid);
+        of_claim.map(|(_, number)| format!("/dev/caps/{number}")).collect()
     }
 }
 
 impl Devices for Hardware {
+    fn check(&self, _: &ClaimReference, device: &AllocatedDevice) -> Result<(), Failure> {
+        let exists = device.device == "shared" || device.device.starts_with("gpu-");
+        exists.then_some(()).ok_or_else(|| Failure::Transient(format!("no device `{}`", device.device)))
+    }
+
     fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure> {
+        let number = self.configured().numbers.get(&(device.device.clone(), claim.uid.clone())).copied();
+        let number = number.unwrap_or_else(|| panic!("{} is not started for {claim:?}", device.device));
         let node = DeviceNode {
             path: format!("/dev/{}", device.device),
-            host_path: Some("/dev/null".to_owned()),
+            host_path: Some(format!("/dev/caps/{number}")),
             permissions: None,
         };
         Ok(ContainerEdits {
@@ -64,17 +101,18 @@ impl Devices for Hardware {
     }
 
     fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {
-        let mut owners = self.0.lock().expect("no panic");
+        let mut configured = self.configured();
         for device in devices {
-            owners.entry(device.device.clone()).or_default().insert(claim.uid.clone());
+            let next = configured.last + 1;
+            let key = (device.device.clone(), claim.uid.clone());
+            let number = *configured.numbers.entry(key).or_insert(next);
+            configured.last = configured.last.max(number);
         }
         Ok(())
     }
 
     fn stop(&self, claim: &ClaimReference, _: &[HeldDevice]) -> Result<(), Failure> {
-        for owners in self.0.lock().expect("no panic").values_mut() {
-            owners.remove(&claim.uid);
-        }
+        self.configured().numbers.retain(|(_, uid), _| *uid != claim.uid);
         Ok(())
     }
 }
@@ -197,7 +235,7 @@ impl<'d> World<'d> {
             for claim in self.claims.values_mut() {
                 claim.running = false;
             }
-            self.hardware.0.lock().expect("no panic").clear();
+            self.hardware.reset();
         } else {
             self.disk.restart();
         }
@@ -313,6 +351,10 @@ impl<'d> World<'d> {
                 let injected = runtime::registry(&self.disk, Path::new(CDI)).inject(&names);
                 let injected =
                     injected.unwrap_or_else(|names| panic!("seed {seed}: {names:?} do not resolve"));
+                let nodes: BTreeSet<String> =
+                    injected.device_nodes.into_iter().map(|(_, host)| host).collect();
+                let made = self.hardware.nodes(uid);
+                assert_eq!(nodes, made, "seed {seed}: the CDI file of {uid} is not of what was started");
                 for (_, host) in injected.mounts {
                     assert!(self.disk.read(Path::new(&host)).is_ok(), "seed {seed}: no file {host} to mount");
                 }
@@ -463,8 +505,7 @@ impl<'d> World<'d> {
             left.iter().all(|path| path.to_string_lossy().contains("/quarantine/")),
             "seed {seed}: {left:?}"
         );
-        let owners = self.hardware.0.lock().expect("no panic").clone();
-        assert!(owners.values().all(BTreeSet::is_empty), "seed {seed}: {owners:?}");
+        assert!(self.hardware.is_free(), "seed {seed}: {:?}", self.hardware);
         self.counts.ends = self.disk.ends();
         self.counts
     }
