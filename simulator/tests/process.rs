@@ -76,6 +76,37 @@ fn every_help_shows_an_example() {
 }
 
 #[test]
+fn a_page_written_to_a_link_or_a_pipe_does_not_replace_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/one-gpu");
+    let (page, link, pipe) =
+        (folder.path().join("page.html"), folder.path().join("link.html"), folder.path().join("pipe"));
+    std::fs::write(&page, "old").unwrap();
+    std::os::unix::fs::symlink("page.html", &link).unwrap();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let write_to = |path: &std::path::Path| {
+        let path = path.to_str().unwrap();
+        let ended = run(dray(&["simulate", "-f", example, "--html", path]));
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended
+    };
+    write_to(&link);
+    assert!(link.is_symlink());
+    assert!(std::fs::read_to_string(&page).unwrap().starts_with("<!DOCTYPE html>"));
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| std::fs::read_to_string(&pipe).unwrap());
+        write_to(&pipe);
+        assert!(reader.join().unwrap().starts_with("<!DOCTYPE html>"));
+    });
+    let ended = write_to(std::path::Path::new("/dev/fd/1"));
+    assert!(ended.stdout.contains("<!DOCTYPE html>"), "{}", ended.stdout);
+    let mut left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["link.html", "page.html", "pipe"]);
+}
+
+#[test]
 fn a_full_disk_is_an_error_and_no_panic() {
     if !std::path::Path::new("/dev/full").exists() {
         eprintln!("SKIPPED: this system has no /dev/full");
