@@ -84,7 +84,7 @@ pub(crate) fn run(typed: &Explain, terminal: &Terminal) -> Result<Exit, Failure>
     kubernetes::configure(&mut options, &typed.scheduler)?;
     let activity = Activity::start("explaining");
     let explanation = explain_pod(&prepared, namespace, name, &options, &AtomicBool::new(false))
-        .map_err(|error| super::allocate::refused(&error, &prepared.snapshot))?;
+        .map_err(|error| super::missing::refused(&error, &prepared.snapshot))?;
     drop(activity);
     objects::tell_warnings(&explanation.assumptions, terminal);
     objects::tell_approximations(&explanation.assumptions, terminal);

@@ -19,6 +19,7 @@ mod import;
 mod kubernetes;
 mod lab;
 mod lint;
+mod missing;
 mod objects;
 mod output;
 mod profiles;

@@ -6,15 +6,14 @@ mod problems;
 
 use drayage_allocator::Profile;
 use drayage_cel::{Compiler, ExpressionStage};
-use drayage_cluster::Snapshot;
-use drayage_cluster::objects::Metadata;
-use drayage_simulator::schedule::{self, ClaimSelection, DEFAULT_STEP_BUDGET, Options, SimulateError};
+use drayage_simulator::schedule::{self, ClaimSelection, DEFAULT_STEP_BUDGET, Options};
 
 use super::activity::Activity;
 use super::arguments::{Allocate, ObjectOutput};
 use super::exit::Exit;
 use super::failure::{Complaint, Failure};
 use super::kubernetes;
+use super::missing;
 use super::objects;
 use super::output;
 use super::terminal::{self, Terminal};
@@ -41,12 +40,12 @@ pub(crate) fn run(typed: &Allocate, terminal: &Terminal) -> Result<Exit, Failure
     let activity = Activity::start("allocating");
     if let Some(format) = typed.explain {
         let explained = schedule::explain_on_node(&prepared, node, &selection, &options)
-            .map_err(|error| refused(&error, &prepared.snapshot))?;
+            .map_err(|error| missing::refused(&error, &prepared.snapshot))?;
         drop(activity);
         return explain::print(&explained, format, terminal);
     }
     let report = schedule::allocate_on_node(&prepared, node, &selection, &options)
-        .map_err(|error| refused(&error, &prepared.snapshot))?;
+        .map_err(|error| missing::refused(&error, &prepared.snapshot))?;
     drop(activity);
     objects::tell_warnings(&report.assumptions, terminal);
     let text = match typed.output {
@@ -85,31 +84,4 @@ pub(crate) fn namespaced(text: &str) -> Result<(&str, &str), Failure> {
         }
         _ => Err(Failure::input(Complaint::new(format!("`{text}` is not of the form NAMESPACE/NAME")))),
     }
-}
-
-pub(crate) fn refused(error: &SimulateError, snapshot: &Snapshot) -> Failure {
-    let complaint = Complaint::new(error.to_string());
-    let hint = match error {
-        SimulateError::NodeMissing { .. } => names("nodes", snapshot.nodes.iter().map(|node| &node.metadata)),
-        SimulateError::PodMissing { .. } => names("pods", snapshot.pods.iter().map(|pod| &pod.metadata)),
-        SimulateError::ClaimMissing { .. } => {
-            names("resource claims", snapshot.claims.iter().map(|claim| &claim.metadata))
-        }
-        _ => return Failure::input(complaint),
-    };
-    Failure::input(complaint.with_hint(hint))
-}
-
-fn names<'a>(kind: &str, objects: impl ExactSizeIterator<Item = &'a Metadata>) -> String {
-    const SHOWN: usize = 8;
-    let number = objects.len();
-    let mut names: Vec<String> =
-        objects.take(SHOWN).map(|object| format!("`{}`", object.full_name())).collect();
-    if names.is_empty() {
-        return format!("the input has no {kind}");
-    }
-    if number > SHOWN {
-        names.push(format!("{} more", number - SHOWN));
-    }
-    format!("{kind} of the input: {}", names.join(", "))
 }

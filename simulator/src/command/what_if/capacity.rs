@@ -22,7 +22,7 @@ pub(crate) fn run(typed: &Capacity, terminal: &Terminal) -> Result<Exit, Failure
         most: typed.at_most.max(typed.at_least),
         place_waiting: !typed.ignore_pending,
     };
-    let report = ask("placing copies", |watcher| capacity(&read.ground(), &question, watcher))?;
+    let report = ask("placing copies", &read, |watcher| capacity(&read.ground(), &question, watcher))?;
     print(&report, &report.assumptions, typed.common.asked.output, render, terminal)?;
     Ok(verdict(&report, typed.at_least))
 }

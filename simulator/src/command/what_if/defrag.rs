@@ -56,7 +56,7 @@ pub(crate) fn run(typed: &Defrag, terminal: &Terminal) -> Result<Exit, Failure> 
         drain,
         place_waiting: !typed.ignore_pending,
     };
-    let report = ask("looking for moves", |watcher| defrag(&read.ground(), &question, watcher))?;
+    let report = ask("looking for moves", &read, |watcher| defrag(&read.ground(), &question, watcher))?;
     print(&report, &report.assumptions, typed.common.asked.output, render, terminal)?;
     Ok(match report.verdict {
         DefragVerdict::FitsAlready | DefragVerdict::Plan => Exit::Yes,

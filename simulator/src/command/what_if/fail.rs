@@ -19,7 +19,7 @@ use crate::command::exit::Exit;
 use crate::command::failure::{Complaint, Failure, Place};
 use crate::command::terminal::Terminal;
 use crate::command::text::{Columns, count, printable_line};
-use crate::command::{objects, output, source};
+use crate::command::{missing, objects, output, source};
 
 /// Reads, lets fail, prints.
 pub(crate) fn run(typed: &Fail, terminal: &Terminal) -> Result<Exit, Failure> {
@@ -55,10 +55,10 @@ fn asked(typed: &Fail, terminal: &Terminal) -> Result<FailureReport, Failure> {
     };
     let rules = rules(&typed.taint_rules, terminal)?;
     let read = Read::of(&files, &typed.asked, terminal)?;
-    ask("letting things fail", |watcher| {
+    ask("letting things fail", &read, |watcher| {
         let ground = read.ground();
         let state = starting_state(&ground, !typed.ignore_pending, watcher)?;
-        Ok(match units(typed, &state, rules) {
+        Ok(match units(typed, &read, &state, rules) {
             Err(failure) => Err(failure),
             Ok(units) => {
                 let detail = typed.detail || typed.sweep.is_none();
@@ -69,7 +69,12 @@ fn asked(typed: &Fail, terminal: &Terminal) -> Result<FailureReport, Failure> {
 }
 
 /// The units that the arguments mean.
-fn units(typed: &Fail, state: &ClusterState, rules: Vec<TaintRule>) -> Result<Vec<Unit>, Failure> {
+fn units(
+    typed: &Fail,
+    read: &Read,
+    state: &ClusterState,
+    rules: Vec<TaintRule>,
+) -> Result<Vec<Unit>, Failure> {
     let named = typed
         .node
         .iter()
@@ -80,7 +85,7 @@ fn units(typed: &Fail, state: &ClusterState, rules: Vec<TaintRule>) -> Result<Ve
     let mut units = Vec::new();
     for target in named {
         let found = of_target(state, &target);
-        units.extend(found.map_err(|error| Failure::input(Complaint::new(error.to_string())))?);
+        units.extend(found.map_err(|error| missing::no_target(&error, &read.prepared.snapshot))?);
     }
     units.extend(rules.into_iter().map(|rule| Unit {
         kind: "taint-rule",

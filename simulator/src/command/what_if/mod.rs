@@ -20,10 +20,10 @@ use serde::Serialize;
 
 use super::activity::Activity;
 use super::arguments::Objects;
-use super::failure::{Complaint, Failure};
+use super::failure::Failure;
 use super::simulate::{Watcher, need_nodes};
 use super::terminal::Terminal;
-use super::{kubernetes, objects, output};
+use super::{kubernetes, missing, objects, output};
 use arguments::{Asked, Common, WhatIfOutput};
 
 /// What was read for a what-if.
@@ -69,10 +69,11 @@ impl Read {
 /// Asks the library while a bar shows the progress.
 pub(crate) fn ask<T>(
     what: &str,
+    read: &Read,
     question: impl FnOnce(&mut Watcher<'_>) -> Result<T, SimulateError>,
 ) -> Result<T, Failure> {
     let activity = Activity::start(what);
-    question(&mut Watcher(&activity)).map_err(|error| Failure::input(Complaint::new(error.to_string())))
+    question(&mut Watcher(&activity)).map_err(|error| missing::refused(&error, &read.prepared.snapshot))
 }
 
 /// Prints an answer.

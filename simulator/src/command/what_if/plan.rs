@@ -62,7 +62,8 @@ pub(crate) fn run(typed: &Plan, terminal: &Terminal) -> Result<Exit, Failure> {
     };
     let mut read = Read::new(&typed.common, terminal)?;
     read.options.explain = false;
-    let report = ask("planning layouts", |watcher| plan_partitions(&read.ground(), &question, watcher))?;
+    let report =
+        ask("planning layouts", &read, |watcher| plan_partitions(&read.ground(), &question, watcher))?;
     print(&report, &report.assumptions, typed.common.asked.output, render, terminal)?;
     Ok(if report.served == report.demanded {
         if report.verified { Exit::Yes } else { Exit::Undecided }
@@ -84,7 +85,8 @@ fn counted(text: &str) -> Result<(String, usize), Failure> {
     }
 }
 
-fn render(report: &PartitionPlanReport) -> String {
+/// The devices, and the pods that get something else than they have.
+fn tables(report: &PartitionPlanReport) -> String {
     let mut text = String::new();
     let mut columns = Columns::new(&["NODE", "DEVICE", "CHANGES", "HELD NOW", "TO HOLD"]);
     for device in &report.devices {
@@ -126,6 +128,15 @@ fn render(report: &PartitionPlanReport) -> String {
         columns.push(&[pod.clone(), "-".to_owned(), "-".to_owned(), "-".to_owned(), "-".to_owned()]);
     }
     columns.render(&mut text);
+    text
+}
+
+fn render(report: &PartitionPlanReport) -> String {
+    let mut text = if report.devices.is_empty() {
+        "no device is divided: no slice of a node has shared counters that its devices take from\n".to_owned()
+    } else {
+        tables(report)
+    };
     let most = if report.served == report.most_served {
         "no layout serves more".to_owned()
     } else if report.most_served_within_changes < report.most_served {
@@ -159,7 +170,9 @@ fn render(report: &PartitionPlanReport) -> String {
     } else {
         "the allocator or a filter refuses the layout; see what pods need besides partitions"
     };
-    let _ = writeln!(text, "{verified}");
+    if report.demanded > 0 {
+        let _ = writeln!(text, "{verified}");
+    }
     if !report.left_out.is_empty() {
         let _ = writeln!(text, "without a part in the plan: {}", printable_line(&report.left_out.join(", ")));
     }

@@ -18,7 +18,7 @@ pub(crate) fn drain(typed: &Drain, terminal: &Terminal) -> Result<Exit, Failure>
     let options = options(&typed.flags)?;
     let mut read = Read::new(&typed.common, terminal)?;
     read.options.explain = false;
-    let report = ask("emptying nodes", |_| drain::drain(&read.ground(), &typed.nodes, &options))?;
+    let report = ask("emptying nodes", &read, |_| drain::drain(&read.ground(), &typed.nodes, &options))?;
     print(&report, &report.assumptions, typed.common.asked.output, render, terminal)?;
     Ok(verdict(&report, report.nodes.len()))
 }
@@ -30,7 +30,7 @@ pub(crate) fn shrink(typed: &ScaleDown, terminal: &Terminal) -> Result<Exit, Fai
     read.options.explain = false;
     let groups = own::node_groups(&typed.node_groups, &read.prepared)?;
     let question = ScaleDownQuestion { threshold: typed.threshold, drain, groups };
-    let report = ask("looking at nodes", |watcher| scale_down(&read.ground(), &question, watcher))?;
+    let report = ask("looking at nodes", &read, |watcher| scale_down(&read.ground(), &question, watcher))?;
     print(&report, &report.assumptions, typed.common.asked.output, render, terminal)?;
     Ok(verdict(&report, 1))
 }

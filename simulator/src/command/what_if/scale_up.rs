@@ -39,7 +39,7 @@ pub(crate) fn run(typed: &ScaleUp, terminal: &Terminal) -> Result<Exit, Failure>
         gpu_label: typed.gpu_label.clone(),
         rounds: typed.rounds,
     };
-    let report = ask("growing node groups", |watcher| scale_up(&read.ground(), &question, watcher))?;
+    let report = ask("growing node groups", &read, |watcher| scale_up(&read.ground(), &question, watcher))?;
     print(&report, &report.assumptions, typed.common.asked.output, render, terminal)?;
     Ok(if report.left.is_empty() { Exit::Yes } else { Exit::No })
 }

@@ -65,7 +65,7 @@ pub enum TargetError {
     /// Nothing has the label or attribute.
     #[error("no {what} has `{name}`")]
     Nothing {
-        /// `node with that label` or `device with that attribute`.
+        /// `node` or `device`.
         what: &'static str,
         /// As it was written.
         name: String,
