@@ -1,21 +1,33 @@
 //! What the library tells, as data.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::profiles::{self, Profile};
+
 /// Answers of NVML, by their numbers in its header.
 pub mod codes {
+    /// An argument is none that it takes.
+    pub const INVALID_ARGUMENT: u32 = 2;
     /// The device cannot do that.
     pub const NOT_SUPPORTED: u32 = 3;
     /// The process may not do that.
     pub const NO_PERMISSION: u32 = 4;
+    /// There is no such thing.
+    pub const NOT_FOUND: u32 = 6;
+    /// There is no room for the answer.
+    pub const INSUFFICIENT_SIZE: u32 = 7;
     /// The kernel's driver is not loaded.
     pub const DRIVER_NOT_LOADED: u32 = 9;
     /// The device does not answer.
     pub const GPU_IS_LOST: u32 = 15;
     /// Library and kernel driver do not fit.
     pub const VERSION_MISMATCH: u32 = 18;
+    /// Somebody uses it.
+    pub const IN_USE: u32 = 19;
+    /// Not enough is left.
+    pub const INSUFFICIENT_RESOURCES: u32 = 23;
     /// Anything.
     pub const UNKNOWN: u32 = 999;
 }
@@ -34,6 +46,8 @@ pub struct Machine {
     pub errors: BTreeMap<String, u32>,
     /// Milliseconds that functions take, by their names.
     pub milliseconds: BTreeMap<String, u64>,
+    /// Folder in which GPU instances and compute instances have their files below `proc` and `dev`, if any.
+    pub root: Option<PathBuf>,
     /// Events in the order in which they happen. A program hears of each once, if it listens to its kind on its card;
     /// more may be added at the end.
     pub events: Vec<FakeEvent>,
@@ -61,8 +75,10 @@ pub struct Card {
     pub bus_id: String,
     /// Whether it is in MIG mode; absent where it has none.
     pub mig_mode: Option<bool>,
-    /// MIG devices by their indices.
+    /// MIG devices by their indices, which nobody can remove.
     pub mig_devices: Vec<Option<MigDevice>>,
+    /// How GPU instances can be made of it in MIG mode.
+    pub profiles: Vec<Profile>,
     /// Kinds of events that it tells of, as bits.
     pub event_types: u64,
     /// Answers of functions about this card and its MIG devices.
@@ -139,6 +155,25 @@ impl Card {
             event_types: 0x2 | 0x8,
             ..Self::default()
         }
+    }
+
+    /// A GPU of 40 GB of the generation before.
+    pub fn ampere(number: u32) -> Self {
+        Self {
+            name: "NVIDIA A100-SXM4-40GB".to_owned(),
+            architecture: 7,
+            compute_capability: [8, 0],
+            memory: 40536 << 20,
+            ..Self::hopper(number)
+        }
+    }
+
+    /// Switches MIG mode on, with the profiles of its kind and no instances.
+    #[must_use]
+    pub fn partitionable(mut self) -> Self {
+        self.mig_mode = Some(true);
+        self.profiles = if self.architecture == 7 { profiles::ampere() } else { profiles::hopper() };
+        self
     }
 
     /// Switches MIG mode on, with a MIG device for each of these profiles.

@@ -2,6 +2,8 @@
 
 #![expect(unsafe_code, reason = "a C library is written to and from pointers of its callers")]
 
+mod instances;
+
 use std::ffi::{c_char, c_int, c_uint, c_ulonglong};
 
 use nvml_wrapper_sys::bindings::{
@@ -63,7 +65,7 @@ fn of_card<T>(function: &str, device: nvmlDevice_t, ask: impl FnOnce(&Card) -> T
 /// Something of a MIG device.
 fn of_mig<T>(function: &str, device: nvmlDevice_t, ask: impl FnOnce(&MigDevice) -> T) -> Result<T, u32> {
     let card = card(function, handle(device))?;
-    mig_device(handle(device), &card).map(ask).ok_or(INVALID_ARGUMENT)
+    mig_device(handle(device), &card).as_ref().map(ask).ok_or(INVALID_ARGUMENT)
 }
 
 fn handle(device: nvmlDevice_t) -> Handle {
@@ -119,7 +121,7 @@ extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, device: *mut nvmlDevi
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetUUID(device: nvmlDevice_t, uuid: *mut c_char, length: c_uint) -> u32 {
     let found = of_card("nvmlDeviceGetUUID", device, |card| {
-        mig_device(handle(device), card).map_or_else(|| card.uuid.clone(), |mig| mig.uuid.clone())
+        mig_device(handle(device), card).map_or_else(|| card.uuid.clone(), |mig| mig.uuid)
     });
     answer_text(found, uuid, length)
 }
@@ -127,7 +129,7 @@ extern "C" fn nvmlDeviceGetUUID(device: nvmlDevice_t, uuid: *mut c_char, length:
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetName(device: nvmlDevice_t, name: *mut c_char, length: c_uint) -> u32 {
     let found = of_card("nvmlDeviceGetName", device, |card| {
-        mig_device(handle(device), card).map_or_else(|| card.name.clone(), |mig| mig.name.clone())
+        mig_device(handle(device), card).map_or_else(|| card.name.clone(), |mig| mig.name)
     });
     answer_text(found, name, length)
 }

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::Machine;
+use crate::{
+    Machine,
+    instances::{self, FakeInstances},
+};
 
 /// A library in a folder, with its description beside it.
 #[derive(Clone, Debug)]
@@ -68,9 +71,38 @@ impl FakeLibrary {
         &self.path
     }
 
+    fn description(&self) -> PathBuf {
+        description_of(&self.path)
+    }
+
+    /// GPU instances and compute instances that there are.
+    pub fn instances(&self) -> FakeInstances {
+        instances::read(&instances::file_of(&self.description()))
+    }
+
+    /// Makes and removes instances behind the back of programs.
+    pub fn set_instances(&self, instances: &FakeInstances) -> io::Result<()> {
+        instances::write(&instances::file_of(&self.description()), instances)
+    }
+
+    /// The machine starts anew: all instances are gone, and their files below `root`.
+    pub fn reboot(&self) -> io::Result<()> {
+        let machine: Machine = serde_json::from_str(&fs::read_to_string(self.description())?)?;
+        if let Some(root) = machine.root {
+            for folder in ["proc/driver/nvidia/capabilities", "dev/nvidia-caps"] {
+                match fs::remove_dir_all(root.join(folder)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        let instances = FakeInstances { instances: Vec::new(), ..self.instances() };
+        self.set_instances(&instances)
+    }
+
     /// Changes what it tells, also to programs that have loaded it.
     pub fn describe(&self, machine: &Machine) -> io::Result<()> {
-        let file = description_of(&self.path);
+        let file = self.description();
         let written = file.with_extension("new");
         fs::write(&written, serde_json::to_string_pretty(machine)?)?;
         fs::rename(written, file)

@@ -3,13 +3,13 @@
 use std::{
     collections::BTreeMap,
     env, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use crate::{Card, FakeEvent, Machine, MigDevice, codes, installed::description_of};
+use crate::{Card, FakeEvent, Machine, MigDevice, codes, installed::description_of, instances::mig_devices};
 
 /// Variable with the file of the description.
 const VARIABLE: &str = "DRAYAGE_FAKE_NVML";
@@ -48,6 +48,10 @@ impl Handle {
         Self((card + 1) << 8 | mig)
     }
 
+    pub(crate) fn of_card(card: usize) -> Self {
+        Self::of(card, 0)
+    }
+
     fn card(self) -> Option<usize> {
         (self.0 >> 8).checked_sub(1)
     }
@@ -67,12 +71,16 @@ fn own_path() -> Option<PathBuf> {
     })
 }
 
+/// The file with the description.
+pub(crate) fn description() -> Result<PathBuf, u32> {
+    match env::var_os(VARIABLE) {
+        Some(path) => Ok(PathBuf::from(path)),
+        None => own_path().map(|path| description_of(&path)).ok_or(codes::UNKNOWN),
+    }
+}
+
 /// The description as it is now.
-fn described() -> Result<Machine, u32> {
-    let path = match env::var_os(VARIABLE) {
-        Some(path) => PathBuf::from(path),
-        None => description_of(&own_path().ok_or(codes::UNKNOWN)?),
-    };
+pub(crate) fn described_at(path: &Path) -> Result<Machine, u32> {
     let text = fs::read_to_string(path).map_err(|_| codes::UNKNOWN)?;
     serde_json::from_str(&text).map_err(|_| codes::UNKNOWN)
 }
@@ -82,7 +90,7 @@ pub(crate) fn machine(function: &str) -> Result<Machine, u32> {
     if function != "nvmlInit_v2" && used(|used| used.initialised) == 0 {
         return Err(UNINITIALIZED);
     }
-    let machine = described()?;
+    let machine = described_at(&description()?)?;
     if let Some(time) = machine.milliseconds.get(function) {
         sleep(Duration::from_millis(*time));
     }
@@ -118,23 +126,32 @@ pub(crate) fn card_at(function: &str, index: usize) -> Result<(Card, Handle), u3
     }
 }
 
+/// In a handle, what tells a MIG device that a program has made from one of the description.
+const MADE: usize = 0x80;
+
 /// The MIG device that a function is asked about; none if it is asked about a card.
-pub(crate) fn mig_device(handle: Handle, card: &Card) -> Option<&MigDevice> {
+pub(crate) fn mig_device(handle: Handle, card: &Card) -> Option<MigDevice> {
     let place = (handle.0 & 0xff).checked_sub(1)?;
-    card.mig_devices.get(place)?.as_ref()
+    if place < MADE {
+        return card.mig_devices.get(place)?.clone();
+    }
+    let instance = u32::try_from(place - MADE).ok()?;
+    mig_devices(card).into_iter().find(|device| device.gpu_instance == instance)
 }
 
-/// The MIG device of an index.
+/// The MIG device of an index: first those of the description, then those that programs have made.
 pub(crate) fn mig_device_at(function: &str, handle: Handle, index: usize) -> Result<Handle, u32> {
     let card = card(function, handle)?;
     if card.mig_mode != Some(true) {
         return Err(codes::NOT_SUPPORTED);
     }
     let place = handle.card().ok_or(INVALID_ARGUMENT)?;
-    match card.mig_devices.get(index) {
-        Some(Some(_)) => Ok(Handle::of(place, index + 1)),
-        _ => Err(NOT_FOUND),
+    if let Some(described) = card.mig_devices.get(index) {
+        return described.is_some().then(|| Handle::of(place, index + 1)).ok_or(NOT_FOUND);
     }
+    let made = mig_devices(&card);
+    let device = made.get(index - card.mig_devices.len()).ok_or(NOT_FOUND)?;
+    Ok(Handle::of(place, MADE + device.gpu_instance as usize + 1))
 }
 
 pub(crate) fn make_set() -> usize {

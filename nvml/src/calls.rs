@@ -37,6 +37,11 @@ macro_rules! call {
     };
 }
 
+// After the macro that it uses.
+mod instances;
+
+pub use instances::{ComputeInstance, GpuInstance};
+
 /// The library, initialised. It is shut down when it is dropped.
 pub struct Library {
     functions: NvmlLib,

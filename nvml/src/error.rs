@@ -59,6 +59,8 @@ pub enum Code {
     NoPermission,
     /// There is no such thing.
     NotFound,
+    /// The library would write more than there is room for.
+    InsufficientSize,
     /// The kernel's driver is not loaded.
     DriverNotLoaded,
     /// Nothing happened in time.
@@ -69,6 +71,12 @@ pub enum Code {
     ResetRequired,
     /// Library and kernel driver are of different releases.
     VersionMismatch,
+    /// Somebody uses it.
+    InUse,
+    /// Not enough is left of the device.
+    InsufficientResources,
+    /// The library does not know this version of a structure.
+    ArgumentVersionMismatch,
     /// Any other number.
     Other(u32),
 }
@@ -83,12 +91,16 @@ impl Code {
             3 => Self::NotSupported,
             4 => Self::NoPermission,
             6 => Self::NotFound,
+            7 => Self::InsufficientSize,
             9 => Self::DriverNotLoaded,
             10 => Self::Timeout,
             13 => Self::Lacking,
             15 => Self::GpuIsLost,
             16 => Self::ResetRequired,
             18 => Self::VersionMismatch,
+            19 => Self::InUse,
+            23 => Self::InsufficientResources,
+            25 => Self::ArgumentVersionMismatch,
             other => Self::Other(other),
         })
     }
@@ -107,6 +119,12 @@ impl Code {
             Self::GpuIsLost => "the GPU is lost: it has fallen off the bus or does not answer".to_owned(),
             Self::ResetRequired => "the GPU has to be reset".to_owned(),
             Self::VersionMismatch => "library and kernel driver are of different releases".to_owned(),
+            Self::InsufficientSize => "the library would write more than there is room for".to_owned(),
+            Self::InUse => "it is in use".to_owned(),
+            Self::InsufficientResources => "not enough is left of the GPU".to_owned(),
+            Self::ArgumentVersionMismatch => {
+                "the library does not know this version of a structure".to_owned()
+            }
             Self::Other(number) => format!("error {number}"),
         }
     }
@@ -137,6 +155,10 @@ mod tests {
             (sys::nvmlReturn_enum_NVML_ERROR_NOT_SUPPORTED, Code::NotSupported),
             (sys::nvmlReturn_enum_NVML_ERROR_NO_PERMISSION, Code::NoPermission),
             (sys::nvmlReturn_enum_NVML_ERROR_NOT_FOUND, Code::NotFound),
+            (sys::nvmlReturn_enum_NVML_ERROR_INSUFFICIENT_SIZE, Code::InsufficientSize),
+            (sys::nvmlReturn_enum_NVML_ERROR_IN_USE, Code::InUse),
+            (sys::nvmlReturn_enum_NVML_ERROR_INSUFFICIENT_RESOURCES, Code::InsufficientResources),
+            (sys::nvmlReturn_enum_NVML_ERROR_ARGUMENT_VERSION_MISMATCH, Code::ArgumentVersionMismatch),
             (sys::nvmlReturn_enum_NVML_ERROR_DRIVER_NOT_LOADED, Code::DriverNotLoaded),
             (sys::nvmlReturn_enum_NVML_ERROR_TIMEOUT, Code::Timeout),
             (sys::nvmlReturn_enum_NVML_ERROR_FUNCTION_NOT_FOUND, Code::Lacking),

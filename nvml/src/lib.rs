@@ -1,7 +1,7 @@
 //! NVIDIA's management library (NVML), loaded at run time.
 //!
 //! [`Library::open`] finds it or says why not; [`Library`], [`Device`] and [`EventSet`] are what a driver for Dynamic
-//! Resource Allocation asks it for. Every function is looked up by itself: a library of an older release lacks some,
+//! Resource Allocation asks it for, [`GpuInstance`] and [`ComputeInstance`] what it makes and removes. Every function is looked up by itself: a library of an older release lacks some,
 //! and only the call of one that is missing fails. All calls may block for as long as the kernel's driver likes.
 //!
 //! The bindings are those of `nvml-wrapper-sys`, which are generated from NVIDIA's header, so that no structure is laid
@@ -10,7 +10,7 @@
 mod calls;
 mod error;
 
-pub use calls::{Device, EventSet, Library};
+pub use calls::{ComputeInstance, Device, EventSet, GpuInstance, Library};
 pub use error::{Code, Error, OpenError};
 
 /// What a MIG device has.
@@ -34,6 +34,49 @@ pub struct MigAttributes {
     pub compute_instance_slices: u32,
     /// Memory in MiB.
     pub memory_mebibytes: u64,
+}
+
+/// A way in which GPU instances of a card can be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GpuInstanceProfile {
+    /// The library's number for this kind of card, which [`Device::create_gpu_instance`] takes.
+    pub id: u32,
+    /// Name, such as `MIG 1g.10gb`; a library of an older release tells none.
+    pub name: Option<String>,
+    /// How many instances of it a card can have.
+    pub instances: u32,
+    /// What an instance has. Both numbers of compute slices are those of the whole GPU instance.
+    pub has: MigAttributes,
+}
+
+/// Where an instance is: memory slices of a card for a GPU instance, compute slices of a GPU instance for a compute
+/// instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Placement {
+    /// The first slice.
+    pub start: u32,
+    /// How many slices.
+    pub size: u32,
+}
+
+/// What the library tells of a GPU instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpuInstanceInfo {
+    /// Number, unique on its card as long as the instance is there.
+    pub id: u32,
+    /// [`GpuInstanceProfile::id`].
+    pub profile: u32,
+    /// Memory slices.
+    pub placement: Placement,
+}
+
+/// A way in which compute instances of a GPU instance can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ComputeInstanceProfile {
+    /// The library's number, which [`GpuInstance::create_compute_instance`] takes.
+    pub id: u32,
+    /// Compute slices.
+    pub slices: u32,
 }
 
 /// Kinds of events, as bits.
