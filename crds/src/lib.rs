@@ -6,7 +6,8 @@
 //! - [`NodeGroup`]: nodes that could be added: a template, a price, limits
 //! - [`Scenario`]: a list of changes to a cluster, and what is expected of it after them
 //!
-//! Types know how to be read and written, and have a schema; what they mean to a cluster is the simulator's business.
+//! Types know how to be read and written ([`read`]), and have a schema; what they mean to a cluster is the simulator's
+//! business.
 //! [`schema`] makes JSON Schemas and CustomResourceDefinitions of them, which lie in `crds/generated`.
 
 mod device_config;
@@ -14,6 +15,7 @@ mod device_fault;
 mod device_inventory;
 mod metadata;
 mod node_group;
+pub mod read;
 mod scenario;
 pub mod schema;
 mod steps;

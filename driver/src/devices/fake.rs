@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use drayage_crds::{API_VERSION, DeviceInventory, InventoryDevice};
+use drayage_crds::{API_VERSION, DeviceInventory, InventoryDevice, read};
 use serde_json::{Map, Value};
 
 use super::{Condition, DeviceSource, Observation, Pool, PoolDevice, SourceError, missing};
@@ -89,7 +89,7 @@ impl FakeDevices {
 
 /// What an inventory has for a node.
 fn contents(text: &str, node: &str) -> Result<Contents, String> {
-    let inventory: DeviceInventory = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    let inventory: DeviceInventory = read::document(text).map_err(|error| error.to_string())?;
     if inventory.api_version != API_VERSION || inventory.kind != "DeviceInventory" {
         return Err(format!(
             "this is `{}` of `{}`, expected `DeviceInventory` of `{API_VERSION}`",

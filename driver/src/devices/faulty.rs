@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use drayage_crds::{API_VERSION, DeviceFault, DeviceFaultSpec, Fault};
+use drayage_crds::{API_VERSION, DeviceFault, DeviceFaultSpec, Fault, read};
 
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -164,7 +164,7 @@ impl Changes {
 ///
 /// What is wrong with it.
 pub fn read_fault(text: &str) -> Result<DeviceFault, String> {
-    let fault: DeviceFault = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    let fault: DeviceFault = read::document(text).map_err(|error| error.to_string())?;
     if fault.api_version != API_VERSION || fault.kind != "DeviceFault" {
         return Err(format!("expected `DeviceFault` of `{API_VERSION}`"));
     }

@@ -17,37 +17,14 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Failure> 
 
 /// The objects of a file whose text was read already.
 pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<T>, Failure> {
-    serde_saphyr::from_multiple::<T>(text).map_err(|error| {
+    drayage_crds::read::documents(text).map_err(|misread| {
         let name = source::name(path);
-        let place = error.location().map_or_else(
-            || Place::file(name.clone()),
-            |location| {
-                let (line, column) = (number(location.line()), number(location.column()));
-                let shown = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-                Place::in_line(name.clone(), line, column.max(1), shown)
-            },
-        );
-        let message = error.without_snippet().to_string();
-        let message = message.lines().next().unwrap_or_default();
-        // The place is told below it.
-        let message = message.split(" at line ").next().unwrap_or(message);
-        Failure::input(Complaint { hint: near(message), ..Complaint::new(message).at(place) })
+        let place = match misread.place {
+            Some((line, column)) => Place::in_line(name, line, column, &misread.text),
+            None => Place::file(name),
+        };
+        Failure::input(Complaint { hint: misread.hint, ..Complaint::new(misread.message).at(place) })
     })
-}
-
-/// The field that may be meant by one that nobody knows.
-fn near(message: &str) -> Option<String> {
-    let (unknown, expected) = message.strip_prefix("unknown field `")?.split_once("`, expected ")?;
-    let known = expected.trim_start_matches("one of ").split(", ").map(|name| name.trim_matches('`'));
-    let alike = |name: &&str| {
-        let (unknown, name) = (unknown.to_ascii_lowercase(), name.to_ascii_lowercase());
-        unknown == name || unknown.starts_with(&name) || name.starts_with(&unknown)
-    };
-    known.filter(|name| !name.is_empty()).find(alike).map(|name| format!("did you mean `{name}`?"))
-}
-
-fn number(of_location: impl TryInto<usize>) -> usize {
-    of_location.try_into().unwrap_or(1)
 }
 
 /// The node groups of files.
