@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::de::DeserializeOwned;
 
+/// Shorter names are like too many others.
+const LEAST: usize = 3;
 /// The most of a line that is shown.
 const SHOWN: usize = 100;
 
@@ -76,7 +78,8 @@ fn near(message: &str) -> Option<String> {
         let (unknown, name) = (unknown.to_ascii_lowercase(), name.to_ascii_lowercase());
         unknown == name || unknown.starts_with(&name) || name.starts_with(&unknown)
     };
-    known.filter(|name| !name.is_empty()).find(alike).map(|name| format!("did you mean `{name}`?"))
+    let known = known.filter(|name| name.len() >= LEAST && unknown.len() >= LEAST);
+    known.into_iter().find(alike).map(|name| format!("did you mean `{name}`?"))
 }
 
 #[cfg(test)]

@@ -31,8 +31,8 @@ pub struct FakeDevices {
 /// What an inventory has for a node. Edits are made when somebody asks for them.
 #[derive(Debug, Default)]
 struct Contents {
-    /// The inventory, to tell whether it has changed.
-    text: String,
+    /// The inventory, to tell whether it has changed; none before it was read.
+    text: Option<String>,
     node: String,
     pools: Vec<Pool>,
     /// Lines of each pool in the inventory.
@@ -206,10 +206,10 @@ impl DeviceSource for FakeDevices {
         let read = fs::read_to_string(&self.path);
         let text = read.map_err(|error| SourceError::Io { path: self.path.clone(), error })?;
         let mut current = self.current();
-        if current.text != text {
+        if current.text.as_ref() != Some(&text) {
             let contents = contents(&text, &self.node)
                 .map_err(|message| SourceError::Content { path: self.path.clone(), message })?;
-            *current = Contents { text, ..contents };
+            *current = Contents { text: Some(text), ..contents };
         }
         Ok(current.pools.clone())
     }
@@ -277,6 +277,17 @@ spec:
         assert_eq!(contents.edits("gpu-7-gpus", "gpu-2"), None);
         assert_eq!(contents.edits("gpu", "gpu-1"), None);
         assert!(self::contents(INVENTORY, "cpu-1").expect("an inventory").pools.is_empty());
+    }
+
+    #[test]
+    fn an_empty_file_is_no_inventory_without_devices() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("inventory.yaml");
+        for text in ["", "\n", "# later\n"] {
+            fs::write(&path, text).expect("a file");
+            let error = FakeDevices::open(&path, "node-1").expect_err("no inventory").to_string();
+            assert!(error.contains("inventory.yaml"), "{error}");
+        }
     }
 
     #[test]
