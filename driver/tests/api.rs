@@ -46,7 +46,7 @@ async fn slices_are_made_changed_watched_and_removed() {
     let (none, mut watch) = client.list_and_watch().await.unwrap();
     assert_eq!(none, []);
 
-    let made = client.create("node-1-gpu-", spec("gpu-0")).await.unwrap();
+    let made = client.create("node-1-gpu-", spec("gpu-0").into()).await.unwrap();
     assert!(made.name.starts_with("node-1-gpu-"));
     assert_eq!(made.spec.map(), spec("gpu-0"));
     assert_eq!(next(&mut watch).await, Some(WatchEvent::Changed(made.clone())));
@@ -77,7 +77,7 @@ async fn slices_are_made_changed_watched_and_removed() {
 async fn a_server_of_1_32_gets_devices_in_a_block() {
     let server = Server::start(&["v1alpha3", "v1beta1"]).await.unwrap();
     let client = client(&server).await;
-    let made = client.create("slice-", spec("gpu-0")).await.unwrap();
+    let made = client.create("slice-", spec("gpu-0").into()).await.unwrap();
     assert_eq!(made.spec.map(), spec("gpu-0"));
     let device = server.state().slices[&made.name]["spec"]["devices"][0].clone();
     assert_eq!(device["basic"]["attributes"]["model"]["string"], "A100");
@@ -89,7 +89,7 @@ async fn a_long_list_comes_in_pages() {
     let server = Server::start(&["v1"]).await.unwrap();
     let client = client(&server).await;
     for number in 0..5 {
-        client.create("slice-", spec(&format!("gpu-{number}"))).await.unwrap();
+        client.create("slice-", spec(&format!("gpu-{number}")).into()).await.unwrap();
     }
     server.state().page = 2;
     assert_eq!(client.list_and_watch().await.unwrap().0.len(), 5);

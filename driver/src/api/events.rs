@@ -64,7 +64,7 @@ impl ApiServer {
             "note": note.get(..end.unwrap_or_default()).unwrap_or_default(),
         });
         let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", claim.namespace);
-        let asked = request("POST", &path, "application/json", Some(&event))?;
+        let asked = request("POST", &path, "application/json", event.to_string().into_bytes())?;
         self.ask::<Value>(asked).await.map(|_| ())
     }
 }

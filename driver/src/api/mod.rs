@@ -208,26 +208,16 @@ fn refusal(code: u16, message: &str) -> ApiError {
 }
 
 fn get(path: &str) -> Result<Request<Vec<u8>>, ApiError> {
-    request("GET", path, "application/json", None)
+    request("GET", path, "application/json", Vec::new())
 }
 
 /// A request. What cannot be an address is refused as invalid: names come from other objects.
-fn request(
-    method: &str,
-    path: &str,
-    content: &str,
-    body: Option<&Value>,
-) -> Result<Request<Vec<u8>>, ApiError> {
-    let invalid = |error: &dyn std::error::Error| ApiError::Invalid(format!("`{path}`: {error}"));
-    let octets = match body {
-        Some(body) => serde_json::to_vec(body).map_err(|error| invalid(&error))?,
-        None => Vec::new(),
-    };
+fn request(method: &str, path: &str, content: &str, body: Vec<u8>) -> Result<Request<Vec<u8>>, ApiError> {
     Request::builder()
         .method(method)
         .uri(path)
         .header(http::header::CONTENT_TYPE, content)
         .header(http::header::ACCEPT, "application/json")
-        .body(octets)
-        .map_err(|error| invalid(&error))
+        .body(body)
+        .map_err(|error| ApiError::Invalid(format!("`{path}`: {error}")))
 }

@@ -5,7 +5,7 @@ use std::{future::Future, pin::pin};
 use futures_util::TryStreamExt as _;
 use kube::core::WatchEvent as ServerEvent;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{ApiServer, GROUP, get, request};
@@ -64,6 +64,14 @@ impl Object {
             ApiVersion::V1Beta2 | ApiVersion::V1 => self.spec,
         };
         Slice { name, uid, resource_version, spec }
+    }
+}
+
+/// A specification as a version has it.
+fn encoded(version: ApiVersion, spec: Fields) -> Fields {
+    match version {
+        ApiVersion::V1Beta1 => version.encode(spec.map()).into(),
+        ApiVersion::V1Beta2 | ApiVersion::V1 => spec,
     }
 }
 
@@ -134,19 +142,19 @@ impl SliceApi for ApiServer {
         Ok((slices, watch))
     }
 
-    async fn create(&self, name_prefix: &str, spec: Map<String, Value>) -> Result<Slice, ApiError> {
+    async fn create(&self, name_prefix: &str, spec: Fields) -> Result<Slice, ApiError> {
         let version = self.version().await?;
         // When the node goes, so do its slices.
         let owner = json!({
             "apiVersion": "v1", "kind": "Node", "name": self.node, "uid": self.node_uid().await?, "controller": true,
         });
-        let object = json!({
-            "apiVersion": format!("{GROUP}/{}", version.as_str()),
-            "kind": "ResourceSlice",
-            "metadata": { "generateName": name_prefix, "ownerReferences": [owner] },
-            "spec": version.encode(spec),
-        });
-        let asked = request("POST", &Self::slices_path(version), "application/json", Some(&object))?;
+        let kind = json!(format!("{GROUP}/{}", version.as_str()));
+        let metadata = json!({ "generateName": name_prefix, "ownerReferences": [owner] });
+        let object = format!(
+            r#"{{"apiVersion":{kind},"kind":"ResourceSlice","metadata":{metadata},"spec":{}}}"#,
+            encoded(version, spec).text()
+        );
+        let asked = request("POST", &Self::slices_path(version), "application/json", object.into_bytes())?;
         self.ask::<Object>(asked).await.map(|object| object.slice(version))
     }
 
@@ -154,12 +162,13 @@ impl SliceApi for ApiServer {
         let version = self.version().await?;
         // Only the specification is replaced: labels and owners that others have set stay. The server compares the
         // resource version, which a slice made anew under the same name does not have.
-        let steps = json!([
-            { "op": "replace", "path": "/metadata/resourceVersion", "value": slice.resource_version },
-            { "op": "replace", "path": "/spec", "value": version.encode(slice.spec.map()) },
-        ]);
+        let steps = format!(
+            r#"[{{"op":"replace","path":"/metadata/resourceVersion","value":{}}},{{"op":"replace","path":"/spec","value":{}}}]"#,
+            json!(slice.resource_version),
+            encoded(version, slice.spec).text()
+        );
         let path = format!("{}/{}", Self::slices_path(version), slice.name);
-        let asked = request("PATCH", &path, "application/json-patch+json", Some(&steps))?;
+        let asked = request("PATCH", &path, "application/json-patch+json", steps.into_bytes())?;
         self.ask::<Object>(asked).await.map(|object| object.slice(version))
     }
 
@@ -169,7 +178,7 @@ impl SliceApi for ApiServer {
             "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": { "uid": slice.uid },
         });
         let path = format!("{}/{}", Self::slices_path(version), slice.name);
-        let asked = request("DELETE", &path, "application/json", Some(&options))?;
+        let asked = request("DELETE", &path, "application/json", options.to_string().into_bytes())?;
         self.ask::<Value>(asked).await.map(|_| ())
     }
 }

@@ -10,7 +10,7 @@
 mod configured;
 mod fake;
 mod faulty;
-mod fields;
+pub(crate) mod fields;
 #[cfg(feature = "nvml")]
 pub mod nvml;
 mod pool;

@@ -3,6 +3,30 @@
 use drayage_allocator::objects::Quantity;
 use serde_json::{Map, Value};
 
+use super::digest::Digest;
+use crate::devices::Fields;
+
+/// A specification, with what most comparisons need of it.
+#[derive(Clone, Debug)]
+pub(super) struct Specification {
+    pub(super) fields: Fields,
+    pub(super) digest: Option<Digest>,
+}
+
+impl Specification {
+    pub(super) fn new(fields: Fields) -> Self {
+        Self { digest: Digest::of(fields.text()), fields }
+    }
+
+    /// See [`same`].
+    pub(super) fn says(&self, other: &Self) -> bool {
+        match (self.digest, other.digest) {
+            (Some(one), Some(other)) => one == other,
+            _ => same(&self.fields.map(), &other.fields.map()),
+        }
+    }
+}
+
 /// Whether a server has what was wanted. Servers write quantities in their own way, leave out what is empty, and give
 /// taints a time in whole seconds where there is none.
 pub(super) fn same(wanted: &Map<String, Value>, found: &Map<String, Value>) -> bool {
@@ -36,23 +60,24 @@ fn same_value(wanted: &Value, found: &Value, inside: &str) -> bool {
             wanted.len() == found.len()
                 && wanted.iter().zip(found).all(|(wanted, found)| same_value(wanted, found, inside))
         }
-        (Value::String(wanted), Value::String(found)) if wanted != found => match inside {
-            "capacity" | "counters" => {
-                let [wanted, found] = [wanted, found].map(|text| text.parse::<Quantity>().ok());
-                wanted.is_some() && wanted == found
-            }
-            // `2026-01-02T03:04:05.6Z` against `2026-01-02T03:04:05Z`.
-            "taints" => {
-                wanted.get(..19).is_some_and(|begin| begin.contains('T') && found.get(..19) == Some(begin))
-            }
-            _ => false,
-        },
-        // Capacities may be written as numbers.
-        (Value::Number(wanted), Value::String(found)) if inside == "capacity" => {
-            let parsed = wanted.to_string().parse::<Quantity>().ok();
-            parsed.is_some() && parsed == found.parse().ok()
+        _ if is_empty(wanted) && is_empty(found) => true,
+        // `2026-01-02T03:04:05.6Z` against `2026-01-02T03:04:05Z`.
+        (Value::String(wanted), Value::String(found)) if wanted != found && inside == "taints" => {
+            wanted.get(..19).is_some_and(|begin| begin.contains('T') && found.get(..19) == Some(begin))
         }
-        _ => wanted == found,
+        _ => {
+            wanted == found
+                || amount(wanted, inside).is_some_and(|wanted| amount(found, inside) == Some(wanted))
+        }
+    }
+}
+
+/// A quantity, where there may be one. Capacities may be written as numbers.
+fn amount(value: &Value, inside: &str) -> Option<Quantity> {
+    match (value, inside) {
+        (Value::String(text), "capacity" | "counters") => text.parse().ok(),
+        (Value::Number(number), "capacity") => number.to_string().parse().ok(),
+        _ => None,
     }
 }
 
@@ -62,7 +87,7 @@ fn is_empty(value: &Value) -> bool {
         Value::Bool(value) => !value,
         Value::String(text) => text.is_empty(),
         Value::Array(values) => values.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
+        Value::Object(fields) => fields.values().all(is_empty),
         Value::Number(_) => false,
     }
 }
@@ -100,9 +125,18 @@ fn dropped_values(sent: &Value, found: &Value, at: &str, paths: &mut Vec<String>
     }
 }
 
-/// Gives taints the time that the server has for them already: without it every write would start it anew, and with it
-/// the patience of pods that tolerate a taint for a while.
-pub(super) fn keep_times(wanted: &mut Map<String, Value>, found: &Map<String, Value>) {
+/// What is wanted, with taints given the time that the server has for them already: without it every write would start it
+/// anew, and with it the patience of pods that tolerate a taint for a while. None if the server has no times.
+pub(super) fn keep_times(wanted: &Fields, found: &Fields) -> Option<Fields> {
+    if !found.text().contains("\"timeAdded\"") {
+        return None;
+    }
+    let mut wanted = wanted.map();
+    keep_times_of_devices(&mut wanted, &found.map());
+    Some(wanted.into())
+}
+
+fn keep_times_of_devices(wanted: &mut Map<String, Value>, found: &Map<String, Value>) {
     let devices = |spec: &Map<String, Value>| spec.get("devices").and_then(Value::as_array).cloned();
     let found = devices(found).unwrap_or_default();
     let wanted = wanted.get_mut("devices").and_then(Value::as_array_mut);
@@ -194,14 +228,16 @@ mod tests {
 
     #[test]
     fn a_taint_keeps_its_time() {
-        let mut wanted =
+        let wanted =
             device(&json!({"name": "a", "taints": [{"key": "x", "effect": "NoExecute"}, {"key": "y"}]}));
         let found = device(&json!({"name": "a", "taints": [
             {"key": "x", "value": "", "effect": "NoExecute", "timeAdded": "T"}, {"key": "y", "effect": "None", "timeAdded": "U"},
         ]}));
-        keep_times(&mut wanted, &found);
+        let wanted = Fields::from(wanted);
+        assert_eq!(keep_times(&wanted, &wanted), None);
+        let wanted = keep_times(&wanted, &found.into()).expect("times");
         assert_eq!(
-            wanted["devices"][0]["taints"],
+            wanted.map()["devices"][0]["taints"],
             json!([{"key": "x", "effect": "NoExecute", "timeAdded": "T"}, {"key": "y"}])
         );
     }

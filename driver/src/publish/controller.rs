@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Map, Value};
-
 use super::{
-    compare::{dropped, keep_times, same},
-    layout::{Layout, LayoutError, SliceContent, spec, spread},
+    compare::{Specification, dropped, keep_times, same},
+    contents::{Content, Contents},
+    digest::Digest,
+    known::{Known, Stored},
+    layout::{Layout, LayoutError, head, spec, spread},
     version::ApiVersion,
 };
 use crate::devices::{Fields, Pool};
@@ -152,40 +153,9 @@ pub enum Report {
 struct Write {
     pool: String,
     /// What was sent; none for a delete.
-    sent: Option<Fields>,
+    sent: Option<Specification>,
     /// The slice that it is about; none for a create.
     slice: Option<String>,
-}
-
-/// What a server made of what it was sent.
-#[derive(Clone, Debug)]
-struct Stored {
-    sent: Fields,
-    stored: Fields,
-}
-
-/// A slice that the server has, with what is asked of it again and again.
-#[derive(Clone, Debug)]
-struct Known {
-    slice: Slice,
-    pool: String,
-    generation: i64,
-    driver: Option<Value>,
-    node: Option<Value>,
-}
-
-impl Known {
-    fn new(slice: Slice) -> Self {
-        let mut spec = slice.spec.map();
-        let pool = spec.remove("pool").unwrap_or_default();
-        Self {
-            pool: pool["name"].as_str().unwrap_or_default().to_owned(),
-            generation: pool["generation"].as_i64().unwrap_or_default(),
-            driver: spec.remove("driver"),
-            node: spec.remove("nodeName"),
-            slice,
-        }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,7 +180,7 @@ pub struct Controller {
     view: View,
     pools: BTreeMap<String, Pool>,
     /// The pools spread over slices, for the server that is known.
-    contents: BTreeMap<String, Arc<[SliceContent]>>,
+    contents: BTreeMap<String, Contents>,
     /// Pools that have to be looked at.
     unsettled: BTreeSet<String>,
     slices: BTreeMap<String, Known>,
@@ -287,7 +257,11 @@ impl Controller {
                 let names: BTreeSet<String> = pools.keys().chain(self.pools.keys()).cloned().collect();
                 for name in names.into_iter().filter(|name| pools.get(name) != self.pools.get(name)) {
                     self.refused.remove(&name);
-                    self.contents.remove(&name);
+                    if pools.contains_key(&name) {
+                        self.contents.entry(name.clone()).or_default().outdated = true;
+                    } else {
+                        self.contents.remove(&name);
+                    }
                     self.unsettled.insert(name);
                 }
                 self.pools = pools;
@@ -304,8 +278,12 @@ impl Controller {
                 self.failed(now, &format!("cannot ask for the versions of the API: {error}"), &mut actions);
             }
             Event::Listed(Ok(slices)) => {
-                self.slices =
-                    slices.into_iter().map(|slice| (slice.name.clone(), Known::new(slice))).collect();
+                let mut before = std::mem::take(&mut self.slices);
+                for slice in slices {
+                    let known = before.remove(&slice.name).filter(|known| known.slice == slice);
+                    let known = known.unwrap_or_else(|| self.known(slice));
+                    self.slices.insert(known.slice.name.clone(), known);
+                }
                 self.stored.retain(|name, _| self.slices.contains_key(name));
                 self.view = View::Current;
                 self.unsettled.extend(self.slices.values().map(|known| known.pool.clone()));
@@ -366,8 +344,11 @@ impl Controller {
         if before.is_some_and(|known| number(&known.resource_version) >= number(&slice.resource_version)) {
             return;
         }
-        let is_same = before.is_some_and(|known| same(&known.spec.map(), &slice.spec.map()));
-        let changed = Known::new(slice);
+        let mut changed = self.known(slice);
+        let before = self.slices.get(&changed.slice.name);
+        let before = before.filter(|known| known.specification().says(&changed.specification()));
+        let is_same = before.is_some();
+        changed.satisfies = before.and_then(|known| known.satisfies);
         // Our own write may be seen before its answer comes.
         if !is_same && !self.writes.values().any(|write| write.pool == changed.pool) {
             self.patience.insert(changed.pool.clone(), now + FOREIGN_CHANGE);
@@ -393,17 +374,23 @@ impl Controller {
         match (result, sent) {
             (Ok(Some(made)), Some(sent)) => {
                 self.succeeded();
-                let (sent_fields, made_fields) = (sent.map(), made.spec.map());
-                let fields = dropped(&sent_fields, &made_fields);
-                if !fields.is_empty() && self.reported.insert(format!("{pool} {fields:?}")) {
-                    actions.push(Action::Report(Report::DroppedFields { pool, fields }));
-                }
-                if same(&sent_fields, &made_fields) {
-                    self.stored.remove(&made.name);
+                let mut known = self.known(made);
+                let stored = known.specification();
+                known.satisfies = sent.digest;
+                let is_same = sent.digest.is_some() && sent.digest == stored.digest || {
+                    let (sent, stored) = (sent.fields.map(), stored.fields.map());
+                    let fields = dropped(&sent, &stored);
+                    if !fields.is_empty() && self.reported.insert(format!("{pool} {fields:?}")) {
+                        actions.push(Action::Report(Report::DroppedFields { pool, fields }));
+                    }
+                    same(&sent, &stored)
+                };
+                if is_same {
+                    self.stored.remove(&known.slice.name);
                 } else {
-                    self.stored.insert(made.name.clone(), Stored { sent, stored: made.spec.clone() });
+                    self.stored.insert(known.slice.name.clone(), Stored { sent, stored });
                 }
-                self.slices.insert(made.name.clone(), Known::new(made));
+                self.slices.insert(known.slice.name.clone(), known);
             }
             (Ok(_) | Err(ApiError::NotFound), _) => {
                 // Deleted, by us or by somebody else.
@@ -474,28 +461,38 @@ impl Controller {
         let of_pool = || self.slices.values().filter(|known| known.pool == pool);
         let newest = of_pool().map(|known| known.generation).max();
         // Slices by their place; obsolete ones and doubles go.
-        let mut current: BTreeMap<usize, &Slice> = BTreeMap::new();
+        let mut current: BTreeMap<usize, &Known> = BTreeMap::new();
         let mut surplus = Vec::new();
         for known in of_pool() {
-            let slice = &known.slice;
-            let place = place(&slice.name).filter(|place| *place < contents.len());
-            let usable = Some(known.generation) == newest && self.can_be_updated(known);
+            let place = place(&known.slice.name).filter(|place| *place < contents.len());
+            let usable = Some(known.generation) == newest && known.can_be_updated;
             match place.filter(|place| usable && !current.contains_key(place)) {
                 Some(place) => {
-                    current.insert(place, slice);
+                    current.insert(place, known);
                 }
-                None => surplus.push(slice.clone()),
+                None => surplus.push(known.slice.clone()),
             }
         }
         let known = newest.unwrap_or(0).max(self.generations.get(pool).copied().unwrap_or(0));
-        let wanted = |generation: i64, content: &SliceContent| {
-            spec(&self.driver, &self.node, pool, generation, contents.len(), content)
+        let head_of = |generation| {
+            let head = head(&self.driver, &self.node, pool, generation, contents.len());
+            (Digest::of(head.text()), head)
         };
-        let differs = |(place, slice): (&usize, &&Slice)| {
-            let content = contents.get(*place)?;
-            (!self.is_stored(slice, &wanted(newest.unwrap_or(0), content))).then_some(*place)
-        };
-        let changed: Vec<usize> = current.iter().filter_map(differs).collect();
+        let (head_digest, newest_head) = head_of(newest.unwrap_or(0));
+        let (mut changed, mut satisfied) = (Vec::new(), Vec::new());
+        for (place, known) in &current {
+            let Some(content) = contents.get(*place) else { continue };
+            let wanted = content.with(head_digest);
+            if wanted.is_some() && (wanted == known.digest || wanted == known.satisfies) {
+                continue;
+            }
+            let fields = spec(&newest_head, &content.slice);
+            if self.is_stored(known, &Specification { fields, digest: wanted }) {
+                satisfied.push((known.slice.name.clone(), wanted));
+            } else {
+                changed.push(*place);
+            }
+        }
         let missing: Vec<usize> = (0..contents.len()).filter(|place| !current.contains_key(place)).collect();
         // One changed slice is one change anyway; and where nothing changed, missing ones complete their generation,
         // unless a lost write of that generation might still come and mix into it.
@@ -507,31 +504,41 @@ impl Controller {
             _ => known + 1,
         };
         let all = generation != newest.unwrap_or(known);
+        let (head_digest, head) = head_of(generation);
         let mut planned = Vec::new();
-        for (place, slice) in &current {
-            if let Some(content) = contents.get(*place)
-                && (all || changed.contains(place))
-            {
-                let mut spec = wanted(generation, content);
-                keep_times(&mut spec, &slice.spec.map());
-                planned.push((Some((*slice).clone()), Some(Fields::from(spec))));
-            }
-        }
-        for place in &missing {
-            if let Some(content) = contents.get(*place) {
-                planned.push((None, Some(wanted(generation, content).into())));
+        for (place, content) in contents.iter().enumerate() {
+            let fields = || spec(&head, &content.slice);
+            match current.get(&place) {
+                Some(known) if all || changed.contains(&place) => {
+                    let sent = match keep_times(&fields(), &known.slice.spec) {
+                        Some(fields) => Specification::new(fields),
+                        None => Specification { fields: fields(), digest: content.with(head_digest) },
+                    };
+                    planned.push((Some(known.slice.clone()), Some(sent)));
+                }
+                Some(_) => {}
+                None => {
+                    let sent = Specification { fields: fields(), digest: content.with(head_digest) };
+                    planned.push((None, Some(sent)));
+                }
             }
         }
         planned.extend(surplus.into_iter().map(|slice| (Some(slice), None)));
+        for (name, wanted) in satisfied {
+            if let Some(known) = self.slices.get_mut(&name) {
+                known.satisfies = wanted;
+            }
+        }
         if !contents.is_empty() {
             self.generations.insert(pool.to_owned(), generation);
         }
         let mut missing = missing.into_iter();
-        for (slice, spec) in planned {
+        for (slice, sent) in planned {
             let write = self.next_write;
             self.next_write += 1;
             let name = slice.as_ref().map(|slice| slice.name.clone());
-            self.writes.insert(write, Write { pool: pool.to_owned(), sent: spec.clone(), slice: name });
+            let spec = sent.as_ref().map(|sent| sent.fields.clone());
+            self.writes.insert(write, Write { pool: pool.to_owned(), sent, slice: name });
             actions.push(match (slice, spec) {
                 (Some(slice), Some(spec)) => Action::Update { write, slice: Slice { spec, ..slice } },
                 (Some(slice), None) => Action::Delete { write, slice },
@@ -545,32 +552,29 @@ impl Controller {
     }
 
     /// What the slices of a pool are to hold; nothing for a pool that is not wanted.
-    fn contents(&mut self, pool: &str) -> Result<Arc<[SliceContent]>, LayoutError> {
-        if let Some(contents) = self.contents.get(pool) {
-            return Ok(Arc::clone(contents));
+    fn contents(&mut self, pool: &str) -> Result<Arc<[Content]>, LayoutError> {
+        let known = self.contents.get(pool);
+        if let Some(known) = known.filter(|known| !known.outdated) {
+            return Ok(Arc::clone(&known.slices));
         }
         let Some(wanted) = self.pools.get(pool) else { return Ok(Arc::default()) };
         let counters_apart = self.served.is_none_or(|served| served.minor >= 35);
-        let contents: Arc<[SliceContent]> =
-            spread(wanted, Layout { counters_apart, taints: self.taints })?.into();
-        self.contents.insert(pool.to_owned(), Arc::clone(&contents));
-        Ok(contents)
+        let spread = spread(wanted, Layout { counters_apart, taints: self.taints })?;
+        let contents = Contents::new(spread, known);
+        let slices = Arc::clone(&contents.slices);
+        self.contents.insert(pool.to_owned(), contents);
+        Ok(slices)
+    }
+
+    fn known(&self, slice: Slice) -> Known {
+        Known::new(slice, &self.driver, &self.node)
     }
 
     /// Whether the server has what is wanted, or what it makes of that.
-    fn is_stored(&self, slice: &Slice, wanted: &Map<String, Value>) -> bool {
-        let found = slice.spec.map();
-        let made_of_it =
-            |stored: &Stored| same(wanted, &stored.sent.map()) && same(&stored.stored.map(), &found);
-        same(wanted, &found) || self.stored.get(&slice.name).is_some_and(made_of_it)
-    }
-
-    /// Driver, node and pool of a slice cannot be changed.
-    fn can_be_updated(&self, known: &Known) -> bool {
-        let is = |found: &Option<Value>, wanted: &str| {
-            found.as_ref().and_then(Value::as_str).is_some_and(|found| found == wanted)
-        };
-        is(&known.driver, &self.driver) && is(&known.node, &self.node)
+    fn is_stored(&self, known: &Known, wanted: &Specification) -> bool {
+        let found = known.specification();
+        let made_of_it = |stored: &Stored| wanted.says(&stored.sent) && stored.stored.says(&found);
+        wanted.says(&found) || self.stored.get(&known.slice.name).is_some_and(made_of_it)
     }
 
     /// The place of a slice in its pool comes first in its name, because servers cut long names at their end.
@@ -583,3 +587,6 @@ fn place(name: &str) -> Option<usize> {
     let (digits, _) = name.split_once('-')?;
     (digits.len() >= 5).then(|| usize::from_str_radix(digits, 16).ok()).flatten()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,12 @@
 //! From pools to slices: how devices and counters are spread over ResourceSlices.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use drayage_allocator::objects::ResourceSlice;
 use drayage_cluster::{Input, LoadErrors, LoadOptions, load};
 use serde_json::{Map, Value, json};
 
-use crate::devices::{Pool, PoolDevice};
+use crate::devices::{Fields, Pool, PoolDevice};
 
 /// Devices in one slice.
 const MOST_DEVICES: usize = 128;
@@ -150,30 +150,39 @@ fn groups(pool: &Pool) -> Vec<SliceContent> {
     groups
 }
 
-/// `spec` of a slice in the form of `resource.k8s.io/v1`.
-pub(super) fn spec(
-    driver: &str,
-    node: &str,
-    pool: &str,
-    generation: i64,
-    count: usize,
-    content: &SliceContent,
-) -> Map<String, Value> {
-    let mut spec = Map::new();
-    spec.insert("driver".to_owned(), json!(driver));
-    spec.insert("nodeName".to_owned(), json!(node));
-    spec.insert(
+/// `spec` of a slice in the form of `resource.k8s.io/v1`, without devices and counters.
+pub(super) fn head(driver: &str, node: &str, pool: &str, generation: i64, count: usize) -> Fields {
+    let mut head = Map::new();
+    head.insert("driver".to_owned(), json!(driver));
+    head.insert("nodeName".to_owned(), json!(node));
+    head.insert(
         "pool".to_owned(),
         json!({ "name": pool, "generation": generation, "resourceSliceCount": count }),
     );
+    head.into()
+}
+
+/// `spec` of a slice with this [`head`]. Devices are copied as the text that they are.
+pub(super) fn spec(head: &Fields, content: &SliceContent) -> Fields {
+    let mut text = head.text().to_owned();
+    text.pop();
+    // Writing into memory does not fail.
     if !content.devices.is_empty() {
-        // Names and JSON values: nothing that JSON lacks.
-        spec.insert("devices".to_owned(), serde_json::to_value(&content.devices).unwrap_or_default());
+        text.push_str(if text == "{" { "\"devices\":[" } else { ",\"devices\":[" });
+        for (number, device) in content.devices.iter().enumerate() {
+            let fields = device.fields.text().strip_prefix('{').unwrap_or_default();
+            let name = Value::from(device.name.as_str());
+            let (before, between) = (if number > 0 { "," } else { "" }, if fields == "}" { "" } else { "," });
+            let _ = write!(text, "{before}{{\"name\":{name}{between}{fields}");
+        }
+        text.push(']');
     }
     if !content.shared_counters.is_empty() {
-        spec.insert("sharedCounters".to_owned(), Value::Array(content.shared_counters.clone()));
+        let comma = if text == "{" { "" } else { "," };
+        let _ = write!(text, "{comma}\"sharedCounters\":{}", Value::Array(content.shared_counters.clone()));
     }
-    spec
+    text.push('}');
+    Fields::of_object(text)
 }
 
 /// The pools as the allocator sees them, and as the API server would check them.
@@ -193,14 +202,15 @@ pub fn allocator_slices(
         // With counters apart no pool is refused.
         let contents = spread(pool, layout).unwrap_or_default();
         for (number, content) in contents.iter().enumerate() {
-            let object = json!({
-                "apiVersion": "resource.k8s.io/v1",
-                "kind": "ResourceSlice",
-                "metadata": { "name": format!("{number:05}-{}", slices.len()) },
-                "spec": spec(driver, node, &pool.name, 1, contents.len(), content),
-            });
+            let head = head(driver, node, &pool.name, 1, contents.len());
+            let object = format!(
+                "{{\"apiVersion\":\"resource.k8s.io/v1\",\"kind\":\"ResourceSlice\",\
+                 \"metadata\":{{\"name\":\"{number:05}-{}\"}},\"spec\":{}}}",
+                slices.len(),
+                spec(&head, content).text()
+            );
             let name = format!("{}/{number}.json", pool.name);
-            let input = Input::Bytes { name, bytes: object.to_string().into_bytes() };
+            let input = Input::Bytes { name, bytes: object.into_bytes() };
             // One after the other: what is read takes many times the memory of what it is made into.
             let snapshot = load(&[input], LoadOptions::default()).map_err(Box::new)?;
             slices.extend(snapshot.allocator_slices(false));
@@ -273,6 +283,32 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    proptest! {
+        /// The text that is put together is the one that a serializer would write.
+        #[test]
+        fn a_specification_is_its_head_with_devices_and_counters(
+            names in prop::collection::vec("[a-c\"\\\\é]{0,3}", 0..4),
+            sets in 0..3_usize,
+        ) {
+            let devices: Vec<PoolDevice> = names
+                .into_iter()
+                .enumerate()
+                .map(|(number, name)| device(name, if number % 2 == 0 { &[] } else { &[0] }, number == 3))
+                .collect();
+            let pool = pool(devices, sets);
+            let content = SliceContent { devices: pool.devices, shared_counters: pool.shared_counters };
+            let head = head("gpu.example.com", "node \"1\"", "p", 7, 2);
+            let mut expected = head.map();
+            if !content.devices.is_empty() {
+                expected.insert("devices".to_owned(), json!(content.devices));
+            }
+            if !content.shared_counters.is_empty() {
+                expected.insert("sharedCounters".to_owned(), json!(content.shared_counters));
+            }
+            prop_assert_eq!(spec(&head, &content).map(), expected);
         }
     }
 

@@ -4,7 +4,10 @@
 //! instance of a driver may publish a pool; it is the one that has the state directory.
 
 mod compare;
+mod contents;
 mod controller;
+mod digest;
+mod known;
 mod layout;
 mod run;
 mod version;

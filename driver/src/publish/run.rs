@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::JoinSet,
@@ -48,11 +48,8 @@ pub trait SliceApi: Send + Sync + 'static {
     /// The slices, and a watch from there on.
     fn list_and_watch(&self) -> impl Future<Output = Result<(Vec<Slice>, Watch), ApiError>> + Send;
     /// Makes a slice with a name that begins with `name_prefix` and that the server completes.
-    fn create(
-        &self,
-        name_prefix: &str,
-        spec: Map<String, Value>,
-    ) -> impl Future<Output = Result<Slice, ApiError>> + Send;
+    fn create(&self, name_prefix: &str, spec: Fields)
+    -> impl Future<Output = Result<Slice, ApiError>> + Send;
     /// Changes a slice if it still has its resource version.
     fn update(&self, slice: Slice) -> impl Future<Output = Result<Slice, ApiError>> + Send;
     /// Deletes a slice if it is still the one with its UID.
@@ -154,7 +151,7 @@ async fn perform<A: SliceApi>(api: &A, action: Action) -> (Event, Option<Watch>)
             Err(error) => Event::Listed(Err(error)),
         },
         Action::Create { write, name_prefix, spec } => {
-            Event::Written { write, result: api.create(&name_prefix, spec.map()).await.map(Some) }
+            Event::Written { write, result: api.create(&name_prefix, spec).await.map(Some) }
         }
         Action::Update { write, slice } => {
             Event::Written { write, result: api.update(slice).await.map(Some) }
@@ -194,20 +191,20 @@ impl SliceFiles {
         Ok(Self { folder, known: Mutex::default() })
     }
 
-    fn write(&self, name: &str, spec: &Map<String, Value>) -> Result<Slice, ApiError> {
+    fn write(&self, name: &str, spec: Fields) -> Result<Slice, ApiError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.version += 1;
         let slice = Slice {
             name: name.to_owned(),
             uid: name.to_owned(),
             resource_version: known.version.to_string(),
-            spec: Fields::from(spec),
+            spec,
         };
         let object = json!({
             "apiVersion": "resource.k8s.io/v1",
             "kind": "ResourceSlice",
             "metadata": { "name": name },
-            "spec": spec,
+            "spec": slice.spec,
         });
         let text = serde_json::to_string_pretty(&object).unwrap_or_default() + "\n";
         write_atomically(&HostFileSystem, &self.folder, &format!("{name}.json"), text.as_bytes()).map_err(
@@ -231,14 +228,14 @@ impl SliceApi for SliceFiles {
         Ok((known.slices.values().cloned().collect(), watch))
     }
 
-    async fn create(&self, name_prefix: &str, spec: Map<String, Value>) -> Result<Slice, ApiError> {
-        let pool =
-            spec.get("pool").and_then(|pool| pool["name"].as_str()).unwrap_or_default().replace('/', "-");
-        self.write(&format!("{name_prefix}{pool}"), &spec)
+    async fn create(&self, name_prefix: &str, spec: Fields) -> Result<Slice, ApiError> {
+        let pool = spec.get("pool").unwrap_or_default();
+        let pool = pool["name"].as_str().unwrap_or_default().replace('/', "-");
+        self.write(&format!("{name_prefix}{pool}"), spec)
     }
 
     async fn update(&self, slice: Slice) -> Result<Slice, ApiError> {
-        self.write(&slice.name, &slice.spec.map())
+        self.write(&slice.name, slice.spec)
     }
 
     async fn delete(&self, slice: Slice) -> Result<(), ApiError> {

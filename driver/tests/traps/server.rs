@@ -174,7 +174,7 @@ async fn trap_23_claims_wait_behind_slices() {
         .map(|_| {
             let client = client.clone();
             let Value::Object(spec) = json!({"driver": DRIVER}) else { unreachable!("an object") };
-            tokio::spawn(async move { client.create("slice-", spec).await })
+            tokio::spawn(async move { client.create("slice-", spec.into()).await })
         })
         .collect();
     sleep(Duration::from_millis(100)).await;

@@ -168,7 +168,10 @@ impl Server {
                             from = version;
                             continue;
                         }
-                        let frame = Frame::data(Bytes::from(format!("{event}\n")));
+                        // Clients read an object while it comes, which they can if they know what it is about.
+                        let (kind, object) = (&event["type"], &event["object"]);
+                        let frame =
+                            Frame::data(Bytes::from(format!("{{\"type\":{kind},\"object\":{object}}}\n")));
                         return Some((
                             Ok::<_, Infallible>(frame),
                             (version, state, changed, (selector, era)),

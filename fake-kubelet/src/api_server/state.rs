@@ -1,6 +1,6 @@
 //! What the server has, and its answers.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -54,7 +54,7 @@ pub struct State {
     /// Where chance comes from.
     pub random: Random,
     version: u64,
-    changes: Vec<(u64, Value)>,
+    changes: Vec<(u64, Arc<Value>)>,
     era: u64,
     oldest: u64,
 }
@@ -95,7 +95,7 @@ impl State {
         version < self.oldest
     }
 
-    pub(super) fn change_after(&self, version: u64) -> Option<(u64, Value)> {
+    pub(super) fn change_after(&self, version: u64) -> Option<(u64, Arc<Value>)> {
         self.changes.iter().find(|(of, _)| *of > version).cloned()
     }
 
@@ -124,7 +124,7 @@ impl State {
     fn tell(&mut self, kind: &str, mut object: Value) -> Value {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.changes.push((self.version, json!({ "type": kind, "object": object })));
+        self.changes.push((self.version, Arc::new(json!({ "type": kind, "object": object }))));
         object
     }
 
