@@ -66,21 +66,21 @@ struct OneValue(Inside);
 
 impl OneValue {
     /// Quantities count as numbers, whatever they are written like.
-    fn text<E>(&self, text: &str) -> Result<u64, E> {
+    fn text(&self, text: &str) -> u64 {
         if text.is_empty() {
-            return Ok(EMPTY);
+            return EMPTY;
         }
         if matches!(self.0, Inside::Capacity | Inside::Counters)
             && let Ok(quantity) = text.parse::<Quantity>()
         {
-            return Ok(number(("quantity", quantity)));
+            return number(("quantity", quantity));
         }
-        Ok(number(("text", text)))
+        number(("text", text))
     }
 
-    fn count<E>(&self, text: &str) -> Result<u64, E> {
+    fn count(&self, text: &str) -> u64 {
         // Capacities may be written as numbers.
-        if self.0 == Inside::Capacity { self.text(text) } else { Ok(number(("number", text))) }
+        if self.0 == Inside::Capacity { self.text(text) } else { number(("number", text)) }
     }
 }
 
@@ -108,19 +108,19 @@ impl<'de> Visitor<'de> for OneValue {
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<u64, E> {
-        self.count(&value.to_string())
+        Ok(self.count(&value.to_string()))
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<u64, E> {
-        self.count(&value.to_string())
+        Ok(self.count(&value.to_string()))
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<u64, E> {
-        self.count(&serde_json::Value::from(value).to_string())
+        Ok(self.count(&serde_json::Value::from(value).to_string()))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<u64, E> {
-        self.text(value)
+        Ok(self.text(value))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<u64, A::Error> {
