@@ -217,6 +217,8 @@ impl Driver {
                 }
             }
             times.push(start.elapsed());
+            let end = FaultMessage::End { end: device };
+            tell_faults(&self.at("faults.sock"), &[end]).await.expect("told");
             sleep(Duration::from_millis(300)).await;
         }
         times.sort();

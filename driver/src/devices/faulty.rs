@@ -138,9 +138,18 @@ pub struct Changes {
     source: Option<watch::Receiver<u64>>,
 }
 
+/// What there is to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The devices.
+    Source,
+    /// Nothing but their health: a fault on purpose moves no device from pool to pool.
+    Faults,
+}
+
 impl Changes {
     /// Returns when there was a change since the last call.
-    pub async fn next(&mut self) {
+    pub async fn next(&mut self) -> Change {
         let Self { told, source } = self;
         let of_source = async {
             let has_ended = match source {
@@ -152,8 +161,9 @@ impl Changes {
             }
         };
         tokio::select! {
-            Ok(()) = told.changed() => {}
-            () = of_source => {}
+            biased;
+            () = of_source => Change::Source,
+            Ok(()) = told.changed() => Change::Faults,
         }
     }
 }
@@ -181,7 +191,12 @@ fn message(spec: &DeviceFaultSpec) -> String {
 }
 
 fn concerns(spec: &DeviceFaultSpec, pool: Option<&str>, device: &str) -> bool {
-    spec.devices.as_ref().is_none_or(|pattern| matches(pattern, &format!("{}/{device}", pool.unwrap_or("*"))))
+    is_meant(spec, &format!("{}/{device}", pool.unwrap_or("*")))
+}
+
+/// Whether a fault is one of a device `POOL/DEVICE`.
+fn is_meant(spec: &DeviceFaultSpec, path: &str) -> bool {
+    spec.devices.as_ref().is_none_or(|pattern| matches(pattern, path))
 }
 
 impl<S: Devices> Devices for FaultyDevices<S> {
@@ -222,9 +237,15 @@ impl<S: DeviceSource> DeviceSource for FaultyDevices<S> {
             return Ok(Vec::new());
         }
         let mut observations = self.source.observe()?;
+        if faults.is_empty() {
+            return Ok(observations);
+        }
+        let mut path = String::new();
         for observation in &mut observations {
+            path.clear();
+            path.extend([&observation.pool, "/", &observation.device]);
             for (_, spec, age) in &faults {
-                if !concerns(spec, Some(&observation.pool), &observation.device) {
+                if !is_meant(spec, &path) {
                     continue;
                 }
                 let period = time(spec).as_millis().max(1);

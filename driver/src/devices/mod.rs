@@ -19,7 +19,7 @@ mod undescribed;
 
 pub use configured::{ConfiguredDevices, configuration};
 pub use fake::FakeDevices;
-pub use faulty::{FaultyDevices, read_fault};
+pub use faulty::{Change, Changes, FaultyDevices, read_fault};
 pub use fields::Fields;
 pub use pool::{Pool, PoolDevice};
 pub use sysfs::{SysfsDevices, SysfsFilter};

@@ -79,7 +79,8 @@ pub struct Verdict {
 #[derive(Debug)]
 pub struct HealthMachine {
     rules: HealthRules,
-    devices: BTreeMap<(String, String), Device>,
+    /// By pool and name.
+    devices: BTreeMap<String, BTreeMap<String, Device>>,
 }
 
 impl HealthMachine {
@@ -97,7 +98,6 @@ impl HealthMachine {
     ) {
         let mut before = std::mem::take(&mut self.devices);
         for (pool, device) in devices {
-            let key = (pool.to_owned(), device.to_owned());
             let unknown = || Device {
                 state: HealthState::Unknown,
                 message: "it has not been looked at yet".to_owned(),
@@ -109,8 +109,9 @@ impl HealthMachine {
                 falls: Vec::new(),
                 vanished: false,
             };
-            let known = before.remove(&key).unwrap_or_else(unknown);
-            self.devices.insert(key, known);
+            let known = before.get_mut(pool).and_then(|devices| devices.remove(device));
+            let known = known.unwrap_or_else(unknown);
+            self.devices.entry(pool.to_owned()).or_default().insert(device.to_owned(), known);
         }
     }
 
@@ -118,7 +119,8 @@ impl HealthMachine {
     pub fn observe(&mut self, observations: &[Observation], now: Duration, wall: SystemTime) -> bool {
         let mut changed = false;
         for Observation { pool, device, condition } in observations {
-            if let Some(device) = self.devices.get_mut(&(pool.clone(), device.clone())) {
+            let device = self.devices.get_mut(pool).and_then(|devices| devices.get_mut(device));
+            if let Some(device) = device {
                 changed |= device.observe(condition, &self.rules, now, wall);
             }
         }
@@ -128,7 +130,7 @@ impl HealthMachine {
     /// Time has passed: devices that nobody has observed for too long become unknown. True if one did.
     pub fn tick(&mut self, now: Duration, wall: SystemTime) -> bool {
         let mut changed = false;
-        for device in self.devices.values_mut() {
+        for device in self.devices.values_mut().flat_map(BTreeMap::values_mut) {
             if now.saturating_sub(device.seen) > self.rules.silence && device.state != HealthState::Unknown {
                 device.turn(HealthState::Unknown, "the monitor stalled", wall);
                 device.faults = 0;
@@ -141,7 +143,7 @@ impl HealthMachine {
 
     /// For the kubelet's health stream.
     pub fn report(&self) -> HealthReport {
-        let health = |((pool, name), device): (&(String, String), &Device)| DeviceHealth {
+        let health = |(pool, name, device): (&String, &String, &Device)| DeviceHealth {
             pool_name: pool.clone(),
             device_name: name.clone(),
             state: device.state,
@@ -149,24 +151,33 @@ impl HealthMachine {
             since: device.since,
             timeout: self.rules.timeout,
         };
-        self.devices.iter().map(health).collect()
+        self.all().map(health).collect()
     }
 
     /// How many devices have a state.
     pub fn count(&self, state: HealthState) -> usize {
-        self.devices.values().filter(|device| device.state == state).count()
+        self.all().filter(|(_, _, device)| device.state == state).count()
     }
 
-    /// For taints.
+    fn all(&self) -> impl Iterator<Item = (&String, &String, &Device)> {
+        let of_pool = |(pool, devices)| {
+            let devices: &BTreeMap<String, Device> = devices;
+            devices.iter().map(move |(name, device)| (pool, name, device))
+        };
+        self.devices.iter().flat_map(of_pool)
+    }
+
+    /// Of the devices that are not healthy, for taints.
     pub fn verdicts(&self) -> Vec<Verdict> {
-        let verdict = |((pool, name), device): (&(String, String), &Device)| Verdict {
+        let verdict = |(pool, name, device): (&String, &String, &Device)| Verdict {
             pool: pool.clone(),
             device: name.clone(),
             state: device.state,
             vanished: device.vanished,
             message: device.message.clone(),
         };
-        self.devices.iter().map(verdict).collect()
+        let unwell = self.all().filter(|(_, _, device)| device.state != HealthState::Healthy);
+        unwell.map(verdict).collect()
     }
 }
 

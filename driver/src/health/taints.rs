@@ -1,5 +1,7 @@
 //! Health as taints: what keeps the scheduler from giving out a broken device (KEP-5055).
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::machine::Verdict;
@@ -47,19 +49,25 @@ impl TaintRules {
     /// Adds the taints of `verdicts` to the devices of `pools`, beside those that they have anyway. A device that has
     /// vanished is in no pool of its source any more, so there is nothing to taint.
     pub fn apply(&self, pools: &mut [Pool], verdicts: &[Verdict]) {
-        for verdict in verdicts {
+        let taint = |verdict: &Verdict| {
             let (effect, value) = match verdict.state {
-                HealthState::Healthy => continue,
+                HealthState::Healthy => return None,
                 HealthState::Unhealthy if verdict.vanished => (self.unhealthy, "vanished"),
                 HealthState::Unhealthy => (self.unhealthy, "unhealthy"),
                 HealthState::Unknown => (self.unknown, "unknown"),
             };
-            let Some(effect) = effect else { continue };
-            let taint = json!({ "key": self.key, "value": value, "effect": effect.as_str() });
-            let pool = pools.iter_mut().find(|pool| pool.name == verdict.pool);
-            let device =
-                pool.and_then(|pool| pool.devices.iter_mut().find(|device| device.name == verdict.device));
-            if let Some(device) = device {
+            Some(json!({ "key": self.key, "value": value, "effect": effect?.as_str() }))
+        };
+        let mut taints: BTreeMap<(&str, &str), Value> = verdicts
+            .iter()
+            .filter_map(|verdict| Some(((verdict.pool.as_str(), verdict.device.as_str()), taint(verdict)?)))
+            .collect();
+        if taints.is_empty() {
+            return;
+        }
+        for Pool { name, devices, .. } in pools {
+            for device in devices {
+                let Some(taint) = taints.remove(&(name.as_str(), device.name.as_str())) else { continue };
                 let own = device.fields.get("taints").unwrap_or_else(|| Value::Array(Vec::new()));
                 if let Value::Array(mut taints) = own {
                     taints.push(taint);

@@ -116,17 +116,22 @@ async fn send_reports(
 ) {
     let mut monitored = true;
     loop {
-        let mut report = reports.borrow_and_update().clone();
         let stopping = *stop.borrow_and_update();
-        if stopping || !monitored {
-            let message = if stopping { "the driver is stopping" } else { "the health monitor stopped" };
-            for device in &mut report {
-                device.state = HealthState::Unknown;
-                message.clone_into(&mut device.message);
-            }
-        }
-        let pause = resend(&report);
-        if !report.is_empty() && sender.send(Ok(response(report))).await.is_err() || stopping {
+        let unknown = match (stopping, monitored) {
+            (true, _) => Some("the driver is stopping"),
+            (false, false) => Some("the health monitor stopped"),
+            (false, true) => None,
+        };
+        let (response, pause) = {
+            // Of thousands of devices this is copied once, into the message.
+            let report = reports.borrow_and_update();
+            ((!report.is_empty()).then(|| response(&report, unknown)), resend(&report))
+        };
+        let heard = match response {
+            Some(response) => sender.send(Ok(response)).await.is_ok(),
+            None => true,
+        };
+        if !heard || stopping {
             return;
         }
         tokio::select! {
@@ -145,16 +150,17 @@ fn resend(report: &HealthReport) -> Duration {
     (shortest.unwrap_or(USUAL_TIMEOUT) / 3).max(Duration::from_millis(100))
 }
 
-fn response(report: HealthReport) -> messages::WatchResponse {
-    let devices = report.into_iter().map(|device| messages::DeviceHealth {
+/// The message for a report; with `unknown` nobody knows of any device, for that reason.
+fn response(report: &HealthReport, unknown: Option<&str>) -> messages::WatchResponse {
+    let devices = report.iter().map(|device| messages::DeviceHealth {
         device: Some(messages::DeviceIdentifier {
-            pool_name: device.pool_name,
-            device_name: device.device_name,
+            pool_name: device.pool_name.clone(),
+            device_name: device.device_name.clone(),
         }),
         health: match device.state {
-            HealthState::Unknown => 0,
-            HealthState::Healthy => 1,
-            HealthState::Unhealthy => 2,
+            HealthState::Healthy if unknown.is_none() => 1,
+            HealthState::Unhealthy if unknown.is_none() => 2,
+            _ => 0,
         },
         last_updated_time: device
             .since
@@ -164,13 +170,12 @@ fn response(report: HealthReport) -> messages::WatchResponse {
             .unwrap_or(0),
         // Whole seconds on the wire, and 0 would mean the kubelet's own default.
         health_check_timeout_seconds: i64::try_from(device.timeout.as_millis().div_ceil(1000)).unwrap_or(0),
-        message: cut(device.message),
+        message: cut(unknown.unwrap_or(&device.message)),
     });
     messages::WatchResponse { devices: devices.collect() }
 }
 
 /// At most [`LONGEST_MESSAGE`] octets of whole characters.
-fn cut(mut message: String) -> String {
-    message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
-    message
+fn cut(message: &str) -> String {
+    message[..message.floor_char_boundary(LONGEST_MESSAGE)].to_owned()
 }

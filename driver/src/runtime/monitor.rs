@@ -15,7 +15,7 @@ use tokio::{
 use super::{Level, Log, Settings, Source};
 use crate::{
     claims::State,
-    devices::{Condition, DeviceSource as _, Observation, Pool},
+    devices::{Change, Condition, DeviceSource as _, Observation, Pool},
     files::HostFileSystem,
     guard::Guard,
     health::HealthMachine,
@@ -50,11 +50,15 @@ impl<R: ClaimReader> Monitor<R> {
         let mut error = String::new();
         let mut notes: Vec<String> = Vec::new();
         let mut unpublished = false;
-        let mut faults = self.source.changes();
+        let mut news = self.source.changes();
+        let mut change = Change::Source;
         loop {
             let source = Arc::clone(&self.source);
+            // A fault on purpose is told of before anybody reads thousands of devices again.
+            let only_health = change == Change::Faults && pools.is_some();
             let look = spawn_blocking(move || {
-                (source.pools().and_then(|pools| Ok((pools, source.observe()?))), source.notes())
+                let pools = if only_health { Ok(None) } else { source.pools().map(Some) };
+                (pools.and_then(|pools| Ok((pools, source.observe()?))), source.notes())
             });
             // A look that hangs makes devices unknown after a while, and not the driver.
             let seen = timeout(self.settings.health.silence, look).await;
@@ -82,7 +86,7 @@ impl<R: ClaimReader> Monitor<R> {
             let mut changed = false;
             if let Some((found, observations)) = found {
                 let mut others = false;
-                if pools.as_ref() != Some(&found) {
+                if let Some(found) = found.filter(|found| pools.as_ref() != Some(found)) {
                     match self.guard.set_pools(&found) {
                         Ok(()) => {
                             pools = Some(found);
@@ -123,8 +127,12 @@ impl<R: ClaimReader> Monitor<R> {
             // The kubelet may register or refuse, and a fault may begin, at any time.
             let registration = tokio::select! {
                 registration = timeout(self.settings.interval, self.state.changed()) => registration,
-                () = faults.next() => continue,
+                seen = news.next() => {
+                    change = seen;
+                    continue;
+                }
             };
+            change = Change::Source;
             if let Ok(Ok(())) = registration {
                 let state = self.state.borrow_and_update().clone();
                 self.metrics
@@ -156,26 +164,27 @@ impl<R: ClaimReader> Monitor<R> {
 
     /// Devices that claims hold and that are in no pool any more: pods that have them should hear of it.
     fn vanished(&self, pools: &[Pool]) -> Vec<Observation> {
-        let there: BTreeMap<&str, BTreeSet<&str>> = pools
-            .iter()
-            .map(|pool| {
-                (pool.name.as_str(), pool.devices.iter().map(|device| device.name.as_str()).collect())
-            })
-            .collect();
-        let mut held: BTreeSet<(String, String)> = BTreeSet::new();
-        let gone = |pool: &String, device: &String| {
-            !there.get(pool.as_str()).is_some_and(|devices| devices.contains(device.as_str()))
-        };
-        if let Some(claims) = self.node.claims() {
-            claims.of_records(|record| {
-                let of_pools =
-                    record.holds.iter().filter_map(|held| Some((held.pool.as_ref()?, &held.device)));
-                let gone = of_pools.filter(|(pool, device)| gone(pool, device));
-                held.extend(gone.map(|(pool, device)| (pool.clone(), device.clone())));
-            });
+        let Some(claims) = self.node.claims() else { return Vec::new() };
+        let mut held: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        claims.of_records(|record| {
+            for device in &record.holds {
+                if let Some(pool) = &device.pool {
+                    held.entry(pool.clone()).or_default().insert(device.device.clone());
+                }
+            }
+        });
+        for pool in pools {
+            let Some(held) = held.get_mut(&pool.name) else { continue };
+            for device in &pool.devices {
+                held.remove(&device.name);
+            }
         }
-        let observation = |(pool, device)| Observation { pool, device, condition: Condition::Vanished };
-        held.into_iter().map(observation).collect()
+        let of_pool = |(pool, devices): (String, BTreeSet<String>)| {
+            let observation =
+                move |device| Observation { pool: pool.clone(), device, condition: Condition::Vanished };
+            devices.into_iter().map(observation)
+        };
+        held.into_iter().flat_map(of_pool).collect()
     }
 
     fn count_health(&self, machine: &HealthMachine) {
@@ -209,3 +218,6 @@ impl<R: ClaimReader> Monitor<R> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
