@@ -47,56 +47,84 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The text that Prometheus reads, with `driver` as the one label of everything.
+    /// The text that Prometheus reads, with `driver` as the one label of everything: all of one metric together, after
+    /// what it is.
     pub fn text(&self, driver: &str) -> String {
-        let mut text = String::new();
-        let label = format!("driver=\"{driver}\"");
-        let methods = [("prepare", &self.prepare), ("unprepare", &self.unprepare)];
-        // Writing to a string cannot fail.
-        let mut line = |name: &str, labels: &str, value: &str| {
-            let _ = writeln!(text, "dray_driver_{name}{{{label}{labels}}} {value}");
-        };
+        let mut text = Text { text: String::new(), label: format!("driver=\"{driver}\"") };
         let get = |number: &AtomicU64| number.load(Ordering::Relaxed).to_string();
-        for (name, method) in methods {
-            let of = format!(",method=\"{name}\"");
-            let statuses = [
-                ("ok", &method.succeeded),
-                ("transient", &method.transient),
-                ("permanent", &method.permanent),
-            ];
-            for (status, number) in statuses {
-                line("requests_total", &format!("{of},status=\"{status}\""), &get(number));
+        let methods = [("prepare", &self.prepare), ("unprepare", &self.unprepare)]
+            .map(|(name, method)| (format!(",method=\"{name}\""), method));
+        text.family("requests_total", "counter", "Calls for one claim that have ended.");
+        for (of, method) in &methods {
+            for (status, number) in method.statuses() {
+                text.line("requests_total", &format!("{of},status=\"{status}\""), &get(number));
             }
-            line("requests_inflight", &of, &method.running.load(Ordering::Relaxed).to_string());
+        }
+        text.family("requests_inflight", "gauge", "Calls for one claim that run.");
+        for (of, method) in &methods {
+            text.line("requests_inflight", of, &method.running.load(Ordering::Relaxed).to_string());
+        }
+        text.family("request_duration_seconds", "histogram", "How long calls for one claim took.");
+        for (of, method) in &methods {
             let mut sum = 0;
             for (bound, bucket) in BUCKETS.iter().zip(&method.buckets) {
                 sum += bucket.load(Ordering::Relaxed);
                 let (seconds, rest) = (bound / 1000, bound % 1000);
                 let labels = format!("{of},le=\"{seconds}.{rest:03}\"");
-                line("request_duration_seconds_bucket", &labels, &sum.to_string());
+                text.line("request_duration_seconds_bucket", &labels, &sum.to_string());
             }
-            let count: u64 = statuses.iter().map(|(_, number)| number.load(Ordering::Relaxed)).sum();
-            let count = count.to_string();
-            line("request_duration_seconds_bucket", &format!("{of},le=\"+Inf\""), &count);
-            line("request_duration_seconds_count", &of, &count);
+            let count: u64 = method.statuses().map(|(_, number)| number.load(Ordering::Relaxed)).iter().sum();
+            // A call may end between the two counts.
+            let count = count.max(sum).to_string();
+            text.line("request_duration_seconds_bucket", &format!("{of},le=\"+Inf\""), &count);
             let microseconds = method.microseconds.load(Ordering::Relaxed);
             let seconds = format!("{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000);
-            line("request_duration_seconds_sum", &of, &seconds);
+            text.line("request_duration_seconds_sum", of, &seconds);
+            text.line("request_duration_seconds_count", of, &count);
         }
-        for (name, number) in [
-            ("prepared_claims", &self.prepared_claims),
-            ("prepared_devices", &self.prepared_devices),
-            ("published_devices", &self.published_devices),
-            ("last_publish_timestamp_seconds", &self.last_publish),
-            ("source_errors_total", &self.source_errors),
-            ("registered", &self.registered),
+        for (name, kind, help, number) in [
+            ("prepared_claims", "gauge", "Claims that are prepared.", &self.prepared_claims),
+            ("prepared_devices", "gauge", "Devices that prepared claims hold.", &self.prepared_devices),
+            (
+                "published_devices",
+                "gauge",
+                "Devices in the pools that are to be published.",
+                &self.published_devices,
+            ),
+            (
+                "last_publish_timestamp_seconds",
+                "gauge",
+                "When the pools changed last, in seconds since 1970.",
+                &self.last_publish,
+            ),
+            ("source_errors_total", "counter", "Failed looks at the devices.", &self.source_errors),
+            ("registered", "gauge", "Whether the kubelet has registered the driver.", &self.registered),
         ] {
-            line(name, "", &get(number));
+            text.family(name, kind, help);
+            text.line(name, "", &get(number));
         }
+        text.family("devices", "gauge", "Devices by health.");
         for (state, number) in ["unknown", "healthy", "unhealthy"].iter().zip(&self.health) {
-            line("devices", &format!(",health=\"{state}\""), &get(number));
+            text.line("devices", &format!(",health=\"{state}\""), &get(number));
         }
-        text
+        text.text
+    }
+}
+
+/// What is written for Prometheus.
+struct Text {
+    text: String,
+    label: String,
+}
+
+// Writing to a string cannot fail.
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.text, "# HELP dray_driver_{name} {help}\n# TYPE dray_driver_{name} {kind}");
+    }
+
+    fn line(&mut self, name: &str, labels: &str, value: &str) {
+        let _ = writeln!(self.text, "dray_driver_{name}{{{}{labels}}} {value}", self.label);
     }
 }
 
@@ -115,6 +143,10 @@ impl<P> Measured<P> {
 }
 
 impl Method {
+    fn statuses(&self) -> [(&'static str, &AtomicU64); 3] {
+        [("ok", &self.succeeded), ("transient", &self.transient), ("permanent", &self.permanent)]
+    }
+
     fn begin(&self) -> Instant {
         self.running.fetch_add(1, Ordering::Relaxed);
         Instant::now()
@@ -183,5 +215,31 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
+    }
+
+    /// A scraper takes what comes after another metric for another one of the same name.
+    #[test]
+    fn all_lines_of_a_metric_are_together_after_what_it_is() {
+        let text = Metrics::default().text("gpu.example.com");
+        let mut families: Vec<(&str, &str)> = Vec::new();
+        for line in text.lines() {
+            if let Some(family) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = family.split_once(' ').expect("a kind");
+                assert!(families.iter().all(|(other, _)| *other != name), "{name} comes twice");
+                assert_eq!(name.ends_with("_total"), kind == "counter", "{line}");
+                families.push((name, kind));
+            } else if !line.starts_with("# HELP ") {
+                let (name, kind) = families.last().expect("a family");
+                let (found, rest) = line.split_once('{').expect("labels");
+                let suffix = found.strip_prefix(name).unwrap_or_else(|| panic!("{line} after {name}"));
+                let suffixes: &[&str] =
+                    if *kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+                assert!(suffixes.contains(&suffix), "{line}");
+                let (labels, value) = rest.split_once("} ").expect("a value");
+                assert!(labels.starts_with("driver=\"gpu.example.com\""), "{line}");
+                value.parse::<f64>().expect("a number");
+            }
+        }
+        assert_eq!(families.len(), 10);
     }
 }

@@ -85,3 +85,36 @@ fn the_service_account_is_the_same_everywhere() {
         }
     }
 }
+
+/// What a PodMonitor selects are the driver's pods, and the port that it names is where they serve HTTP.
+#[test]
+fn metrics_are_where_the_pod_monitor_looks_for_them() {
+    let mut count = 0;
+    for (name, objects) in rendered() {
+        for monitor in of_kind(&objects, "PodMonitor") {
+            let daemons = of_kind(&objects, "DaemonSet");
+            let [daemon] = &daemons[..] else { panic!("{name}: {daemons:?}") };
+            assert_eq!(monitor["metadata"]["namespace"], daemon["metadata"]["namespace"], "{name}");
+            let pod = &daemon["spec"]["template"];
+            for (key, value) in monitor["spec"]["selector"]["matchLabels"].as_object().expect("labels") {
+                assert_eq!(pod["metadata"]["labels"][key], *value, "{name}: {key}");
+            }
+            let container = &pod["spec"]["containers"][0];
+            let endpoints = monitor["spec"]["podMetricsEndpoints"].as_array().expect("endpoints");
+            assert!(!endpoints.is_empty());
+            for endpoint in endpoints {
+                assert_eq!(endpoint["path"], "/metrics");
+                let ports = container["ports"].as_array().expect("ports");
+                let port = ports.iter().find(|port| port["name"] == endpoint["port"]);
+                let number = port.unwrap_or_else(|| panic!("{name}: {endpoint}"))["containerPort"].as_u64();
+                let arguments =
+                    container["args"].as_array().expect("arguments").iter().filter_map(Value::as_str);
+                let mut http = arguments.filter_map(|argument| argument.strip_prefix("--http="));
+                let served = http.next().and_then(|address| address.rsplit_once(':')?.1.parse().ok());
+                assert_eq!((number, number.is_some()), (served, true), "{name}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 0);
+}
