@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -59,7 +59,12 @@ impl Handle {
 
 /// Where this library lies, as the kernel says.
 fn own_path() -> Option<PathBuf> {
-    let address = own_path as *const () as usize;
+    static PATH: OnceLock<Option<PathBuf>> = OnceLock::new();
+    PATH.get_or_init(find_own_path).clone()
+}
+
+fn find_own_path() -> Option<PathBuf> {
+    let address = find_own_path as *const () as usize;
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     maps.lines().find_map(|line| {
         let (range, rest) = line.split_once(' ')?;
@@ -81,8 +86,16 @@ pub(crate) fn description() -> Result<PathBuf, u32> {
 
 /// The description as it is now.
 pub(crate) fn described_at(path: &Path) -> Result<Machine, u32> {
+    // Read anew in every call, and parsed when it is another one.
+    static LAST: Mutex<Option<(String, Machine)>> = Mutex::new(None);
     let text = fs::read_to_string(path).map_err(|_| codes::UNKNOWN)?;
-    serde_json::from_str(&text).map_err(|_| codes::UNKNOWN)
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, machine)) = last.as_ref().filter(|(known, _)| *known == text) {
+        return Ok(machine.clone());
+    }
+    let machine: Machine = serde_json::from_str(&text).map_err(|_| codes::UNKNOWN)?;
+    *last = Some((text, machine.clone()));
+    Ok(machine)
 }
 
 /// The description for a call of `function`, after the time that it takes and unless it fails.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::record::HeldDevice;
+use super::record::{ClaimRecord, HeldDevice};
 use crate::{
     cdi::ContainerEdits,
     kubelet::{ClaimReference, Failure},
@@ -60,6 +60,10 @@ pub trait Devices: Send + Sync {
     fn attributes(&self, _: &AllocatedDevice) -> Option<Map<String, Value>> {
         None
     }
+
+    /// Tells with which records the driver starts, before anything else is asked about a claim; devices that were configured in
+    /// another boot than `boot_id` are configured anew before they are used. Nothing has to be done.
+    fn opened(&self, _records: &[ClaimRecord], _boot_id: &str) {}
 
     /// Configures the devices for the claim.
     ///

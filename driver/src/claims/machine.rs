@@ -152,6 +152,7 @@ impl<F: FileSystem, D: Devices> Claims<F, D> {
         let claims =
             Self { files, devices, configuration, metadata, quarantine, table, guard: None, _lock: lock };
         claims.recover(sources, &mut problems);
+        claims.devices.opened(&claims.records(), &claims.configuration.boot_id);
         claims.write_cdi_files(&mut problems);
         claims.sweep_cdi_files(&mut problems);
         claims.metadata.sweep(&claims.files, |uid| {

@@ -14,6 +14,15 @@ enum Visible {
     None,
 }
 
+/// What a card in MIG mode offers.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OfferedMigDevices {
+    /// The MIG devices that it is divided into
+    Existing,
+    /// All MIG devices that it could be divided into; they are made for claims and removed after them
+    Dynamic,
+}
+
 #[derive(Args, Debug)]
 pub(super) struct NvmlArguments {
     /// Real devices: NVIDIA GPUs, by this library of their driver
@@ -25,6 +34,9 @@ pub(super) struct NvmlArguments {
         default_missing_value = "libnvidia-ml.so.1"
     )]
     pub(super) nvml: Option<OsString>,
+    /// What a GPU in MIG mode offers; the mode is never switched
+    #[arg(long, env = "MIG_DEVICES", value_enum, default_value = "existing")]
+    mig_devices: OfferedMigDevices,
     /// Critical errors (XIDs) that programs cause and that say nothing of the GPU
     #[arg(
         long,
@@ -44,6 +56,9 @@ pub(super) struct NvmlArguments {
     /// Where this program sees the node's /dev
     #[arg(long, env = "HOST_DEV", value_name = "FOLDER", default_value = "/dev")]
     host_dev: PathBuf,
+    /// Where this program sees the node's /proc, in which NVIDIA's driver shows the instances of MIG
+    #[arg(long, env = "HOST_PROC", value_name = "FOLDER", default_value = "/proc")]
+    host_proc: PathBuf,
 }
 
 impl NvmlArguments {
@@ -54,7 +69,9 @@ impl NvmlArguments {
         node: &str,
         interval: Duration,
     ) -> Result<Box<dyn DeviceSource>, SourceError> {
-        use drayage_driver::devices::nvml::{LIBRARY, NvmlDevices, NvmlOptions, Roots, VisibleDevices};
+        use drayage_driver::devices::nvml::{
+            LIBRARY, MigDevices, NvmlDevices, NvmlOptions, Roots, VisibleDevices,
+        };
 
         let options = NvmlOptions {
             library: self.nvml.clone().unwrap_or_else(|| LIBRARY.into()),
@@ -64,8 +81,13 @@ impl NvmlArguments {
                 Visible::None => VisibleDevices::None,
             },
             libraries: self.nvidia_libraries.clone(),
-            roots: Roots { dev: self.host_dev.clone(), ..Roots::default() },
+            mig_devices: match self.mig_devices {
+                OfferedMigDevices::Existing => MigDevices::Existing,
+                OfferedMigDevices::Dynamic => MigDevices::Dynamic,
+            },
+            roots: Roots { dev: self.host_dev.clone(), proc: self.host_proc.clone(), ..Roots::default() },
             interval,
+            ..NvmlOptions::default()
         };
         let started = NvmlDevices::start(options, node);
         let devices =

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::{DeviceSource, Observation, Pool, SourceError};
 use crate::{
     cdi::ContainerEdits,
-    claims::{AllocatedDevice, Devices, HeldDevice},
+    claims::{AllocatedDevice, ClaimRecord, Devices, HeldDevice},
     kubelet::{ClaimReference, Failure},
 };
 
@@ -59,6 +59,10 @@ impl<S: Devices> Devices for ConfiguredDevices<S> {
 
     fn attributes(&self, device: &AllocatedDevice) -> Option<Map<String, Value>> {
         self.0.attributes(device)
+    }
+
+    fn opened(&self, records: &[ClaimRecord], boot_id: &str) {
+        self.0.opened(records, boot_id);
     }
 
     fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::{Condition, DeviceSource, Observation, Pool, SourceError, fake::matches};
 use crate::{
     cdi::ContainerEdits,
-    claims::{AllocatedDevice, Devices, HeldDevice},
+    claims::{AllocatedDevice, ClaimRecord, Devices, HeldDevice},
     kubelet::{ClaimReference, Failure},
 };
 
@@ -212,6 +212,10 @@ impl<S: Devices> Devices for FaultyDevices<S> {
 
     fn attributes(&self, device: &AllocatedDevice) -> Option<Map<String, Value>> {
         self.source.attributes(device)
+    }
+
+    fn opened(&self, records: &[ClaimRecord], boot_id: &str) {
+        self.source.opened(records, boot_id);
     }
 
     fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {

@@ -32,7 +32,7 @@ use tokio::sync::watch;
 
 use crate::{
     cdi::ContainerEdits,
-    claims::{AllocatedDevice, Devices, HeldDevice},
+    claims::{AllocatedDevice, ClaimRecord, Devices, HeldDevice},
     kubelet::{ClaimReference, Failure},
 };
 
@@ -127,6 +127,10 @@ impl<S: Devices + ?Sized> Devices for Box<S> {
         (**self).attributes(device)
     }
 
+    fn opened(&self, records: &[ClaimRecord], boot_id: &str) {
+        (**self).opened(records, boot_id);
+    }
+
     fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {
         (**self).start(claim, devices)
     }
@@ -165,6 +169,10 @@ impl<S: Devices + ?Sized> Devices for Arc<S> {
 
     fn attributes(&self, device: &AllocatedDevice) -> Option<Map<String, Value>> {
         (**self).attributes(device)
+    }
+
+    fn opened(&self, records: &[ClaimRecord], boot_id: &str) {
+        (**self).opened(records, boot_id);
     }
 
     fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use tokio::sync::watch;
 use super::{DeviceSource, Observation, Pool, SourceError};
 use crate::{
     cdi::ContainerEdits,
-    claims::{AllocatedDevice, Devices, HeldDevice},
+    claims::{AllocatedDevice, ClaimRecord, Devices, HeldDevice},
     kubelet::{ClaimReference, Failure},
 };
 
@@ -21,6 +21,10 @@ impl<S: Devices> Devices for Undescribed<S> {
 
     fn edits(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<ContainerEdits, Failure> {
         self.0.edits(claim, device)
+    }
+
+    fn opened(&self, records: &[ClaimRecord], boot_id: &str) {
+        self.0.opened(records, boot_id);
     }
 
     fn start(&self, claim: &ClaimReference, devices: &[HeldDevice]) -> Result<(), Failure> {

@@ -3,6 +3,9 @@
 #![cfg(feature = "nvml")]
 
 mod card;
+mod counters;
+mod dynamic;
+mod node;
 mod program;
 mod properties;
 #[path = "../support/slices.rs"]

@@ -9,92 +9,16 @@ use std::{
 };
 
 use drayage_driver::{
-    claims::{AllocatedDevice, Devices as _},
+    claims::Devices as _,
     devices::{
-        Condition, DeviceSource as _, Pool,
-        nvml::{NvmlDevices, NvmlOptions, Roots},
+        Condition, DeviceSource as _,
+        nvml::{NvmlDevices, NvmlOptions},
     },
-    kubelet::ClaimReference,
-    publish::allocator_slices,
 };
-use drayage_fake_nvml::{Card, FakeEvent, FakeLibrary, Machine, codes, install};
+use drayage_fake_nvml::{Card, FakeEvent, Machine, codes, install};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-/// A node with a library and folders like those of the kernel.
-struct Node {
-    folder: TempDir,
-    library: FakeLibrary,
-}
-
-impl Node {
-    fn new(machine: &Machine) -> Self {
-        Self::lacking(machine, &[])
-    }
-
-    fn lacking(machine: &Machine, functions: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let library = install(folder.path(), machine, functions).expect("a library");
-        Self { folder, library }
-    }
-
-    fn options(&self) -> NvmlOptions {
-        let at = |name: &str| self.folder.path().join(name);
-        NvmlOptions {
-            library: self.library.path().into(),
-            roots: Roots { sys: at("sys"), proc: at("proc"), dev: at("dev") },
-            interval: Duration::from_millis(20),
-            ..NvmlOptions::default()
-        }
-    }
-
-    fn source(&self) -> NvmlDevices {
-        NvmlDevices::start(self.options(), "node-1").expect("a thread")
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        let path = self.folder.path().join(path);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(path, text).expect("a file");
-    }
-}
-
-fn pool(source: &NvmlDevices) -> Pool {
-    let mut pools = source.pools().expect("pools");
-    assert_eq!(pools.len(), 1);
-    let slices = allocator_slices("gpu.example.com", "node-1", &pools).expect("the API would take them");
-    assert!(!slices.is_empty(), "a pool without devices is an empty slice");
-    pools.remove(0)
-}
-
-fn names(source: &NvmlDevices) -> Vec<String> {
-    pool(source).devices.into_iter().map(|device| device.name).collect()
-}
-
-fn conditions(source: &NvmlDevices) -> Vec<Condition> {
-    source.observe().expect("a look").into_iter().map(|seen| seen.condition).collect()
-}
-
-/// Waits for what the threads will see soon.
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_mins(1);
-    while !holds() {
-        assert!(Instant::now() < end, "{what}");
-        sleep(Duration::from_millis(5));
-    }
-}
-
-fn allocated(device: &str) -> AllocatedDevice {
-    AllocatedDevice { pool: "node-1".to_owned(), device: device.to_owned(), ..AllocatedDevice::default() }
-}
-
-fn claim() -> ClaimReference {
-    ClaimReference { namespace: "default".to_owned(), name: "a".to_owned(), uid: "0a".to_owned() }
-}
-
-fn unknown(condition: &Condition, text: &str) {
-    assert!(matches!(condition, Condition::Unknown(reason) if reason.contains(text)), "{condition:?}");
-}
+use crate::node::{Node, allocated, claim, conditions, names, pool, unknown, until};
 
 #[test]
 fn a_card_has_the_names_of_nvidias_driver_and_the_standard_attributes() {

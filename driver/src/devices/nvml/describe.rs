@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::inventory::{Card, Inventory, Partition};
+use super::{
+    held::Part,
+    inventory::{Card, Inventory, Partition},
+};
 use crate::devices::PoolDevice;
 
 /// The API takes at most that many bytes in a string.
@@ -35,30 +38,40 @@ const ARCHITECTURES: [&str; 9] =
 
 /// Name of a device: a DNS label. A MIG device has its profile in the name, because an instance of the same number may
 /// be another one tomorrow.
-pub(super) fn name(card: &Card, partition: Option<&Partition>) -> String {
-    let card = format!("gpu-{}", card.address.replace([':', '.'], "-"));
-    let Some(Partition { profile, instance: (gpu_instance, compute_instance), .. }) = partition else {
-        return card;
-    };
-    let label: String =
-        profile.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
-    format!("{card}-mig-{}-{gpu_instance}-{compute_instance}", label.to_ascii_lowercase())
+pub(super) fn name(card: &Card, part: Part<'_>) -> String {
+    let card = card.name();
+    match part {
+        Part::Whole => card,
+        Part::Possible(possible) => possible.name(&card),
+        Part::Existing(Partition { profile, instance: (gpu_instance, compute_instance), .. }) => {
+            let label: String = profile
+                .chars()
+                .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' })
+                .collect();
+            format!("{card}-mig-{}-{gpu_instance}-{compute_instance}", label.to_ascii_lowercase())
+        }
+    }
 }
 
 /// A device as it is published.
-pub(super) fn device(inventory: &Inventory, card: &Card, partition: Option<&Partition>) -> PoolDevice {
-    let fields = Map::from_iter([
-        ("attributes".to_owned(), Value::Object(attributes(inventory, card, partition))),
-        ("capacity".to_owned(), Value::Object(capacity(card, partition))),
+pub(super) fn device(inventory: &Inventory, card: &Card, part: Part<'_>) -> PoolDevice {
+    let mut fields = Map::from_iter([
+        ("attributes".to_owned(), Value::Object(attributes(inventory, card, part, None))),
+        ("capacity".to_owned(), Value::Object(capacity(card, part))),
     ]);
-    PoolDevice { name: name(card, partition), fields: fields.into() }
+    if let (Part::Possible(possible), Some(layout)) = (part, &card.layout) {
+        fields.insert("consumesCounters".to_owned(), layout.consumption(&card.name(), possible));
+    }
+    PoolDevice { name: name(card, part), fields: fields.into() }
 }
 
-/// What is known of a device that a selector may ask for.
+/// What is known of a device that a selector may ask for. A MIG device that is made for claims has a UUID, `made`, only while
+/// a claim has it.
 pub(super) fn attributes(
     inventory: &Inventory,
     card: &Card,
-    partition: Option<&Partition>,
+    part: Part<'_>,
+    made: Option<&str>,
 ) -> Map<String, Value> {
     let mut attributes = Map::new();
     let mut add = |name: &str, kind: &str, value: Option<Value>| {
@@ -67,10 +80,15 @@ pub(super) fn attributes(
         }
     };
     let string = |text: &str| (text.len() <= LONGEST_STRING).then(|| json!(text));
-    add("type", "string", Some(json!(if partition.is_some() { "mig" } else { "gpu" })));
-    match partition {
-        None => add("uuid", "string", string(&card.uuid)),
-        Some(partition) => {
+    add("type", "string", Some(json!(if matches!(part, Part::Whole) { "gpu" } else { "mig" })));
+    match part {
+        Part::Whole => add("uuid", "string", string(&card.uuid)),
+        Part::Possible(possible) => {
+            add("uuid", "string", made.and_then(string));
+            add("parentUUID", "string", string(&card.uuid));
+            add("profile", "string", string(&possible.profile));
+        }
+        Part::Existing(partition) => {
             add("uuid", "string", string(&partition.uuid));
             add("parentUUID", "string", string(&card.uuid));
             add("profile", "string", string(&partition.profile));
@@ -95,18 +113,22 @@ pub(super) fn attributes(
     attributes
 }
 
-fn capacity(card: &Card, partition: Option<&Partition>) -> Map<String, Value> {
+fn capacity(card: &Card, part: Part<'_>) -> Map<String, Value> {
     let mut capacity = Map::new();
     let mut add = |name: &str, value: String| {
         capacity.insert(name.to_owned(), json!({ "value": value }));
     };
-    let Some(partition) = partition else {
-        if let Some(memory) = card.memory {
-            add("memory", quantity(memory));
+    let has = match part {
+        Part::Whole => {
+            if let Some(memory) = card.memory {
+                add("memory", quantity(memory));
+            }
+            return capacity;
         }
-        return capacity;
+        Part::Existing(partition) => partition.attributes.as_ref(),
+        Part::Possible(possible) => Some(&possible.has),
     };
-    if let Some(has) = &partition.attributes {
+    if let Some(has) = has {
         add("memory", quantity(has.memory_mebibytes.saturating_mul(1 << 20)));
         add("multiprocessors", has.multiprocessors.to_string());
         add("copyEngines", has.copy_engines.to_string());
@@ -119,7 +141,7 @@ fn capacity(card: &Card, partition: Option<&Partition>) -> Map<String, Value> {
 }
 
 /// A number of octets as the API server would write it, so that it changes nothing.
-fn quantity(octets: u64) -> String {
+pub(super) fn quantity(octets: u64) -> String {
     let suffixes = [(40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")];
     let fitting = suffixes.iter().find(|(bits, _)| octets > 0 && octets.is_multiple_of(1 << bits));
     fitting.map_or_else(|| octets.to_string(), |(bits, suffix)| format!("{}{suffix}", octets >> bits))
@@ -164,10 +186,10 @@ mod tests {
     #[test]
     fn names_are_labels() {
         let card = Card { address: "10000:0a:00.0".to_owned(), ..Card::default() };
-        assert_eq!(name(&card, None), "gpu-10000-0a-00-0");
+        assert_eq!(name(&card, Part::Whole), "gpu-10000-0a-00-0");
         let partition =
             Partition { profile: "1c.2g.20gb+me.all".to_owned(), instance: (13, 0), ..Partition::default() };
-        let name = name(&card, Some(&partition));
+        let name = name(&card, Part::Existing(&partition));
         assert_eq!(name, "gpu-10000-0a-00-0-mig-1c-2g-20gb-me-all-13-0");
         assert!(name.len() <= 63);
     }

@@ -2,7 +2,7 @@
 
 use drayage_nvml::{Code, Device, Error, Library, MigAttributes};
 
-use super::Roots;
+use super::{Roots, layout::Layout};
 use crate::devices::sysfs;
 
 /// A GPU.
@@ -32,6 +32,8 @@ pub(super) struct Card {
     pub(super) pcie_root: Option<String>,
     /// What it is divided into, in MIG mode.
     pub(super) partitions: Option<Vec<Partition>>,
+    /// How it could be divided, in MIG mode, if that was asked and can be told.
+    pub(super) layout: Option<Layout>,
     /// Why it does not answer; what is known of it is from before then.
     pub(super) lost: Option<String>,
 }
@@ -62,31 +64,45 @@ pub(super) struct Inventory {
     pub(super) notes: Vec<String>,
 }
 
+impl Card {
+    /// Name of the card as a device, and the beginning of the names of its MIG devices.
+    pub(super) fn name(&self) -> String {
+        format!("gpu-{}", self.address.replace([':', '.'], "-"))
+    }
+}
+
 impl Inventory {
-    /// Everything that can be given out: cards that are whole, and MIG devices with their cards.
-    pub(super) fn devices(&self) -> impl Iterator<Item = (&Card, Option<&Partition>)> {
-        self.cards.iter().flat_map(|card| {
-            let whole = card.partitions.is_none().then_some((card, None));
-            let parts = card.partitions.iter().flatten();
-            whole.into_iter().chain(parts.map(move |partition| (card, Some(partition))))
-        })
+    /// Whether a card has a GPU instance; none if its instances were not looked at.
+    pub(super) fn has_instance(&self, address: &str, instance: u32) -> Option<bool> {
+        let card = self.cards.iter().find(|card| card.address == address)?;
+        Some(card.layout.as_ref()?.instances.iter().any(|there| there.id == instance))
     }
 
-    /// Looks at the GPUs. `before` is what was seen last: a card that does not answer any more is known from there.
+    /// Looks at the GPUs, and with `layouts` also at how those in MIG mode could be divided. `before` is what was seen last: a
+    /// card that does not answer any more is known from there.
     ///
     /// # Errors
     ///
     /// The library does not answer at all.
-    pub(super) fn read(library: &Library, before: Option<&Self>, roots: &Roots) -> Result<Self, Error> {
+    pub(super) fn read(
+        library: &Library,
+        before: Option<&Self>,
+        roots: &Roots,
+        layouts: bool,
+    ) -> Result<Self, Error> {
         let mut inventory = Self {
             driver_version: optional(library.driver_version())?,
             cuda_version: optional(library.cuda_version())?,
             ..Self::default()
         };
+        // Another release of the library may tell otherwise.
+        let same = before.filter(|before| before.driver_version == inventory.driver_version);
+        let known = layouts.then(|| same.map_or(&[][..], |before| &before.cards));
         let mut silent = Vec::new();
         for index in 0..library.count()? {
-            let read =
-                library.device(index).and_then(|device| card(index, device, roots, &mut inventory.notes));
+            let read = library
+                .device(index)
+                .and_then(|device| card(index, device, roots, known, &mut inventory.notes));
             match read {
                 Ok(card) => inventory.cards.push(card),
                 Err(error) if is_fatal(&error) => return Err(error),
@@ -139,7 +155,13 @@ fn optional<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-fn card(index: u32, device: Device<'_>, roots: &Roots, notes: &mut Vec<String>) -> Result<Card, Error> {
+fn card(
+    index: u32,
+    device: Device<'_>,
+    roots: &Roots,
+    layouts: Option<&[Card]>,
+    notes: &mut Vec<String>,
+) -> Result<Card, Error> {
     let address = kernel_address(&device.bus_id()?);
     let folder = roots.sys.join("bus/pci/devices").join(&address);
     let in_parts = match device.mig_mode() {
@@ -149,24 +171,70 @@ fn card(index: u32, device: Device<'_>, roots: &Roots, notes: &mut Vec<String>) 
         Err(error) => return Err(error),
     };
     let partitions = if in_parts { Some(partitions(device)?) } else { None };
-    if partitions.as_ref().is_some_and(Vec::is_empty) {
+    let memory = optional(device.memory())?;
+    let uuid = device.uuid()?;
+    let layout = match layouts.filter(|_| in_parts) {
+        None => None,
+        Some(before) => {
+            let same = before.iter().find(|card| card.uuid == uuid).and_then(|card| card.layout.as_ref());
+            layout(device, &address, memory, same, notes)?
+        }
+    };
+    if partitions.as_ref().is_some_and(Vec::is_empty) && layouts.is_none() {
         notes.push(format!("GPU `{address}` is in MIG mode and is not divided, so it offers nothing"));
     }
     Ok(Card {
         index,
-        uuid: device.uuid()?,
+        uuid,
         product: optional(device.name())?,
         brand: optional(device.brand())?,
         architecture: optional(device.architecture())?,
         compute_capability: optional(device.compute_capability())?,
-        memory: optional(device.memory())?,
+        memory,
         minor: optional(device.minor())?,
         numa_node: sysfs::numa_node(&folder),
         pcie_root: sysfs::pcie_root(&folder),
         partitions,
+        layout,
         lost: None,
         address,
     })
+}
+
+/// How a card in MIG mode could be divided.
+fn layout(
+    device: Device<'_>,
+    address: &str,
+    memory: Option<u64>,
+    before: Option<&Layout>,
+    notes: &mut Vec<String>,
+) -> Result<Option<Layout>, Error> {
+    match Layout::read(device, memory, before) {
+        Ok(mut layout) => {
+            if !layout.fits() {
+                layout.possible.clear();
+                notes.push(format!(
+                    "GPU `{address}` has more to count than the API takes for its MIG devices"
+                ));
+            }
+            if layout.possible.is_empty() {
+                notes.push(format!(
+                    "GPU `{address}` is in MIG mode and has no profiles, so it offers nothing"
+                ));
+            }
+            Ok(Some(layout))
+        }
+        Err(error) if is_fatal(&error) => Err(error),
+        Err(error) if matches!(error.code, Code::GpuIsLost | Code::ResetRequired) => Err(error),
+        Err(error) => {
+            let hint = match error.code {
+                Code::NoPermission => "; it takes root with `CAP_SYS_ADMIN`, or the capability `mig/config`",
+                _ => "",
+            };
+            notes.push(format!("GPU `{address}` is in MIG mode and offers nothing: {error}{hint}"));
+            Ok(None)
+        }
+    }
 }
 
 /// The MIG devices of a card in MIG mode.

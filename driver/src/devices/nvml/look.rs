@@ -1,7 +1,7 @@
 //! What the two threads that call the library saw, for everybody else; and the thread that looks at the GPUs.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ffi::OsString,
     io,
     sync::{
@@ -16,8 +16,10 @@ use drayage_nvml::{Library, OpenError};
 use tokio::sync::watch;
 
 use super::{
-    NvmlOptions, events,
-    inventory::{Card, Inventory, Partition},
+    MigDevices, NvmlOptions, events,
+    held::{Held, Part},
+    inventory::{Card, Inventory},
+    work::Job,
 };
 use crate::devices::Condition;
 
@@ -33,7 +35,7 @@ type Place = (String, Option<(u32, Option<u32>)>);
 pub(super) struct Shared {
     pub(super) options: NvmlOptions,
     state: Mutex<State>,
-    changed: Condvar,
+    pub(super) changed: Condvar,
     /// Counts what is worth to look at before the usual time.
     news: watch::Sender<u64>,
     begun: Instant,
@@ -54,6 +56,12 @@ pub(super) struct State {
     /// Errors that devices have told of, as users read them. They stay until the device was gone and is back, which is
     /// what a reset looks like, because nobody tells that an error is over.
     errors: BTreeMap<Place, String>,
+    /// What was made for claims.
+    pub(super) held: Held,
+    /// Work on MIG devices, the first of which is being done.
+    pub(super) jobs: VecDeque<Job>,
+    /// The call that is being made for it.
+    pub(super) calling: Option<&'static str>,
     ended: bool,
 }
 
@@ -89,16 +97,21 @@ impl State {
     }
 
     /// Whether a device works, as far as anybody knows. What is broken is broken, also while nobody can ask.
-    pub(super) fn condition(&self, card: &Card, partition: Option<&Partition>) -> Condition {
+    pub(super) fn condition(&self, card: &Card, part: Part<'_>) -> Condition {
+        let made = match (part, &card.layout) {
+            (Part::Possible(possible), Some(layout)) => layout.instance_of(possible),
+            _ => None,
+        };
         let of_it = |(address, instance): &Place| {
             *address == card.address
-                && match (instance, partition) {
+                && match (instance, part) {
                     (None, _) => true,
-                    (Some(_), None) => false,
-                    (Some((gpu, compute)), Some(partition)) => {
+                    (Some(_), Part::Whole) => false,
+                    (Some((gpu, compute)), Part::Existing(partition)) => {
                         *gpu == partition.instance.0
                             && compute.is_none_or(|compute| compute == partition.instance.1)
                     }
+                    (Some((gpu, _)), Part::Possible(_)) => made.is_some_and(|made| made.id == *gpu),
                 }
         };
         if let Some(lost) = &card.lost {
@@ -106,6 +119,12 @@ impl State {
         }
         if let Some((_, message)) = self.errors.iter().find(|(place, _)| of_it(place)) {
             return Condition::Faulty(message.clone());
+        }
+        if let Part::Possible(possible) = part
+            && made.is_none()
+            && self.held.is_made(&possible.name(&card.name()))
+        {
+            return Condition::Faulty("somebody removed its GPU instance".to_owned());
         }
         if let Some(trouble) = &self.trouble {
             return Condition::Unknown(trouble.clone());
@@ -150,7 +169,7 @@ impl Shared {
     }
 
     /// Changes the state, and says whether that is news.
-    fn change(&self, change: impl FnOnce(&mut State) -> bool) {
+    pub(super) fn change(&self, change: impl FnOnce(&mut State) -> bool) {
         let is_new = change(&mut self.state());
         self.changed.notify_all();
         if is_new {
@@ -178,6 +197,25 @@ impl Shared {
     /// Waits, unless both threads are to end.
     pub(super) fn pause(&self, time: Duration) {
         let _ = self.changed.wait_timeout_while(self.state(), time, |state| !state.ended);
+    }
+
+    /// Waits for the next look, unless there is work before then.
+    fn rest(&self, time: Duration) {
+        let idle = |state: &mut State| !state.ended && state.jobs.is_empty();
+        let _ = self.changed.wait_timeout_while(self.state(), time, idle);
+    }
+
+    /// Looks at the GPUs; false if the library has to be loaded anew.
+    fn look(&self, library: &Library) -> bool {
+        let (before, is_held) = {
+            let state = self.state();
+            (state.inventory.clone(), !state.held.is_empty())
+        };
+        let layouts = is_held || self.options.mig_devices == MigDevices::Dynamic;
+        let seen = Inventory::read(library, before.as_ref(), &self.options.roots, layouts);
+        let is_seen = seen.is_ok();
+        self.seen(seen.map_err(|error| Trouble::Other(format!("NVML: {error}"))));
+        is_seen
     }
 
     /// Addresses of the cards that answer.
@@ -237,7 +275,14 @@ impl Shared {
                     if let Some(before) = &state.inventory {
                         let is_back =
                             |address: &str| answers(&inventory, address) && !answers(before, address);
-                        state.errors.retain(|(address, _), _| !is_back(address));
+                        // An instance that is gone was one of its errors, too: the next one of its number is another.
+                        let is_gone = |address: &str, instance: u32| {
+                            before.has_instance(address, instance) == Some(true)
+                                && inventory.has_instance(address, instance) == Some(false)
+                        };
+                        state.errors.retain(|(address, instance), _| {
+                            !is_back(address) && !instance.is_some_and(|(gpu, _)| is_gone(address, gpu))
+                        });
                     }
                     state.inventory = Some(inventory);
                     (state.no_driver, state.trouble) = (None, None);
@@ -309,17 +354,22 @@ pub(super) fn look_on(shared: &Arc<Shared>) {
             }
         }
         if let Some(current) = &loaded {
-            let before = shared.state().inventory.clone();
-            match Inventory::read(&current.library, before.as_ref(), &shared.options.roots) {
-                Ok(inventory) => shared.seen(Ok(inventory)),
-                Err(error) => {
-                    shared.seen(Err(Trouble::Other(format!("NVML: {error}"))));
-                    current.gone.store(true, Ordering::Relaxed);
-                    leaving = loaded.take().map(|loaded| loaded.listener);
-                }
+            let mut is_sound = shared.look(&current.library);
+            if is_sound {
+                shared.work(&current.library, || {
+                    is_sound = shared.look(&current.library);
+                    is_sound
+                });
+            }
+            if !is_sound {
+                current.gone.store(true, Ordering::Relaxed);
+                leaving = loaded.take().map(|loaded| loaded.listener);
             }
         }
-        shared.pause(shared.options.interval);
+        if loaded.is_none() {
+            shared.refuse_work();
+        }
+        shared.rest(shared.options.interval);
     }
     if let Some(loaded) = loaded {
         loaded.gone.store(true, Ordering::Relaxed);
