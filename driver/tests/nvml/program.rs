@@ -81,6 +81,19 @@ fn command(subcommand: &str, folder: &Path, library: &Path) -> Command {
     command
 }
 
+/// Starts a process whose messages are kept.
+fn spawn(command: &mut Command, messages: &Arc<Mutex<String>>) -> Child {
+    let mut process = command.stderr(Stdio::piped()).spawn().expect("a process");
+    let (lines, written) =
+        (BufReader::new(process.stderr.take().expect("its messages")), Arc::clone(messages));
+    thread::spawn(move || {
+        for line in lines.lines().map_while(Result::ok) {
+            written.lock().expect("no panic").push_str(&(line + "\n"));
+        }
+    });
+    process
+}
+
 impl Driver {
     fn start(machine: &Machine) -> Self {
         let (folder, library) = folder(machine);
@@ -93,16 +106,16 @@ impl Driver {
     }
 
     fn run(command: &mut Command, folder: TempDir, library: FakeLibrary) -> Self {
-        let mut process = command.stderr(Stdio::piped()).spawn().expect("a process");
         let messages = Arc::new(Mutex::new(String::new()));
-        let (lines, written) =
-            (BufReader::new(process.stderr.take().expect("its messages")), Arc::clone(&messages));
-        thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                written.lock().expect("no panic").push_str(&(line + "\n"));
-            }
-        });
+        let process = spawn(command, &messages);
         Self { process, folder, library, messages }
+    }
+
+    /// Ends the process at once and starts it anew.
+    fn kill_and_run(&mut self, command: &mut Command) {
+        self.process.kill().expect("killed");
+        self.process.wait().expect("its end");
+        self.process = spawn(command, &self.messages);
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -257,6 +270,54 @@ async fn a_library_that_hangs_keeps_nobody_waiting() {
     kubelet.unprepare_pod(&data, &[claim]).await.expect("an unprepared pod");
 }
 
+/// A command that makes MIG devices for claims.
+fn dividing(subcommand: &str, folder: &Path, library: &Path) -> Command {
+    let mut command = command(subcommand, folder, library);
+    command.args([INTERVAL, "--mig-devices=dynamic"]).arg("--host-proc").arg(folder.join("proc"));
+    command
+}
+
+#[tokio::test]
+async fn a_mig_device_is_made_for_a_pod_and_removed_after_it_also_around_a_kill() {
+    let mut machine = Machine { cards: vec![Card::hopper(0).partitionable()], ..Machine::with_cards(0) };
+    let (folder, library) = folder(&machine);
+    machine.root = Some(folder.path().to_owned());
+    machine.milliseconds.insert("nvmlGpuInstanceCreateComputeInstance".to_owned(), 3_600_000);
+    library.describe(&machine).expect("described");
+    let mut command = dividing("run", folder.path(), library.path());
+    let mut driver = Driver::run(&mut command, folder, library);
+    let versions = driver.registered().await;
+    driver.until("published", |driver| driver.devices().len() == 25).await;
+    assert_eq!(findings(&driver.slices()), Vec::<String>::new(), "dray lint finds nothing");
+    let claim = driver.allocate("gpu-0000-1a-00-0-mig-3g-40gb-at-4");
+    let mut kubelet = Session::new(Release::V1_36, &versions).expect("a known version");
+    let data = driver.dial(DATA).await;
+    // It ends between the GPU instance and the compute instance.
+    tokio::select! {
+        _ = kubelet.prepare_pod(&data, std::slice::from_ref(&claim)) => panic!("the call hangs"),
+        () = driver.until("half of it", |driver| !driver.library.instances().instances.is_empty()) => {}
+    }
+    machine.milliseconds.clear();
+    driver.library.describe(&machine).expect("described");
+    driver.kill_and_run(&mut command);
+    driver.registered().await;
+    let data = driver.dial(DATA).await;
+    kubelet.prepare_pod(&data, std::slice::from_ref(&claim)).await.expect("a prepared pod");
+    let there = driver.library.instances();
+    assert_eq!((there.made, there.instances.len(), there.instances[0].compute.len()), (1, 1, 1));
+    let mut found = fs::read_dir(driver.at("cdi")).expect("a folder").flatten();
+    let text = fs::read_to_string(found.next().expect("a CDI file").path()).expect("text");
+    let first = 3 + there.instances[0].id * 9;
+    for node in [first, first + 1].map(|number| format!("/dev/nvidia-caps/nvidia-cap{number}\"")) {
+        assert!(text.contains(&node), "{node}: {text}");
+    }
+    driver.kill_and_run(&mut command);
+    driver.registered().await;
+    let data = driver.dial(DATA).await;
+    kubelet.unprepare_pod(&data, &[claim]).await.expect("an unprepared pod");
+    assert_eq!(driver.library.instances().instances, []);
+}
+
 #[tokio::test]
 async fn a_node_without_the_library_publishes_an_empty_pool_and_says_why() {
     let (folder, library) = folder(&Machine::with_cards(1));
@@ -292,6 +353,12 @@ fn devices_are_printed_for_people_and_for_programs() {
     assert_eq!(device["name"], "gpu-0000-1b-00-0-mig-1g-10gb-1-0");
     assert_eq!(device["attributes"]["profile"]["string"], "1g.10gb");
     assert_eq!(device["health"]["state"], "Healthy");
+    machine.cards[1] = Card::hopper(1).partitionable();
+    library.describe(&machine).expect("described");
+    let output = dividing("devices", folder.path(), library.path()).output().expect("an end");
+    let text = printed(&output);
+    assert_eq!(text.lines().count(), 26, "{text}");
+    assert!(text.contains("node-1/gpu-0000-1b-00-0-mig-1g-10gb-at-6  Healthy"), "{text}");
 }
 
 #[test]
