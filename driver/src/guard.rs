@@ -48,7 +48,14 @@ pub trait ClaimGuard: Send + Sync {
 pub struct Guard {
     driver: String,
     node: String,
-    slices: RwLock<Vec<Published>>,
+    known: RwLock<KnownDevices>,
+}
+
+#[derive(Debug, Default)]
+struct KnownDevices {
+    slices: Vec<Published>,
+    /// Names of the devices that take from counters.
+    counted: BTreeSet<String>,
 }
 
 /// A slice, with its devices apart.
@@ -61,7 +68,7 @@ struct Published {
 impl Guard {
     /// A guard that knows no devices yet. It lets pass what it does not know: exclusive use is guarded without it.
     pub fn new(driver: &str, node: &str) -> Self {
-        Self { driver: driver.to_owned(), node: node.to_owned(), slices: RwLock::default() }
+        Self { driver: driver.to_owned(), node: node.to_owned(), known: RwLock::default() }
     }
 
     /// The devices of the node from now on.
@@ -84,16 +91,30 @@ impl Guard {
             devices.shrink_to_fit();
             Published { slice, devices }
         };
+        let takes = |device: &&Device| !device.consumes_counters.is_empty();
+        let counted = slices.iter().flat_map(|slice| &slice.devices).filter(takes);
+        let counted = counted.map(|device| device.name.clone()).collect();
         let slices = slices.into_iter().map(apart).collect();
-        *self.slices.write().unwrap_or_else(PoisonError::into_inner) = slices;
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = KnownDevices { slices, counted };
         Ok(())
+    }
+
+    /// Those of `others` that can stand in the way of `wanted`: they have one of its devices, or take from counters. On a node
+    /// with a thousand claims that is hardly any of them.
+    fn in_the_way<'r>(&self, wanted: &ClaimRecord, others: &[&'r ClaimRecord]) -> Vec<&'r ClaimRecord> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let devices: BTreeSet<&str> = wanted.holds.iter().map(|held| held.device.as_str()).collect();
+        let is_in_the_way = |held: &HeldDevice| {
+            devices.contains(held.device.as_str()) || known.counted.contains(&held.device)
+        };
+        others.iter().copied().filter(|other| other.holds.iter().any(is_in_the_way)).collect()
     }
 
     /// The slices of some pools, with those of their devices that somebody holds or wants: nothing is taken from others,
     /// and of thousands each claim would be verified against all.
     fn slices_with(&self, pools: &BTreeSet<PoolId>, devices: &BTreeSet<&str>) -> Vec<ResourceSlice> {
-        let all = self.slices.read().unwrap_or_else(PoisonError::into_inner);
-        let of_pools = all.iter().filter(|published| pools.contains(&published.slice.pool_id()));
+        let all = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let of_pools = all.slices.iter().filter(|published| pools.contains(&published.slice.pool_id()));
         let reduced = of_pools.map(|published| ResourceSlice {
             devices: published
                 .devices
@@ -222,6 +243,7 @@ impl ClaimGuard for Guard {
             .iter()
             .filter_map(|held| Some(PoolId { driver: self.driver.clone(), pool: held.pool.clone()? }))
             .collect();
+        let others = &self.in_the_way(wanted, others)[..];
         let holders = others.iter().copied().chain([wanted]);
         let devices = holders.flat_map(|record| &record.holds).map(|held| held.device.as_str()).collect();
         let slices = self.slices_with(&pools, &devices);
@@ -249,5 +271,59 @@ impl ClaimGuard for Guard {
             });
         let uid = other.and_then(|place| others.get(place)).map(|other| other.claim.uid.clone());
         Some(Refusal { message, other: uid })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+    use crate::{claims::State, devices::PoolDevice, kubelet::ClaimReference};
+
+    fn record(devices: &[&str]) -> ClaimRecord {
+        let held = |device: &&str| HeldDevice {
+            pool: Some("node-1".to_owned()),
+            device: (*device).to_owned(),
+            ..HeldDevice::default()
+        };
+        ClaimRecord {
+            claim: ClaimReference::nameless("0a"),
+            state: State::Prepared,
+            holds: devices.iter().map(held).collect(),
+            answer: Vec::new(),
+            cdi: None,
+            metadata: BTreeMap::new(),
+            boot_id: String::new(),
+            other: Map::new(),
+        }
+    }
+
+    /// Of a thousand claims each was verified against all others.
+    #[test]
+    fn only_claims_that_can_stand_in_the_way_are_looked_at() {
+        let device = |name: &str, fields: Value| {
+            let Value::Object(fields) = fields else { panic!("an object") };
+            PoolDevice { name: name.to_owned(), fields: fields.into() }
+        };
+        let takes = json!({"consumesCounters": [{"counterSet": "a", "counters": {"slots": {"value": "1"}}}]});
+        let pool = Pool {
+            name: "node-1".to_owned(),
+            devices: vec![device("a", json!({})), device("b", json!({})), device("part", takes)],
+            shared_counters: vec![json!({"name": "a", "counters": {"slots": {"value": "7"}}})],
+        };
+        let guard = Guard::new("gpu.example.com", "node-1");
+        guard.set_pools(&[pool]).expect("a sound pool");
+        let others =
+            [record(&["a"]), record(&["b"]), record(&["part"]), record(&["b", "a"]), record(&["gone"])];
+        let others: Vec<&ClaimRecord> = others.iter().collect();
+        let found = guard.in_the_way(&record(&["a"]), &others);
+        let places: Vec<usize> = found
+            .iter()
+            .filter_map(|found| others.iter().position(|other| std::ptr::eq(*other, *found)))
+            .collect();
+        assert_eq!(places, [0, 2, 3]);
     }
 }
