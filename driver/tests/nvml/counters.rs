@@ -23,7 +23,7 @@ use drayage_fake_nvml::{Card, Machine};
 use proptest::prelude::*;
 use serde_json::Map;
 
-use crate::node::{Node, pool};
+use crate::node::{Node, cases, pool};
 
 const DRIVER: &str = "gpu.example.com";
 
@@ -102,7 +102,7 @@ fn every_profile_is_a_device_at_each_of_its_places() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(40), ..ProptestConfig::default() })]
 
     /// Devices are taken one after the other until nothing fits: at each step counters and card agree about each.
     #[test]

@@ -22,7 +22,7 @@ use drayage_fake_kubelet::cdi::CdiRegistry;
 use drayage_fake_nvml::{Card, FakeEvent, FakeInstance, Machine, codes};
 use proptest::prelude::*;
 
-use crate::node::{Node, conditions, names, until};
+use crate::node::{Node, cases, conditions, names, until};
 
 type Records = Claims<HostFileSystem, Arc<NvmlDevices>>;
 
@@ -393,6 +393,11 @@ fn what_was_made_for_a_claim_is_not_offered_under_another_name() {
     world.start();
     // The first look was before anybody knew of the claim; the next one is soon.
     assert_eq!(names(world.source()), Vec::<String>::new());
+    // Nor to one that was given it before.
+    let id = world.instances()[0].id;
+    let error =
+        world.prepare("0b", &format!("gpu-0000-1a-00-0-mig-1g-10gb-{id}-0")).expect_err("it is taken");
+    assert!(error.to_string().contains("its instance was made for another claim"), "{error}");
     world.claims().unprepare(&claim("0a")).expect("unprepared");
     assert_eq!(world.instances(), []);
 }
@@ -437,7 +442,7 @@ fn instance_of(machine: &Machine, device: &str) -> (String, u32, u32) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(6), max_shrink_iters: 40, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_overlaps_or_leaks_whatever_ends_when(steps in prop::collection::vec(step(), 1..16)) {

@@ -92,3 +92,8 @@ pub(crate) fn claim() -> ClaimReference {
 pub(crate) fn unknown(condition: &Condition, text: &str) {
     assert!(matches!(condition, Condition::Unknown(reason) if reason.contains(text)), "{condition:?}");
 }
+
+/// How many random cases are tried: so many, or what `DRAYAGE_PROBLEMS` says.
+pub(crate) fn cases(usual: u32) -> u32 {
+    std::env::var("DRAYAGE_PROBLEMS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}

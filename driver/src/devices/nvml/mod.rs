@@ -191,7 +191,18 @@ impl Drop for NvmlDevices {
 impl Devices for NvmlDevices {
     fn check(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<(), Failure> {
         if Wanted::of_name(&device.device).is_none() {
-            return self.edits(claim, device).map(drop);
+            let is_free = {
+                let state = self.state();
+                let offers =
+                    state.inventory.iter().flat_map(|all| offers(all, &state.held, MigDevices::Existing));
+                let mut names = offers.map(|(card, part)| describe::name(card, part));
+                names.any(|name| name == device.device)
+            };
+            self.edits(claim, device)?;
+            // A number that an instance had may be that of another one now.
+            let text = "its instance was made for another claim";
+            let taken = || Failure::Transient(format!("device `{}`: {text}", device.device));
+            return if is_free { Ok(()) } else { Err(taken()) };
         }
         let found = self.find(device, |_, card, part| match part {
             Part::Possible(possible) => (card.clone(), made(card, possible).is_some()),
