@@ -74,7 +74,7 @@ impl Server {
     }
 }
 
-/// Thousands of devices are some megabytes, of which trees cost a hundred times what reading them does.
+/// Thousands of devices are some megabytes of text. Trees of them were most of the work after a wipe.
 #[test]
 fn slices_are_kept_without_trees_of_them() {
     let mut server = Server::default();
