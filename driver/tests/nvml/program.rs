@@ -132,6 +132,13 @@ impl Driver {
         }
     }
 
+    /// Whether so many devices are published, in all slices of the pool: several are written at once.
+    fn has_published(&self, devices: usize) -> bool {
+        let slices = self.slices();
+        let is_complete = |slice: &Value| slice["spec"]["pool"]["resourceSliceCount"] == slices.len();
+        slices.iter().all(is_complete) && self.devices().len() == devices
+    }
+
     fn slices(&self) -> Vec<Value> {
         slices::in_folder(&self.at("slices"))
     }
@@ -210,7 +217,7 @@ async fn a_critical_error_reaches_the_kubelet_and_the_slice() {
     let mut command = command("run", folder.path(), library.path());
     let driver = Driver::run(command.arg(INTERVAL), folder, library);
     driver.registered().await;
-    driver.until("published", |driver| driver.devices().len() == 3).await;
+    driver.until("published", |driver| driver.has_published(3)).await;
     assert_eq!(findings(&driver.slices()), Vec::<String>::new(), "dray lint finds nothing");
     let data = driver.dial(DATA).await;
     let mut stream = watch_health(&data, HEALTH_V1).await;
@@ -287,7 +294,7 @@ async fn a_mig_device_is_made_for_a_pod_and_removed_after_it_also_around_a_kill(
     let mut command = dividing("run", folder.path(), library.path());
     let mut driver = Driver::run(&mut command, folder, library);
     let versions = driver.registered().await;
-    driver.until("published", |driver| driver.devices().len() == 25).await;
+    driver.until("published", |driver| driver.has_published(25)).await;
     assert_eq!(findings(&driver.slices()), Vec::<String>::new(), "dray lint finds nothing");
     let claim = driver.allocate("gpu-0000-1a-00-0-mig-3g-40gb-at-4");
     let mut kubelet = Session::new(Release::V1_36, &versions).expect("a known version");
