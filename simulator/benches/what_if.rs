@@ -15,10 +15,9 @@ use drayage_cluster::{Input, LoadOptions, load};
 use drayage_simulator::report::DefragVerdict;
 use drayage_simulator::schedule::{Options, Prepared};
 use drayage_simulator::what_if::Ground;
-use drayage_simulator::what_if::defrag::{DefragQuestion, defrag};
-use drayage_simulator::what_if::drain::DrainOptions;
+use drayage_simulator::what_if::defrag::defrag;
 use drayage_simulator::what_if::fail::starting_state;
-use drayage_simulator::what_if::plan::{PartitionQuestion, plan_partitions};
+use drayage_simulator::what_if::plan::plan_partitions;
 
 fn read(text: String) -> Prepared {
     let input = Input::Bytes { name: "cluster.json".to_owned(), bytes: text.into_bytes() };
@@ -50,18 +49,11 @@ fn fail(criterion: &mut Criterion, options: &Options, cancel: &AtomicBool) {
 /// More want a GPU of their own than there are empty ones.
 fn plan(criterion: &mut Criterion, options: &Options, cancel: &AtomicBool) {
     let nodes = 100;
-    let prepared = read(divided::cluster(nodes, true, &[("whole", nodes * 11 / 5), ("half", nodes * 4 / 5)]));
+    let prepared = read(divided::to_plan(nodes));
     let ground = Ground { prepared: &prepared, options, cancel };
-    let question = PartitionQuestion {
-        copies: Vec::new(),
-        most_repartitioned: 3,
-        steps: 200_000,
-        most_choices: 2_000,
-        drain: DrainOptions::default(),
-    };
     criterion.bench_function(&format!("plan partitions of {nodes} nodes"), |bencher| {
         bencher.iter(|| {
-            let report = plan_partitions(&ground, &question, &mut ()).expect("nobody cancels");
+            let report = plan_partitions(&ground, &divided::layouts(), &mut ()).expect("nobody cancels");
             assert!(report.verified && report.served > report.served_without_plan);
         });
     });
@@ -70,18 +62,11 @@ fn plan(criterion: &mut Criterion, options: &Options, cancel: &AtomicBool) {
 /// A pod wants a whole GPU, and every GPU has partitions in use.
 fn moves(criterion: &mut Criterion, options: &Options, cancel: &AtomicBool) {
     let nodes = 100;
-    let prepared = read(divided::cluster(nodes, false, &[("whole", 1)]));
+    let prepared = read(divided::to_defragment(nodes));
     let ground = Ground { prepared: &prepared, options, cancel };
-    let question = DefragQuestion {
-        pods: vec!["ml/waits-whole-000000".to_owned()],
-        most_moves: 5,
-        most_tries: 10_000,
-        drain: DrainOptions::default(),
-        place_waiting: true,
-    };
     criterion.bench_function(&format!("defrag {nodes} nodes"), |bencher| {
         bencher.iter(|| {
-            let report = defrag(&ground, &question, &mut ()).expect("nobody cancels");
+            let report = defrag(&ground, &divided::moves(), &mut ()).expect("nobody cancels");
             assert_eq!(report.verdict, DefragVerdict::Plan);
         });
     });

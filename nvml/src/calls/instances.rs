@@ -22,6 +22,23 @@ const MOST_INSTANCES: c_uint = 64;
 /// Engines of a compute instance are shared; there is no other kind.
 const SHARED_ENGINES: c_uint = 0;
 
+/// What instances of a profile have, from either form of NVML's answer.
+macro_rules! attributes {
+    ($info:expr) => {
+        MigAttributes {
+            multiprocessors: $info.multiprocessorCount,
+            copy_engines: $info.copyEngineCount,
+            decoders: $info.decoderCount,
+            encoders: $info.encoderCount,
+            jpeg_engines: $info.jpegCount,
+            ofa_engines: $info.ofaCount,
+            gpu_instance_slices: $info.sliceCount,
+            compute_instance_slices: $info.sliceCount,
+            memory_mebibytes: $info.memorySizeMB,
+        }
+    };
+}
+
 /// A GPU instance, part of a card in MIG mode.
 #[derive(Clone, Copy)]
 pub struct GpuInstance<'library> {
@@ -79,19 +96,8 @@ impl<'library> Device<'library> {
             name: [0; 96],
         };
         call!(self.library, nvmlDeviceGetGpuInstanceProfileInfoV(self.handle, number, &raw mut info))?;
-        let has = MigAttributes {
-            multiprocessors: info.multiprocessorCount,
-            copy_engines: info.copyEngineCount,
-            decoders: info.decoderCount,
-            encoders: info.encoderCount,
-            jpeg_engines: info.jpegCount,
-            ofa_engines: info.ofaCount,
-            gpu_instance_slices: info.sliceCount,
-            compute_instance_slices: info.sliceCount,
-            memory_mebibytes: info.memorySizeMB,
-        };
         let name = Some(text(&info.name)).filter(|name| !name.is_empty());
-        Ok(GpuInstanceProfile { id: info.id, name, instances: info.instanceCount, has })
+        Ok(GpuInstanceProfile { id: info.id, name, instances: info.instanceCount, has: attributes!(info) })
     }
 
     fn plain_profile(self, number: u32) -> Result<GpuInstanceProfile, Error> {
@@ -109,18 +115,12 @@ impl<'library> Device<'library> {
             memorySizeMB: 0,
         };
         call!(self.library, nvmlDeviceGetGpuInstanceProfileInfo(self.handle, number, &raw mut info))?;
-        let has = MigAttributes {
-            multiprocessors: info.multiprocessorCount,
-            copy_engines: info.copyEngineCount,
-            decoders: info.decoderCount,
-            encoders: info.encoderCount,
-            jpeg_engines: info.jpegCount,
-            ofa_engines: info.ofaCount,
-            gpu_instance_slices: info.sliceCount,
-            compute_instance_slices: info.sliceCount,
-            memory_mebibytes: info.memorySizeMB,
-        };
-        Ok(GpuInstanceProfile { id: info.id, name: None, instances: info.instanceCount, has })
+        Ok(GpuInstanceProfile {
+            id: info.id,
+            name: None,
+            instances: info.instanceCount,
+            has: attributes!(info),
+        })
     }
 
     /// Where instances of a profile, by its ID, can be on an empty card.

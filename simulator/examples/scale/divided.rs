@@ -2,6 +2,10 @@
 
 use std::fmt::Write as _;
 
+use drayage_simulator::what_if::defrag::DefragQuestion;
+use drayage_simulator::what_if::drain::DrainOptions;
+use drayage_simulator::what_if::plan::PartitionQuestion;
+
 /// GPUs of a node. Each has four memory slices and can be used whole, in halves or in quarters.
 const GPUS: usize = 8;
 
@@ -126,7 +130,7 @@ fn pod(text: &mut String, name: &str, profile: &str, on: Option<(usize, &str)>) 
 
 /// Nodes whose GPUs hold nothing, a quarter or a half. With `empty`, a part of the GPUs is free; else none is, so that who wants
 /// one must wait until somebody moves. Then pods that wait: `waiting` for each profile.
-pub(crate) fn cluster(nodes: usize, empty: bool, waiting: &[(&str, usize)]) -> String {
+fn cluster(nodes: usize, empty: bool, waiting: &[(&str, usize)]) -> String {
     let mut numbers = Numbers(1);
     let mut text = class_and_templates();
     let mut running = 0;
@@ -150,4 +154,36 @@ pub(crate) fn cluster(nodes: usize, empty: bool, waiting: &[(&str, usize)]) -> S
     }
     text.push_str("\n]}\n");
     text
+}
+
+/// More want a GPU of their own than there are empty ones.
+pub(crate) fn to_plan(nodes: usize) -> String {
+    cluster(nodes, true, &[("whole", nodes * 11 / 5), ("half", nodes * 4 / 5)])
+}
+
+/// What is asked of it.
+pub(crate) fn layouts() -> PartitionQuestion {
+    PartitionQuestion {
+        copies: Vec::new(),
+        most_repartitioned: 3,
+        steps: 200_000,
+        most_choices: 2_000,
+        drain: DrainOptions::default(),
+    }
+}
+
+/// A pod wants a GPU of its own, and every GPU has partitions in use.
+pub(crate) fn to_defragment(nodes: usize) -> String {
+    cluster(nodes, false, &[("whole", 1)])
+}
+
+/// What is asked of it.
+pub(crate) fn moves() -> DefragQuestion {
+    DefragQuestion {
+        pods: vec!["ml/waits-whole-000000".to_owned()],
+        most_moves: 5,
+        most_tries: 10_000,
+        drain: DrainOptions::default(),
+        place_waiting: true,
+    }
 }

@@ -24,10 +24,9 @@ use drayage_cel::Release;
 use drayage_cluster::{Input, LoadOptions, load};
 use drayage_simulator::schedule::{Options, Prepared, simulate};
 use drayage_simulator::what_if::Ground;
-use drayage_simulator::what_if::defrag::{DefragQuestion, defrag};
-use drayage_simulator::what_if::drain::DrainOptions;
+use drayage_simulator::what_if::defrag::defrag;
 use drayage_simulator::what_if::fail::{FailureQuestion, every_device, every_node, fail, starting_state};
-use drayage_simulator::what_if::plan::{PartitionQuestion, plan_partitions};
+use drayage_simulator::what_if::plan::plan_partitions;
 
 /// As in `dray`.
 #[global_allocator]
@@ -189,15 +188,6 @@ fn sweep(nodes: usize) {
     println!("the most memory there was: {} MiB", memory("VmHWM"));
 }
 
-/// More want a GPU of their own than there are empty ones.
-fn to_plan(nodes: usize) -> String {
-    divided::cluster(nodes, true, &[("whole", nodes * 11 / 5), ("half", nodes * 4 / 5)])
-}
-
-fn to_defragment(nodes: usize) -> String {
-    divided::cluster(nodes, false, &[("whole", 1)])
-}
-
 /// Answers a question about clusters of these sizes, and prints what it costs after loading.
 fn grows(sizes: &[usize], text: fn(usize) -> String, ask: fn(&Ground<'_>) -> String) {
     let mut points = Vec::new();
@@ -231,14 +221,7 @@ fn grows(sizes: &[usize], text: fn(usize) -> String, ask: fn(&Ground<'_>) -> Str
 }
 
 fn plan(ground: &Ground<'_>) -> String {
-    let question = PartitionQuestion {
-        copies: Vec::new(),
-        most_repartitioned: 3,
-        steps: 200_000,
-        most_choices: 2_000,
-        drain: DrainOptions::default(),
-    };
-    let report = plan_partitions(ground, &question, &mut ()).expect("nobody cancels");
+    let report = plan_partitions(ground, &divided::layouts(), &mut ()).expect("nobody cancels");
     format!(
         "{} of {} served, at most {}, {} without a plan; {} devices change, at least {}; {}",
         report.served,
@@ -252,14 +235,7 @@ fn plan(ground: &Ground<'_>) -> String {
 }
 
 fn moves(ground: &Ground<'_>) -> String {
-    let question = DefragQuestion {
-        pods: vec!["ml/waits-whole-000000".to_owned()],
-        most_moves: 5,
-        most_tries: 10_000,
-        drain: DrainOptions::default(),
-        place_waiting: true,
-    };
-    let report = defrag(ground, &question, &mut ()).expect("nobody cancels");
+    let report = defrag(ground, &divided::moves(), &mut ()).expect("nobody cancels");
     format!(
         "{:?}, {} moves, at least {}, {} tried",
         report.verdict,
@@ -279,13 +255,13 @@ fn main() {
         Some(command @ ("plan" | "defrag")) => {
             let sizes = if numbers.is_empty() { &[500, 1_000, 2_000, 5_000][..] } else { &numbers };
             if command == "plan" {
-                grows(sizes, to_plan, plan);
+                grows(sizes, divided::to_plan, plan);
             } else {
-                grows(sizes, to_defragment, moves);
+                grows(sizes, divided::to_defragment, moves);
             }
         }
-        Some("write-plan") => print!("{}", to_plan(nodes)),
-        Some("write-defrag") => print!("{}", to_defragment(nodes)),
+        Some("write-plan") => print!("{}", divided::to_plan(nodes)),
+        Some("write-defrag") => print!("{}", divided::to_defragment(nodes)),
         Some("write") => print!("{}", objects::cluster(nodes)),
         _ if numbers.is_empty() => growth(&[500, 1_000, 2_000, 5_000]),
         _ => growth(&numbers),

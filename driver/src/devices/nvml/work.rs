@@ -66,9 +66,13 @@ impl Shared {
     }
 
     fn finish(&self, job: &Job, outcome: Result<(), Failure>) {
-        self.state().jobs.retain(|other| !Arc::ptr_eq(&other.outcome, &job.outcome));
-        // Nobody else ends it.
-        let _ = job.outcome.set(outcome);
+        {
+            // Under the lock, so that nobody who has just looked begins to wait behind it.
+            let mut state = self.state();
+            state.jobs.retain(|other| !Arc::ptr_eq(&other.outcome, &job.outcome));
+            // Nobody else ends it.
+            let _ = job.outcome.set(outcome);
+        }
         self.changed.notify_all();
     }
 
