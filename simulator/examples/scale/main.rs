@@ -117,12 +117,14 @@ fn exponent(points: &[(usize, f64)]) -> f64 {
     both / square
 }
 
+/// Of each size. The first of a size is up to twice as slow, while the system finds memory.
+const RUNS: usize = 6;
+
 fn growth(sizes: &[usize]) {
     let mut points = Vec::new();
     for &nodes in sizes {
         // The best run is the one that others disturbed least.
-        let runs = (5_000 / nodes.max(1)).clamp(3, 5);
-        let best = (0..runs).map(|_| whole_run(nodes).1).fold(f64::INFINITY, f64::min);
+        let best = (0..RUNS).map(|_| whole_run(nodes).1).fold(f64::INFINITY, f64::min);
         points.push((nodes, best));
     }
     println!("the most memory there was: {} MiB", memory("VmHWM"));
