@@ -166,6 +166,13 @@ impl NvmlDevices {
         Some(work(inventory, card, part))
     }
 
+    /// Whether a mode would offer a device, beside what claims hold now.
+    fn is_offered(&self, device: &AllocatedDevice, mode: MigDevices) -> bool {
+        let state = self.state();
+        let mut offers = state.inventory.iter().flat_map(|all| offers(all, &state.held, mode));
+        offers.any(|(card, part)| describe::name(card, part) == device.device)
+    }
+
     /// The MIG devices of a claim that are made for claims.
     fn made_for_claims<'d>(&self, devices: &'d [HeldDevice]) -> impl Iterator<Item = Wanted> + 'd {
         let node = self.node.clone();
@@ -191,13 +198,7 @@ impl Drop for NvmlDevices {
 impl Devices for NvmlDevices {
     fn check(&self, claim: &ClaimReference, device: &AllocatedDevice) -> Result<(), Failure> {
         if Wanted::of_name(&device.device).is_none() {
-            let is_free = {
-                let state = self.state();
-                let offers =
-                    state.inventory.iter().flat_map(|all| offers(all, &state.held, MigDevices::Existing));
-                let mut names = offers.map(|(card, part)| describe::name(card, part));
-                names.any(|name| name == device.device)
-            };
+            let is_free = self.is_offered(device, MigDevices::Existing);
             self.edits(claim, device)?;
             // A number that an instance had may be that of another one now.
             let text = "its instance was made for another claim";
@@ -209,12 +210,7 @@ impl Devices for NvmlDevices {
             Part::Whole | Part::Existing(_) => (card.clone(), true),
         });
         let (card, is_made) = found.ok_or_else(|| missing(&device.pool, &device.device))?;
-        let is_offered = {
-            let state = self.state();
-            let offers = state.inventory.iter().flat_map(|all| offers(all, &state.held, MigDevices::Dynamic));
-            let mut names = offers.map(|(card, part)| describe::name(card, part));
-            names.any(|name| name == device.device)
-        };
+        let is_offered = self.is_offered(device, MigDevices::Dynamic);
         let what = format!("device `{}`", device.device);
         if device.admin_access && !is_made {
             let text = "admin access makes no MIG device, and no claim has this one now";
