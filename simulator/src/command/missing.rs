@@ -40,8 +40,8 @@ pub(crate) fn no_target(error: &TargetError, snapshot: &Snapshot) -> Failure {
             });
             names("devices", name, devices)
         }
-        TargetError::Nothing { what: "node", name } => labels(name, snapshot),
-        TargetError::Nothing { what: "device", name } => attributes(name, snapshot),
+        TargetError::Label { name } => labels(name, snapshot),
+        TargetError::Attribute { name } => attributes(name, snapshot),
         _ => return Failure::input(complaint),
     };
     Failure::input(complaint.with_hint(hint))

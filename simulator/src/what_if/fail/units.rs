@@ -62,11 +62,15 @@ pub enum TargetError {
         /// Two that it can be.
         found: [String; 2],
     },
-    /// Nothing has the label or attribute.
-    #[error("no {what} has `{name}`")]
-    Nothing {
-        /// `node` or `device`.
-        what: &'static str,
+    /// No node has the label.
+    #[error("no node has `{name}`")]
+    Label {
+        /// As it was written.
+        name: String,
+    },
+    /// No device has the attribute.
+    #[error("no device has `{name}`")]
+    Attribute {
         /// As it was written.
         name: String,
     },
@@ -121,7 +125,8 @@ pub fn of_target(state: &ClusterState, target: &Target) -> Result<Vec<Unit>, Tar
                 nodes,
                 ..Unit::default()
             };
-            some(groups.into_iter().map(unit).collect(), "node", text)
+            let units = groups.into_iter().map(unit).collect();
+            some(units, || TargetError::Label { name: text.clone() })
         }
         Target::Attribute(text) => {
             let (name, value) = split(text);
@@ -138,13 +143,14 @@ pub fn of_target(state: &ClusterState, target: &Target) -> Result<Vec<Unit>, Tar
                 devices,
                 ..Unit::default()
             };
-            some(groups.into_iter().map(unit).collect(), "device", text)
+            let units = groups.into_iter().map(unit).collect();
+            some(units, || TargetError::Attribute { name: text.clone() })
         }
     }
 }
 
-fn some(units: Vec<Unit>, what: &'static str, name: &str) -> Result<Vec<Unit>, TargetError> {
-    if units.is_empty() { Err(TargetError::Nothing { what, name: name.to_owned() }) } else { Ok(units) }
+fn some(units: Vec<Unit>, none: impl FnOnce() -> TargetError) -> Result<Vec<Unit>, TargetError> {
+    if units.is_empty() { Err(none()) } else { Ok(units) }
 }
 
 fn split(text: &str) -> (&str, Option<&str>) {
